@@ -71,8 +71,8 @@ class CorruptionRate:
 class CorruptOptions:
     """The options of `corrupt`; no image gets two of the corruptions.
 
-    With ``exact`` round(rate · images) are corrupted; otherwise each image on its own with that probability. At most
-    ``most`` readable images are copied, drawn by the seed, of each class its share; None for all.
+    With ``exact`` round(rate · images) are corrupted; otherwise each image on its own with that probability. ``most``
+    readable images are copied at most, of each class its share.
     """
 
     corruptions: Sequence[CorruptionRate]
@@ -111,14 +111,12 @@ class Corrupted:
 def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter = QUIET) -> Corrupted:
     """Write a corrupted copy of a data folder; equal arguments give equal images, paths and truth.
 
-    ``data`` is ``data/<class>/…/<image>``, rightly labeled. ``out`` gets the class folders, ``truth.csv`` and
-    ``corruption.json``; it must be new or empty.
+    ``data`` is ``data/<class>/…/<image>``, rightly labeled. ``out``, new or empty, gets the class folders,
+    ``truth.csv`` and ``corruption.json``.
 
     Raises:
         UsageError: options that contradict each other or the data, or a place that is not free.
-        DataError: the folder cannot be used.
-        RunError: another process writes this copy.
-        StorageError: the disk is full, read-only or out of reach.
+        DataError, RunError, StorageError: a folder that cannot be used, another writer, a disk that fails.
     """
     _check(data, out, options)
     catalogue = scan(data, reporter=reporter)

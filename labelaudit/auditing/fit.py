@@ -69,8 +69,7 @@ def fit(
 
     Raises:
         DataError: the answers or decisions cannot be read, or the answers are of other data.
-        RunError: the run is unfinished, damaged or in use, or too little of its sample is reviewed.
-        StorageError: the files cannot be written.
+        RunError, StorageError: the run is unfinished, damaged, in use or hardly reviewed, or cannot be written to.
     """
     run.read_description()  # writing() would make a folder where there is no run
     with run.writing():

@@ -183,8 +183,8 @@ class Audit:
     @cached_property
     def confusion(self) -> pa.Table:
         """How often which label was suggested for which, among the suspicious: ``given``, ``suggested``, ``count``."""
-        rows = [*map(as_json, self.summary.confusion)]
-        return pa.Table.from_pylist(rows, columns("given:str suggested:str count:int64"))
+        schema = columns("given:str suggested:str count:int64")
+        return pa.Table.from_pylist([*map(as_json, self.summary.confusion)], schema)
 
     def top(self, count: int) -> pa.Table:
         """Return the ``count`` most suspicious samples, suspicious or not, with the columns of ``suspicious``."""
@@ -297,8 +297,6 @@ def recorded_data(run: RunFolder) -> Data:
 
 
 class _Epochs(msgspec.Struct):
-    """The settings of a training that say how its epochs follow each other."""
-
     epochs: Count
     members: Count = 1
     kind: str = ""

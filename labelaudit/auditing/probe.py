@@ -65,9 +65,8 @@ def train_probe(
     """Train a probe on a folder and record its losses, or resume a run that was interrupted; return its run folder.
 
     Without a ``run``, that is the newest of the data's own by number, and the next number where it has other data or,
-    being trained, other settings. Under torchrun, all processes train it together. The first one writes and reports.
-    Losses of the ``test`` images are recorded too: those of the mean prediction in evaluation mode, after each epoch
-    that this call trains.
+    being trained, other settings. Under torchrun, all processes train it together; the first one writes and reports.
+    Losses of the ``test`` images, in evaluation mode, are recorded after each epoch that this call trains.
 
     Raises:
         DataError: the folder or labels file cannot be audited.
@@ -267,8 +266,8 @@ def _are_trained(heads: RunFolder, settings: TrainingSettings) -> bool:
 
 def _require_same(one: Prepared, other: Prepared) -> None:
     if not np.array_equal(one.sample_R, other.sample_R):
-        what = "an image that was trained on cannot be read any more"
-        raise RunError(what, fix="bring the file back, or audit into a new --run")
+        fix = "bring the file back, or audit into a new --run"
+        raise RunError("an image that was trained on cannot be read any more", fix=fix)
 
 
 def _finish(run: RunFolder, network: nn.Module, prepared: Prepared) -> None:

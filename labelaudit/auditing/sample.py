@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from labelaudit.auditing.model import Audit
@@ -52,8 +51,10 @@ def draw_sample(run: RunFolder, count: int) -> DrawnSample:
     catalogue = audit.catalogue
     if not run.design.exists():
         p_N, order_U = audit.column("p_mislabeled"), audit.order_U
+        seed = audit.description.settings.get("seed")  # without one where predictions were given
+        generator = np.random.default_rng([abs(seed) if isinstance(seed, int) else 0, _DRAWN])
         with run.writing():
-            tables.write_design(run.design, s.draw(p_N, order_U, np.random.default_rng([_seed(audit), _DRAWN])))
+            tables.write_design(run.design, s.draw(p_N, order_U, generator))
     design = tables.read_design(run.design, catalogue.used_N)
     answers = tables.read_answers(run.reviewed, len(catalogue), catalogue.classes)
     samples = design.order_S[:count].tolist()
@@ -84,19 +85,6 @@ def write_sample(run: RunFolder, sample: DrawnSample, path: Path | None) -> Path
     else:
         write_lines(place, sample.lines)
     return place
-
-
-class _Seeded(msgspec.Struct):
-    """The setting of a training that its sample is drawn with."""
-
-    seed: int = 0
-
-
-def _seed(audit: Audit) -> int:
-    try:
-        return abs(msgspec.convert(audit.description.settings, _Seeded).seed)
-    except msgspec.ValidationError:
-        return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,8 +145,7 @@ def agree(verdicts: Verdicts, review: Review, settings: FitSettings) -> Verdicts
 def spare(verdicts: Verdicts, kept_N: BoolArray, judged: Verdicts, settings: FitSettings) -> Verdicts:
     """Return the verdicts with the labels that a person kept taken for right: P(mislabeled) 0, weight 1, last in order.
 
-    They leave the noise rate: it and both ends of its interval lose the share of errors that the losses alone, in
-    ``judged``, expect among them.
+    The noise rate and its interval lose the share of errors that the losses alone, in ``judged``, expect among them.
     """
     if not kept_N.any():
         return verdicts

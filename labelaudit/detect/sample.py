@@ -171,10 +171,9 @@ def _of_class(weight_S: FloatArray, answer_S: IntArray) -> ReviewedRate:
             float(beta.ppf(tail, low, count - low + 1)) if wrong else 0.0,
             float(beta.ppf(1 - tail, high + 1, count - high)) if right else 1.0,
         ),
-        **{
-            name: int((answer_S == each).sum())
-            for name, each in (("right", RIGHT), ("wrong", WRONG), ("skipped", SKIPPED))
-        },
+        right=int((answer_S == RIGHT).sum()),
+        wrong=int((answer_S == WRONG).sum()),
+        skipped=int((answer_S == SKIPPED).sum()),
     )
 
 
@@ -205,8 +204,8 @@ def recalibrate(p_N: FloatArray, design: Design, answer_N: IntArray, rate: float
     """Return P(mislabeled) bent to the answers: σ(a + b · logit P), b ≥ 0; 0 and 1 where the label is known.
 
     a and b are those of a logistic regression on the sample, each answer counting for the samples it stands for (Platt
-    1999), with weak priors at the given P, a = 0 and b = 1. Then a makes the mean over all samples ``rate``, where a
-    wrong label was found at all. The order of the samples without an answer stays.
+    1999), with weak priors at a = 0 and b = 1. Then a makes the mean over all samples ``rate``, where a wrong label was
+    found at all. Samples without an answer keep their order.
     """
     from scipy.special import expit, logit
 
@@ -279,8 +278,8 @@ def _high_end(
     """Return the upper end of the interval of the share of wrong labels; the lower end is 1 − that of the right ones.
 
     In each stratum the share among the samples not looked at is Beta(f · wrong, f · right), with f = (n − 2) / n so
-    that its variance is the unbiased p(1−p)/(n−1), and their number of wrong labels binomial. A stratum without a wrong
-    label would have none for sure: so half a wrong label is added to one stratum, to the one that moves the end most.
+    that its variance is the unbiased p(1−p)/(n−1), and their number of wrong labels binomial. Half a wrong label is
+    added to the stratum that moves the end most, as one without a wrong label would have none for sure.
     """
     looked_H1, wrong_H1 = looked_H[:, None], wrong_H[:, None]
     factor_H1 = np.maximum(looked_H1 - 2, 0) / np.maximum(looked_H1, 1)
