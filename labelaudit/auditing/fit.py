@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from labelaudit.auditing.model import heads_course, read_catalogue, read_course, read_curves
+from labelaudit.auditing.model import read_catalogue, read_courses, read_curves
 from labelaudit.auditing.sample import Review, agree, find_review, read_given_answers, spare
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect import BoolArray
@@ -102,10 +102,9 @@ def compute(
         kept_N[sample] = decision.action == "keep"
     label_N, classes = catalogue.label_N, len(catalogue.classes)
     images = read_image_table(run.pictures, len(catalogue))
-    curves = read_curves(run, read_course(run), label_N, classes, reporter=reporter)
-    heads = None
-    if (course := heads_course(run)) is not None:
-        heads = read_curves(run.heads, course, label_N, classes)
+    course, heads_course = read_courses(run)
+    curves = read_curves(run, course, label_N, classes, reporter=reporter)
+    heads = None if heads_course is None else read_curves(run.heads, heads_course, label_N, classes)
     statistics = curves.result(heads)
     verdicts = judged = judge(statistics, settings)
     if answers is None and run.reviewed.exists():

@@ -304,30 +304,23 @@ class _Epochs(msgspec.Struct):
     folds: Count = 1
 
 
-def read_course(run: RunFolder) -> Course:
-    """Return how the recorded epochs of a run follow each other; raise a RunError where the probe is not trained."""
+def read_courses(run: RunFolder) -> tuple[Course, Course | None]:
+    """Return how the recorded epochs of a run follow each other, and those of its heads beside a network, if any.
+
+    Raises a RunError where the probe is not trained.
+    """
     description = read_description(run)
-    settings = _epochs(run, description)
+    try:
+        settings = msgspec.convert(description.settings, _Epochs)
+    except msgspec.ValidationError as error:
+        raise RunError(f"{run.description} has other settings ({error})", fix="audit into a new folder") from error
     held_out = settings.folds > 1 or settings.kind == PREDICTIONS
     course = Course(epochs=settings.epochs, members=settings.members, held_out=held_out)
     if description.status != TRAINED:
         epochs = f"{len(recorded_epochs(run.losses))} of {course.recorded} epochs"
         fix = "run labelaudit train-probe or score on the same data again: it resumes"
         raise RunError(f"the probe in {run.root} is not trained to the end ({epochs})", fix=fix)
-    return course
-
-
-def heads_course(run: RunFolder) -> Course | None:
-    """Return how the recorded epochs of the heads beside a network follow each other; None for a run without them."""
-    settings = _epochs(run, read_description(run))
-    return Course(epochs=settings.heads_epochs, held_out=True) if settings.heads_epochs else None
-
-
-def _epochs(run: RunFolder, description: Description) -> _Epochs:
-    try:
-        return msgspec.convert(description.settings, _Epochs)
-    except msgspec.ValidationError as error:
-        raise RunError(f"{run.description} has other settings ({error})", fix="audit into a new folder") from error
+    return course, Course(epochs=settings.heads_epochs, held_out=True) if settings.heads_epochs else None
 
 
 def read_curves(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import labelaudit
-from labelaudit.auditing.model import Data, read_course
+from labelaudit.auditing.model import Data, read_courses
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.predictions import record_predictions, recorded
 from labelaudit.data.folder import scan
@@ -81,7 +81,7 @@ def test_predictions_are_an_audit_like_any_other(photos, predictions, tmp_path):
     low, high = audit.summary.best_interval
     assert low < 8 / 48 < high
     assert audit.summary.epochs == 1
-    assert read_course(audit.run) == Course(epochs=1, held_out=True)
+    assert read_courses(audit.run) == (Course(epochs=1, held_out=True), None)
     (epoch,) = read_epochs(audit.run.losses)
     p_N = np.load(predictions)[np.arange(48), audit.catalogue.label_N]
     np.testing.assert_allclose(epoch.loss_R, -np.log(p_N), rtol=1e-5)
