@@ -18,7 +18,7 @@ PrecisionName = Literal["auto", "float32", "bfloat16"]
 StatisticName = Literal[
     "aul", "aum", "mean_probability", "misprediction_rate", "soft_misprediction_rate", "forgetting_count", "log_odds"
 ]
-EstimatorName = Literal["transition", "gmm", "bmm"]
+EstimatorName = Literal["transition", "gmm"]
 CopyKind = Literal["shuffled", "gaussian", "noise", "blank"]
 PrioritizerName = Literal["none", "selective-backprop", "selective-backprop-entropy"]
 KindName = Literal["mislabeled", "corrupted", "ambiguous", "duplicate"]

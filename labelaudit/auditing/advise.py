@@ -91,10 +91,7 @@ def selection_chances(
     classes: int,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Chances:
-    """Return how likely each selector would have been to back-propagate a sample, on average over the epochs.
-
-    The numbers of the watched samples rise. An epoch that lacks one of them is left out.
-    """
+    """Return each selector's mean chance to back-propagate a sample, over the epochs that have all watched samples."""
     seen = 0
     chances: Chances = {(name, share): np.zeros(len(watched_S)) for name in (_BY_LOSS, _BY_ENTROPY) for share in POWERS}
     for epoch in epochs:
@@ -130,8 +127,7 @@ def largest_entropy(loss_S: FloatArray, margin_S: FloatArray, classes: int) -> F
 def compare(noise_S: FloatArray, chances: Chances) -> Advice:
     """Compare the noise that each selector would back-propagate with what there is: Σ p·P / Σ P against mean p.
 
-    Selective Backprop is safe where it takes at most `HARMLESS` more; else its entropy version where that does; else
-    none. ``noise_S`` is P(noise) of each sample, ``chances`` those of `selection_chances`.
+    The first selector is safe that takes at most `HARMLESS` more, or none is; ``noise_S`` is P(noise) of each sample.
     """
     base = float(noise_S.mean()) if len(noise_S) else 0.0
     selectors = tuple(

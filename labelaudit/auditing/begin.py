@@ -27,8 +27,7 @@ Found = TypeVar("Found")
 def earlier(run: RunFolder, read: Callable[[], Found]) -> Found | None:
     """Return what ``read`` finds in the folder of an earlier call, or None where a training may begin anew.
 
-    The settings in a folder are fixed once an epoch is recorded, unless the training diverged. Where they are fixed, a
-    RunError of ``read`` is raised.
+    A RunError of ``read`` is raised once an epoch is recorded, unless the training diverged.
     """
     if not run.exists:
         return None
@@ -52,8 +51,8 @@ def numbered_run(
 ) -> RunFolder:
     """Return the newest run of the data by number, or the next where data or settings have changed since; say why.
 
-    ``require`` raises a RunError where a run's settings are not those asked for. That of a run which is not trained to
-    the end is left to the caller. Raises a RunError where the runs are of another folder that is still there.
+    ``require`` raises a RunError where the settings of a trained run are not those asked for; the caller asks the other
+    runs. Runs of another folder that is still there are a RunError.
     """
     home = runs_of(data.root)
     if home.is_absolute():
@@ -81,6 +80,23 @@ def numbered_run(
     return run
 
 
+def begun(
+    run: RunFolder, catalogue: Catalogue, require: Callable[[RunFolder, documents.Description], Found]
+) -> Found | None:
+    """Return what ``require`` gives for an audit that was begun, as `earlier`; one of other data is a RunError."""
+    if not run.exists:
+        return None
+    description = documents.read_description(run)
+
+    def read() -> Found:
+        if description.data.fingerprint != catalogue.fingerprint:
+            what = f"{run.root} is the audit of other data: {_difference(description.data, catalogue)}"
+            raise RunError(what, fix="give another --run, or delete that folder")
+        return require(run, description)
+
+    return earlier(run, read)
+
+
 def clear(run: RunFolder, *, follows: bool = False) -> None:
     """Delete what a training left whose settings are not fixed; one that ``follows`` another takes its decisions over.
 
@@ -100,13 +116,6 @@ def clear(run: RunFolder, *, follows: bool = False) -> None:
     run.heads.checkpoint.unlink(missing_ok=True)
     discard_from(run.heads.losses, 0)
     shutil.rmtree(run.picks, ignore_errors=True)
-
-
-def require_same_data(run: RunFolder, known: documents.RecordedData, catalogue: Catalogue) -> None:
-    """Raise a RunError where a run folder is the audit of other data."""
-    if known.fingerprint != catalogue.fingerprint:
-        what = f"{run.root} is the audit of other data: {_difference(known, catalogue)}"
-        raise RunError(what, fix="give another --run, or delete that folder")
 
 
 def _difference(data: documents.RecordedData, catalogue: Catalogue) -> str:

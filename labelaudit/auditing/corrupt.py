@@ -51,10 +51,9 @@ def shuffle_pixels(pixels_HWC: UInt8Array, from_P: npt.NDArray[np.int64]) -> UIn
 
 
 def gaussian_pixels(pixels_HWC: UInt8Array, generator: np.random.Generator) -> UInt8Array:
-    """Draw pixels from the Gaussian that has the mean and variance of the image's values.
+    """Draw pixels from the Gaussian that has the mean and variance of the image's values, clipped to 0 … 255.
 
-    They are rounded and clipped to 0 … 255, which leaves .96 of the standard deviation on CIFAR-10 and .80 on
-    Fashion-MNIST, where the mean rises by 7.6: its images have strong contrast.
+    That leaves .96 of the standard deviation on CIFAR-10, and .80 on Fashion-MNIST, where the mean rises by 7.6.
     """
     values = generator.normal(pixels_HWC.mean(), pixels_HWC.std(), size=pixels_HWC.shape)
     return np.clip(np.round(values), 0, 255).astype(np.uint8)
@@ -72,8 +71,8 @@ class CorruptionRate:
 class CorruptOptions:
     """The options of `corrupt`; no image gets two of the corruptions.
 
-    With ``exact`` round(rate · images) are corrupted; otherwise each image on its own with that probability. At most
-    ``most`` readable images are copied, drawn by the seed, of each class its share; None for all.
+    With ``exact`` round(rate · images) are corrupted; otherwise each image on its own with that probability. ``most``
+    readable images are copied at most, of each class its share.
     """
 
     corruptions: Sequence[CorruptionRate]
@@ -84,10 +83,7 @@ class CorruptOptions:
 
 @dataclass(kw_only=True)
 class CopiedImage:
-    """An image of the copy: its row in the catalogue, path and class there and in the copy, and corruption.
-
-    ``kind`` is empty for none. ``changed`` is set of a corrupted image when that is written.
-    """
+    """An image of the copy: its row in the catalogue, path and class there and in the copy; ``kind`` of corruption."""
 
     number: int
     source: str
@@ -115,14 +111,12 @@ class Corrupted:
 def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter = QUIET) -> Corrupted:
     """Write a corrupted copy of a data folder; equal arguments give equal images, paths and truth.
 
-    ``data`` is ``data/<class>/…/<image>``, rightly labeled. ``out`` gets the class folders, ``truth.csv`` and
-    ``corruption.json``; it must be new or empty.
+    ``data`` is ``data/<class>/…/<image>``, rightly labeled. ``out``, new or empty, gets the class folders,
+    ``truth.csv`` and ``corruption.json``.
 
     Raises:
         UsageError: options that contradict each other or the data, or a place that is not free.
-        DataError: the folder cannot be used.
-        RunError: another process writes this copy.
-        StorageError: the disk is full, read-only or out of reach.
+        DataError, RunError, StorageError: a folder that cannot be used, another writer, a disk that fails.
     """
     _check(data, out, options)
     catalogue = scan(data, reporter=reporter)

@@ -79,10 +79,9 @@ class DemoResult:
 
 
 def demo(folder: Path, *, seed: int = 0, device: str = "auto", reporter: Reporter = QUIET) -> DemoResult:
-    """Write the digits with planted errors, audit them, and compare the result with the truth.
+    """Write the digits with planted errors to ``images/`` and ``truth.csv``, audit them, and compare with the truth.
 
-    ``folder`` gets ``images/``, ``truth.csv`` and ``audit/``; it is new, empty, or that of an earlier demo. Raises a
-    DataError where it holds other files.
+    A ``folder`` that is not new, empty or of an earlier demo is a DataError.
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / "truth.csv").exists():
         raise DataError(f"{folder} holds other files", fix="give a new folder for the demo")

@@ -6,29 +6,28 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from labelaudit.auditing.model import heads_course, read_catalogue, read_course, read_curves
-from labelaudit.auditing.sample import Review, agree, find_review, read_given_answers, read_kept_answers, spare
+from labelaudit.auditing.model import read_catalogue, read_courses, read_curves
+from labelaudit.auditing.sample import Review, agree, find_review, read_given_answers, spare
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect import BoolArray
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics
-from labelaudit.detect.estimators import ESTIMATORS, Estimate
+from labelaudit.detect.estimators import Estimate
 from labelaudit.detect.kinds import Kinds, tell_kinds
 from labelaudit.detect.sample import Answers
 from labelaudit.detect.verdicts import FitSettings, Verdicts, judge
-from labelaudit.names import KINDS, EstimatorName
+from labelaudit.names import KINDS
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.decisions import decided, digest_of, read_decisions
 from labelaudit.run import documents, lists
 from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.parquet import write_table
-from labelaudit.run.tables import read_image_table, verdict_table, write_answers
+from labelaudit.run.tables import read_answers, read_image_table, verdict_table, write_answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +41,6 @@ class Fitted:
     noise: documents.Noise
     kept_N: BoolArray
     review: Review | None = None
-
-    def estimate(self, name: EstimatorName) -> Estimate | None:
-        """Return what an estimator says, which is fitted now if the audit did not; None where nothing fits."""
-        estimator = ESTIMATORS[name]
-        return self.verdicts.estimates.get(name) or estimator.estimate(self.statistics, estimator.rank_by)
 
     def csv(self, *, top: int | None = None) -> str:
         """Return suspicious.csv as text: the flagged samples, or the ``top`` most suspicious ones, flagged or not."""
@@ -66,24 +60,21 @@ def fit(
     settings: FitSettings | None = None,
     reporter: Reporter = QUIET,
     *,
-    all_estimators: bool = False,
     reviewed: Path | None = None,
 ) -> Fitted:
     """Judge every sample of a trained run from its recorded losses, and write the run folder's score files.
 
-    A label that the run's decisions.csv says to keep counts as right.
-    ``all_estimators`` is that of `labelaudit.detect.verdicts.judge`. ``reviewed`` is a file with answers to the run's
+    A label that the run's decisions.csv says to keep counts as right. ``reviewed`` is a file with answers to the run's
     sample, which replace earlier ones and hold for later fits too.
 
     Raises:
         DataError: the answers or decisions cannot be read, or the answers are of other data.
-        RunError: the run is unfinished, damaged or in use, or too little of its sample is reviewed.
-        StorageError: the files cannot be written.
+        RunError, StorageError: the run is unfinished, damaged, in use or hardly reviewed, or cannot be written to.
     """
     run.read_description()  # writing() would make a folder where there is no run
     with run.writing():
         given = None if reviewed is None else read_given_answers(run, reviewed, read_catalogue(run))
-        fitted = compute(run, settings or FitSettings(), reporter, all_estimators=all_estimators, answers=given)
+        fitted = compute(run, settings or FitSettings(), reporter, answers=given)
         if given is not None:
             write_answers(run.reviewed, given, fitted.catalogue.classes)
         write_table(run.scores, fitted.table)
@@ -102,7 +93,6 @@ def compute(
     settings: FitSettings,
     reporter: Reporter = QUIET,
     *,
-    all_estimators: bool = False,
     answers: Answers | None = None,
 ) -> Fitted:
     """Judge every sample as `fit` does, without writing anything; the default of ``answers`` is those of the run."""
@@ -112,40 +102,20 @@ def compute(
         kept_N[sample] = decision.action == "keep"
     label_N, classes = catalogue.label_N, len(catalogue.classes)
     images = read_image_table(run.pictures, len(catalogue))
-    curves = read_curves(run, read_course(run), label_N, classes, reporter=reporter)
-    heads = None
-    if (course := heads_course(run)) is not None:
-        heads = read_curves(run.heads, course, label_N, classes)
+    course, heads_course = read_courses(run)
+    curves = read_curves(run, course, label_N, classes, reporter=reporter)
+    heads = None if heads_course is None else read_curves(run.heads, heads_course, label_N, classes)
     statistics = curves.result(heads)
-    verdicts = judged = judge(statistics, settings, all_estimators=all_estimators)
-    answers = answers or read_kept_answers(run, catalogue)
+    verdicts = judged = judge(statistics, settings)
+    if answers is None and run.reviewed.exists():
+        answers = read_answers(run.reviewed, len(catalogue), catalogue.classes)
     review = None if answers is None else find_review(run, catalogue, answers)
     if review is not None:
         verdicts = agree(verdicts, review, settings)
     verdicts = spare(verdicts, kept_N, judged, settings)
     digests = np.where(catalogue.used_N, catalogue.sha256, "").tolist()
     kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, np.random.default_rng([0, 1]))
-    noise = _noise(catalogue, statistics, verdicts, settings, _kinds(kinds, verdicts.flagged_N), review)
-    return Fitted(
-        catalogue=catalogue,
-        statistics=statistics,
-        verdicts=verdicts,
-        kinds=kinds,
-        noise=msgspec.structs.replace(noise, kept=int(kept_N.sum()), decisions=digest),
-        kept_N=kept_N,
-        review=review,
-    )
-
-
-def _noise(
-    catalogue: Catalogue,
-    statistics: CurveStatistics,
-    verdicts: Verdicts,
-    settings: FitSettings,
-    kinds: documents.KindsNoise,
-    review: Review | None,
-) -> documents.Noise:
-    return documents.Noise(
+    noise = documents.Noise(
         noise_rate=verdicts.noise_rate,
         noise_rate_interval=verdicts.interval,
         suspicious=verdicts.flagged,
@@ -160,8 +130,19 @@ def _noise(
         warnings=(*catalogue.warnings, *verdicts.warnings),
         left_out=catalogue.left_out,
         unreadable=len(lists.unreadable_rows(catalogue)),
-        kinds=kinds,
+        kinds=_kinds(kinds, verdicts.flagged_N),
+        kept=int(kept_N.sum()),
+        decisions=digest,
         reviewed=None if review is None else review.noise,
+    )
+    return Fitted(
+        catalogue=catalogue,
+        statistics=statistics,
+        verdicts=verdicts,
+        kinds=kinds,
+        noise=noise,
+        kept_N=kept_N,
+        review=review,
     )
 
 

@@ -1,8 +1,8 @@
 """Find out whether a left-right flip keeps the labels of a folder.
 
-A flip turns an arrow to the left into one to the right: two classes become one, and every label looks wrong. So a short
-training without flips comes first, on half of the images. It then classifies the other half as they are and mirrored.
-Where it no longer recognizes the mirrored images, the audit trains without flips.
+A flip turns an arrow to the left into one to the right, and every label looks wrong. So a short training without flips
+on half of the images classifies the other half, as they are and mirrored. Where it does not recognize the mirrored
+ones, the audit trains without flips.
 
 Shapes: H held-out images, K classes, M images that mirroring changes.
 """
@@ -92,9 +92,9 @@ def _is_lost(
 def settle_flip(
     settings: TrainingSettings, prepared: Prepared, source: Source, reporter: Reporter
 ) -> tuple[TrainingSettings, Prepared, MirrorTest | None]:
-    """Leave flips out of the settings and the inputs where mirrored images are not recognized.
+    """Leave flips out of the settings and the inputs where mirrored images are not recognized; no test without flips.
 
-    All processes of a world take part; errors are those of a training. Without flips in the settings there is no test.
+    All processes of a world take part.
     """
     if settings.augment != "crop-flip" or not isinstance(prepared.inputs, ImageInputs):
         return settings, prepared, None
@@ -121,10 +121,7 @@ def without_flips(settings: TrainingSettings, prepared: Prepared) -> tuple[Train
 
 
 def _try_mirroring(settings: TrainingSettings, prepared: Prepared, source: Source, reporter: Reporter) -> MirrorTest:
-    """Train on one half without flips and classify the other half as it is and mirrored; then the other way round.
-
-    Large halves need no second round. The test has the audit's network and fewer epochs.
-    """
+    """Train on one half and classify the other as it is and mirrored; then, unless halves are large, vice versa."""
     rows, classes = len(prepared.inputs), len(prepared.catalogue.classes)
     enough, most = (max(images, _PER_CLASS * classes) for images in (_ENOUGH_IMAGES, _MOST_IMAGES))
     half = min(most, rows // 2)

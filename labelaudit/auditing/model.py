@@ -80,15 +80,10 @@ class Data:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Audit:
-    """A finished audit. Every part is read from the run folder when it is first used.
+    """A finished audit. Every part is read from the run folder ``run`` when it is first used.
 
-    Tables are Arrow's: ``.to_pandas()``, polars and DuckDB take them as they are.
-
-    Attributes:
-        run: The run folder.
-
-    Raises:
-        RunError: each property, where its files are missing, damaged, or do not belong together.
+    Tables are Arrow's: ``.to_pandas()``, polars and DuckDB take them as they are. Files that are missing, damaged, or
+    do not belong together are a RunError of the property that reads them.
     """
 
     run: RunFolder
@@ -110,10 +105,9 @@ class Audit:
 
     @cached_property
     def scores(self) -> pa.Table:
-        """N rows in the order of samples.parquet: every sample's statistics and verdict.
+        """Every sample's statistics and verdict, in the order of samples.parquet; null for unreadable images.
 
-        ``p_mislabeled`` (high = suspicious) and ``label_score`` (low = suspicious) are among the columns; null for
-        images that could not be read.
+        ``p_mislabeled`` (high = suspicious) and ``label_score`` (low = suspicious) are among the columns.
         """
         table = read_scores(self.run.scores)
         if not np.array_equal(table.column("sample").to_numpy(), np.arange(len(self.catalogue))):
@@ -189,8 +183,8 @@ class Audit:
     @cached_property
     def confusion(self) -> pa.Table:
         """How often which label was suggested for which, among the suspicious: ``given``, ``suggested``, ``count``."""
-        rows = [*map(as_json, self.summary.confusion)]
-        return pa.Table.from_pylist(rows, columns("given:str suggested:str count:int64"))
+        schema = columns("given:str suggested:str count:int64")
+        return pa.Table.from_pylist([*map(as_json, self.summary.confusion)], schema)
 
     def top(self, count: int) -> pa.Table:
         """Return the ``count`` most suspicious samples, suspicious or not, with the columns of ``suspicious``."""
@@ -270,8 +264,7 @@ def _safe(text: str) -> str:
 def open_run(path: Path | str) -> Audit:
     """Read a finished audit; needs neither its images nor torch.
 
-    Raises:
-        RunError: ``path`` is no run folder and has none in it, the verdicts are missing, or a file is damaged.
+    A path that is and has no run folder, verdicts that are missing, and damaged files are a RunError.
     """
     require_local(path)
     return opened(newest(Path(path)))
@@ -304,8 +297,6 @@ def recorded_data(run: RunFolder) -> Data:
 
 
 class _Epochs(msgspec.Struct):
-    """The settings of a training that say how its epochs follow each other."""
-
     epochs: Count
     members: Count = 1
     kind: str = ""
@@ -313,40 +304,29 @@ class _Epochs(msgspec.Struct):
     folds: Count = 1
 
 
-def read_course(run: RunFolder) -> Course:
-    """Return how the recorded epochs of a run follow each other; raise a RunError where the probe is not trained."""
+def read_courses(run: RunFolder) -> tuple[Course, Course | None]:
+    """Return how the recorded epochs of a run follow each other, and those of its heads beside a network, if any.
+
+    Raises a RunError where the probe is not trained.
+    """
     description = read_description(run)
-    settings = _epochs(run, description)
+    try:
+        settings = msgspec.convert(description.settings, _Epochs)
+    except msgspec.ValidationError as error:
+        raise RunError(f"{run.description} has other settings ({error})", fix="audit into a new folder") from error
     held_out = settings.folds > 1 or settings.kind == PREDICTIONS
     course = Course(epochs=settings.epochs, members=settings.members, held_out=held_out)
     if description.status != TRAINED:
         epochs = f"{len(recorded_epochs(run.losses))} of {course.recorded} epochs"
         fix = "run labelaudit train-probe or score on the same data again: it resumes"
         raise RunError(f"the probe in {run.root} is not trained to the end ({epochs})", fix=fix)
-    return course
-
-
-def heads_course(run: RunFolder) -> Course | None:
-    """Return how the recorded epochs of the heads beside a network follow each other; None for a run without them."""
-    settings = _epochs(run, read_description(run))
-    return Course(epochs=settings.heads_epochs, held_out=True) if settings.heads_epochs else None
-
-
-def _epochs(run: RunFolder, description: Description) -> _Epochs:
-    try:
-        return msgspec.convert(description.settings, _Epochs)
-    except msgspec.ValidationError as error:
-        raise RunError(f"{run.description} has other settings ({error})", fix="audit into a new folder") from error
+    return course, Course(epochs=settings.heads_epochs, held_out=True) if settings.heads_epochs else None
 
 
 def read_curves(
     run: RunFolder, course: Course, label_N: IntArray, classes: int, *, reporter: Reporter = QUIET
 ) -> CurveAccumulator:
-    """Read the recorded losses of a run, epoch by epoch, in memory that does not grow with their number.
-
-    The other arguments are those of `labelaudit.detect.curves.CurveAccumulator`. Raises a RunError where epochs are
-    damaged or missing.
-    """
+    """Read the recorded losses of a run into a `CurveAccumulator`; damaged or missing epochs are a RunError."""
     fix = f"delete {run.root} and audit again"
     if len(recorded_epochs(run.losses)) != course.recorded:
         raise RunError(f"{run.losses} does not hold {course.recorded} epochs", fix=fix)
@@ -366,9 +346,9 @@ def read_curves(
 
 
 def read_catalogue(run: RunFolder, description: Description | None = None) -> Catalogue:
-    """Read the samples of a run; ``description`` is its run.json, where it is read already.
+    """Read the samples of a run; raise a RunError where samples.parquet is not the one that run.json describes.
 
-    Raises a RunError where samples.parquet is missing, damaged, or not the one that run.json describes.
+    ``description`` is its run.json, where it is read already.
     """
     data = (description or read_description(run)).data
     catalogue = read_samples(run.samples, root=Path(data.root), classes=data.classes)

@@ -68,22 +68,14 @@ def own_digest(file: Path) -> str:
 
 
 def read_embeddings(file: Path, catalogue: Catalogue, reporter: Reporter = QUIET) -> OwnRows:
-    """Read an embedding for each image that is used.
-
-    Raises:
-        DataError: the file cannot be read, an image has no embedding, or one that is not finite.
-    """
+    """Read a finite embedding for each image that is used; a DataError where the file does not have it."""
     own = _read(file, "embedding", catalogue, reporter)
     _require_finite(file, own, catalogue)
     return own
 
 
 def read_predictions(file: Path, catalogue: Catalogue, reporter: Reporter = QUIET) -> OwnRows:
-    """Read a probability of each class, in the order of the catalogue's, for each image that is used.
-
-    Raises:
-        DataError: as `read_embeddings`, and where the probabilities are of other classes or do not sum to 1.
-    """
+    """Read probabilities of the catalogue's classes, which sum to 1, for each image; errors as `read_embeddings`."""
     own = _read(file, "probabilities", catalogue, reporter)
     if own.value_XD.shape[1] != len(catalogue.classes):
         what = f"{file} has {plural(own.value_XD.shape[1], 'value')} an image, and {catalogue.root} has"
@@ -154,7 +146,8 @@ def _of_table(file: Path, table: pa.Table, content: Content, catalogue: Catalogu
     if row_of:
         first = next(iter(row_of))
         reporter.say(f"{file}: {plural(len(row_of), 'row is', 'rows are')} of no image in the folder ({first})")
-    if content in table.column_names and _is_list(table.schema.field(content).type):
+    is_list = pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list
+    if content in table.column_names and any(test(table.schema.field(content).type) for test in is_list):
         value_XD = _of_lists(file, content, table.column(content))
     elif content == "probabilities":
         value_XD = np.stack([_of_class(file, table, name) for name in catalogue.classes], axis=1)
@@ -167,10 +160,6 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     """Return the type of the values, also of those that a dictionary encodes; one type for all texts."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return pa.string() if pa.types.is_large_string(kind) else kind
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return any(test(kind) for test in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
 
 
 def _of_lists(file: Path, name: str, column: pa.ChunkedArray) -> npt.NDArray[Any]:
@@ -234,10 +223,7 @@ def _failing(own: OwnRows, used: SampleArray, is_right: Callable[[Float32Array],
 
 
 def _first(catalogue: Catalogue, failing: SampleArray) -> str:
-    """Return the first failing sample that can be decoded, and how many fail, in words; empty where there is none.
-
-    Whoever made the file may have left out images that cannot be decoded.
-    """
+    """Return in words the first failing sample that can be decoded, and how many fail; empty where there is none."""
     for place, sample in enumerate(failing.tolist()):
         if not isinstance(decode_sample(catalogue, sample, _TRIED), str):
             more = len(failing) - place - 1

@@ -39,11 +39,9 @@ COARSE_FROM = 80
 
 @dataclass(frozen=True, kw_only=True)
 class Preset(Hyperparameters):
-    """Default network and hyperparameters of a training.
+    """Default network and hyperparameters; ``coarse_model`` is for images of `COARSE_FROM` pixels on, if there is one.
 
-    Attributes:
-        coarse_model: The network for images of `COARSE_FROM` pixels on.
-        auto_precision: What ``--precision auto`` means.
+    ``auto_precision`` is what ``--precision auto`` means.
     """
 
     model: str
@@ -95,15 +93,15 @@ HEAD = replace(
     augment="none",
     crop_pad=0,
 )
-"""The head on a frozen backbone. The weight decay is large on purpose: it keeps a head with more parameters than there
-are images from memorizing wrong labels, however long it is trained (docs/accuracy.md)."""
+"""The head on a frozen backbone. The large weight decay keeps a head with more parameters than there are images from
+memorizing wrong labels (docs/accuracy.md)."""
 
 LARGE_HEAD_BATCH = 256
 """The batch of heads where an average class has as many images: better and faster there, worse for small classes."""
 
 HEAD_FOLDS = 5
-"""Heads on a frozen backbone that are trained side by side, each without its part of the data. On a few hundred images
-one head on all of them has memorized their labels before it could be asked (docs/accuracy.md)."""
+"""Heads that are trained side by side, each without its part of the data: one head on all of a few hundred images
+memorizes their labels (docs/accuracy.md)."""
 
 SMALL_IMAGE_PIXELS = 64
 """Folders whose median short side is up to this are trained on; larger images go through a frozen backbone."""
@@ -152,10 +150,9 @@ def check_options(options: TrainingOptions) -> None:
     _check_own(options)
     if options.momentum is not None and options.momentum >= 1:
         raise UsageError(f"--momentum {options.momentum:g} must be below 1", fix="give a smaller number")
-    if options.preset == "paper" and (options.probe == "frozen" or options.pretrained or options.network_weights):
-        other = (
-            "--probe frozen or --preset paper" if options.probe == "frozen" else "--pretrained and --network-weights"
-        )
+    is_frozen = options.probe == "frozen"
+    if options.preset == "paper" and (is_frozen or options.pretrained or options.network_weights):
+        other = "--probe frozen or --preset paper" if is_frozen else "--pretrained and --network-weights"
         raise UsageError("the paper's probe is trained from scratch", fix=f"leave {other} out")
     if options.pretrained and options.network_weights:
         raise UsageError("--pretrained and --network-weights both name parameters", fix="give one of them")
@@ -194,12 +191,7 @@ def set_up_device(options: TrainingOptions) -> torch.device:
 def plan(
     catalogue: Catalogue, options: TrainingOptions, device: torch.device, presets: Mapping[PresetName, Preset] = PRESETS
 ) -> ProbePlan:
-    """Resolve every setting.
-
-    Raises:
-        UsageError: options that contradict each other or are out of range.
-        ModelError: an unknown model, or weights that cannot be found.
-    """
+    """Resolve every setting; raise a UsageError for impossible options, a ModelError where model or weights lack."""
     check_options(options)
     preset = presets[options.preset or "fast"]
     kind, model, weights, why = _choose_network(catalogue, options, preset)

@@ -16,19 +16,11 @@ from pathlib import Path
 import numpy as np
 
 import labelaudit
-from labelaudit.auditing.begin import (
-    clear,
-    earlier,
-    now,
-    numbered_run,
-    remember_place,
-    require_same_data,
-    tell_set_aside,
-)
-from labelaudit.auditing.model import Data, is_trained
+from labelaudit.auditing.begin import begun, clear, now, numbered_run, remember_place, tell_set_aside
+from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.own import own_digest, read_predictions
-from labelaudit.data.catalogue import Catalogue, trainable
+from labelaudit.data.catalogue import trainable
 from labelaudit.data.folder import require_outside
 from labelaudit.data.looks import look_at, look_size, table_of_looks
 from labelaudit.data.pixels import PixelFormat
@@ -52,22 +44,21 @@ def is_of_predictions(run: RunFolder) -> bool:
 def record_predictions(data: Data, given: RunFolder | None, options: TrainingOptions, reporter: Reporter) -> RunFolder:
     """Record the user's predictions for a folder, or find them recorded; return the run folder.
 
-    Without a ``given`` one, it is found as `labelaudit.auditing.probe.train_probe` does.
-
-    Raises:
-        DataError: the folder cannot be audited, or the file does not fit it.
-        RunError: the run folder is of other data, settings or predictions, damaged, or in use.
-        UsageError: options of a training are given too.
+    Without a ``given`` one, it is found as `labelaudit.auditing.probe.train_probe` does; errors are those of it, and a
+    UsageError for options of a training.
     """
     _check(options)
     relabelings = require_settled(data.root)
     if given is not None:
         require_outside(given.root, data.root, "--run")
     catalogue = trainable(data.scan(reporter))
-    run = given or numbered_run(
-        data, catalogue, lambda newest, known: _require_predictions(newest, known, options.predictions), reporter
-    )
-    if _is_recorded(run, catalogue, options.predictions):
+
+    def require(known_run: RunFolder, known: documents.Description) -> bool:
+        _require_predictions(known_run, known, options.predictions)
+        return known.status == documents.TRAINED
+
+    run = given or numbered_run(data, catalogue, require, reporter)
+    if begun(run, catalogue, require):
         reporter.say(f"The predictions are in {run.root} already")
         remember_place(data, run, reporter)
         return run
@@ -77,7 +68,7 @@ def record_predictions(data: Data, given: RunFolder | None, options: TrainingOpt
     probability_NK = read_predictions(options.predictions, catalogue, reporter)
     settings = {"kind": documents.PREDICTIONS, "weights": own_digest(options.predictions), "epochs": 1}
     with run.writing("--run"):
-        if _is_recorded(run, catalogue, options.predictions):  # by another process meanwhile
+        if begun(run, catalogue, require):  # another process has recorded them meanwhile
             return run
         clear(run, follows=given is None)
         reporter.say(f"Probe: none, but the predictions in {options.predictions}")
@@ -116,18 +107,6 @@ def _check(options: TrainingOptions) -> None:
         option = f"--{other[0].replace('_', '-')}"
         what = f"an audit of predictions trains nothing, and {option} is about a training"
         raise UsageError(what, fix=f"leave {option} out, or give another --run without --predictions")
-
-
-def _is_recorded(run: RunFolder, catalogue: Catalogue, file: Path | None) -> bool:
-    """Return whether the folder has these predictions; raise a RunError where it has another audit."""
-
-    def read() -> bool:
-        description = documents.read_description(run)
-        require_same_data(run, description.data, catalogue)
-        _require_predictions(run, description, file)
-        return is_trained(run)
-
-    return earlier(run, read) or False
 
 
 def _require_predictions(run: RunFolder, known: documents.Description, file: Path | None) -> None:

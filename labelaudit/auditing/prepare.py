@@ -62,11 +62,7 @@ def _table_of_pixels(
 
 
 def numbered_as(held_out: Catalogue, training: Catalogue, reporter: Reporter) -> Catalogue:
-    """Return held-out images with labels numbered and values rendered as in the training data.
-
-    Raises:
-        DataError: they have a class that the training data lacks.
-    """
+    """Return held-out images with labels and rendering of the training data; a class it lacks is a DataError."""
     foreign = sorted(set(held_out.classes) - set(training.classes))
     if foreign:
         what = f"{held_out.root} has a class that the training data lacks: {foreign[0]!r}"
@@ -83,10 +79,9 @@ Loaded = TypeVar("Loaded", Embeddings, Pixels)
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """Data that is ready to train on: R rows with their given labels and sample numbers.
+    """Data that is ready to train on: R rows; files with damaged pixels are set aside in the catalogue.
 
-    Files with damaged pixels are set aside in the catalogue. Rows are normalized by the statistics, which another split
-    needs too. ``image_table`` has statistics of the images themselves, where they were asked for.
+    Rows are normalized by the ``statistics``. ``image_table`` is of the images themselves, where it was asked for.
     """
 
     catalogue: Catalogue
@@ -119,8 +114,7 @@ def prepare(
 ) -> Prepared:
     """Decode or embed the images, and check that they can be trained on; raise a DataError where too few are readable.
 
-    A validation split gets the ``statistics`` of the training data, and need not be trainable. With ``look``, the
-    statistics of the images themselves are computed too.
+    A validation split gets the ``statistics`` of the training data, and need not be trainable.
     """
     inputs: Inputs
     image_table, is_validation = None, statistics is not None

@@ -18,28 +18,11 @@ import torch
 from torch import nn
 
 import labelaudit
-from labelaudit.auditing.begin import (
-    clear,
-    earlier,
-    now,
-    numbered_run,
-    remember_place,
-    require_same_data,
-    tell_set_aside,
-)
+from labelaudit.auditing import plan
+from labelaudit.auditing.begin import begun, clear, now, numbered_run, remember_place, tell_set_aside
 from labelaudit.auditing.mirror import MirrorTest, settle_flip
 from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_curves
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.auditing.plan import (
-    DOUBTED,
-    agree,
-    build_selection,
-    check_probe,
-    heads_beside,
-    network_beside,
-    plan_probe,
-    set_up_device,
-)
 from labelaudit.auditing.prepare import (
     Prepared,
     Source,
@@ -82,9 +65,8 @@ def train_probe(
     """Train a probe on a folder and record its losses, or resume a run that was interrupted; return its run folder.
 
     Without a ``run``, that is the newest of the data's own by number, and the next number where it has other data or,
-    being trained, other settings. Under torchrun, all processes train it together. The first one writes and reports.
-    Losses of the ``test`` images are recorded too: those of the mean prediction in evaluation mode, after each epoch
-    that this call trains.
+    being trained, other settings. Under torchrun, all processes train it together; the first one writes and reports.
+    Losses of the ``test`` images, in evaluation mode, are recorded after each epoch that this call trains.
 
     Raises:
         DataError: the folder or labels file cannot be audited.
@@ -92,7 +74,7 @@ def train_probe(
         ModelError, DeviceError, UsageError, StorageError, TrainingError: see `labelaudit.errors`.
     """
     options = options or TrainingOptions()
-    device = set_up_device(options)
+    device = plan.set_up_device(options)
     with joined(device) as world, contextlib.ExitStack() as held:
         reporter = reporter if world.is_main else QUIET
         claimed, begun = world.once(lambda: _claim_run(data, run, options, device, held, reporter))
@@ -151,54 +133,39 @@ def _claim_run(
     if given is not None:
         require_outside(given.root, data.root, "--run")
     catalogue = trainable(data.scan(reporter))
-    run = given or numbered_run(
-        data, catalogue, lambda newest, known: _require_settings(newest, known, options), reporter
-    )
-    settings = _begun_settings(run, catalogue, options)
+
+    def require(known_run: RunFolder, known: documents.Description) -> TrainingSettings:
+        """Return the settings of a run; raise a RunError where they are not those asked for."""
+        if known.settings.get("kind") == documents.PREDICTIONS:
+            raise RunError(f"{known_run.root} is an audit of predictions", fix="give another --run")
+        settings = settings_from_json(known.settings, str(known_run.description))
+        plan.agree(settings, options, str(known_run.root))
+        return settings
+
+    run = given or numbered_run(data, catalogue, require, reporter)
+    settings = begun(run, catalogue, require)
     if settings is not None and is_trained(run):  # nothing is written: the folder may be read-only
         reporter.say(f"The probe in {run.root} is trained already")
         remember_place(data, run, reporter)
         return run, None
     # Before the folder is made: a mistyped option leaves nothing behind.
-    planned = None if settings else plan_probe(catalogue, options, device)
+    planned = None if settings else plan.plan_probe(catalogue, options, device)
     if planned is not None:
-        check_probe(planned.settings)
+        plan.check_probe(planned.settings)
     decided = settings if planned is None else planned.settings
     if decided is not None and decided.takes_embeddings:
         own_embeddings(catalogue, options.embeddings, reporter)
     held.enter_context(run.writing("--run"))
-    settings = _begun_settings(run, catalogue, options)  # another process may have trained meanwhile
+    settings = begun(run, catalogue, require)  # another process may have trained meanwhile
     if settings is not None:
         if is_trained(run):
             return run, None
         remember_place(data, run, reporter, held=True)
         return run, _Begun(catalogue, settings, relabelings, is_new=False)
-    planned = planned or plan_probe(catalogue, options, device)
+    planned = planned or plan.plan_probe(catalogue, options, device)
     clear(run, follows=given is None)
     reporter.say(f"Probe: {planned.why}")
     return run, _Begun(catalogue, planned.settings, relabelings, is_new=True)
-
-
-def _require_settings(run: RunFolder, known: documents.Description, options: TrainingOptions) -> TrainingSettings:
-    """Return the settings of a run; raise a RunError where they are not those asked for."""
-    if known.settings.get("kind") == documents.PREDICTIONS:
-        raise RunError(f"{run.root} is an audit of predictions", fix="give another --run")
-    settings = settings_from_json(known.settings, str(run.description))
-    agree(settings, options, str(run.root))
-    return settings
-
-
-def _begun_settings(run: RunFolder, catalogue: Catalogue, options: TrainingOptions) -> TrainingSettings | None:
-    """Return the settings of an earlier call; raise a RunError where they are of other data, or not those asked for."""
-    if not run.exists:
-        return None
-    description = documents.read_description(run)
-
-    def read() -> TrainingSettings:
-        require_same_data(run, description.data, catalogue)
-        return _require_settings(run, description, options)
-
-    return earlier(run, read)
 
 
 def _describe(
@@ -246,7 +213,7 @@ def _train_heads(
     run: RunFolder, settings: TrainingSettings, prepared: Prepared, source: Source, reporter: Reporter
 ) -> None:
     """Train held-out heads on a frozen backbone or the user's embeddings."""
-    own = heads_beside(settings, prepared.catalogue, source.device, source.embeddings)
+    own = plan.heads_beside(settings, prepared.catalogue, source.device, source.embeddings)
     if settings.takes_embeddings:
         embedded = with_embeddings(prepared, source)
     else:
@@ -259,7 +226,7 @@ def _doubt_labels(run: RunFolder, heads: TrainingSettings) -> bool:
     """Return True where the heads of a run expect to disagree with more labels than `DOUBTED`."""
     catalogue, course = read_catalogue(run), Course(epochs=heads.epochs, held_out=True)
     transition = read_curves(run, course, catalogue.label_N, len(catalogue.classes)).result().transition
-    return bool(np.nanmean(transition.doubt_N) > DOUBTED)
+    return bool(np.nanmean(transition.doubt_N) > plan.DOUBTED)
 
 
 def _add_network(
@@ -271,7 +238,7 @@ def _add_network(
     reporter: Reporter,
 ) -> tuple[TrainingSettings, Prepared]:
     """Turn an audit by heads into one by heads and a network, and return what the network is trained by and on."""
-    settings = network_beside(heads, embedded.catalogue, options, source.device)
+    settings = plan.network_beside(heads, embedded.catalogue, options, source.device)
     reporter.say(
         f"The heads disagree with many labels, so {settings.model} is trained beside them, from scratch at "
         f"{settings.image_size} pixels"
@@ -299,8 +266,8 @@ def _are_trained(heads: RunFolder, settings: TrainingSettings) -> bool:
 
 def _require_same(one: Prepared, other: Prepared) -> None:
     if not np.array_equal(one.sample_R, other.sample_R):
-        what = "an image that was trained on cannot be read any more"
-        raise RunError(what, fix="bring the file back, or audit into a new --run")
+        fix = "bring the file back, or audit into a new --run"
+        raise RunError("an image that was trained on cannot be read any more", fix=fix)
 
 
 def _finish(run: RunFolder, network: nn.Module, prepared: Prepared) -> None:
@@ -382,7 +349,7 @@ def _member(settings: TrainingSettings, member: int, prepared: Prepared, source:
         inputs=prepared.inputs,
         label_R=prepared.label_R,
         # One curve holds one kind of loss: that of the scoring pass, also while a selector is off.
-        selection=build_selection(own, len(prepared.inputs), records_scores=True),
+        selection=plan.build_selection(own, len(prepared.inputs), records_scores=True),
         number={"member": member, "epochs": settings.epochs},
     )
 

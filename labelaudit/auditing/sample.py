@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from labelaudit.auditing.model import Audit
@@ -28,13 +27,9 @@ _DRAWN, _ESTIMATED = 1, 2
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnSample:
-    """The beginning of a run's sample.
+    """The beginning of a run's sample: its images in order, and as lines of a CSV; how many are answered already.
 
-    Attributes:
-        samples: The numbers of its images, in the order of the review.
-        lines: The CSV, line by line.
-        answered: How many of them have an answer already.
-        least: How many answers from the top an estimate needs.
+    An estimate needs ``least`` answers from the top.
     """
 
     samples: tuple[int, ...]
@@ -44,12 +39,9 @@ class DrawnSample:
 
 
 def draw_sample(run: RunFolder, count: int) -> DrawnSample:
-    """Return the first images of a run's sample, which is drawn when it is first asked for.
+    """Return the first images of a run's sample, which is drawn and written when it is first asked for.
 
-    Raises:
-        UsageError: ``count`` is less than 1.
-        RunError: the run has no verdicts, is damaged or in use.
-        StorageError: the sample cannot be written.
+    Raises a UsageError for a count below 1, a RunError for a run without verdicts, damaged or in use.
     """
     if count < 1:
         raise UsageError(f"-n {count} is too few", fix="give at least 1")
@@ -59,8 +51,10 @@ def draw_sample(run: RunFolder, count: int) -> DrawnSample:
     catalogue = audit.catalogue
     if not run.design.exists():
         p_N, order_U = audit.column("p_mislabeled"), audit.order_U
+        seed = audit.description.settings.get("seed")  # without one where predictions were given
+        generator = np.random.default_rng([abs(seed) if isinstance(seed, int) else 0, _DRAWN])
         with run.writing():
-            tables.write_design(run.design, s.draw(p_N, order_U, np.random.default_rng([_seed(audit), _DRAWN])))
+            tables.write_design(run.design, s.draw(p_N, order_U, generator))
     design = tables.read_design(run.design, catalogue.used_N)
     answers = tables.read_answers(run.reviewed, len(catalogue), catalogue.classes)
     samples = design.order_S[:count].tolist()
@@ -93,19 +87,6 @@ def write_sample(run: RunFolder, sample: DrawnSample, path: Path | None) -> Path
     return place
 
 
-class _Seeded(msgspec.Struct):
-    """The setting of a training that its sample is drawn with."""
-
-    seed: int = 0
-
-
-def _seed(audit: Audit) -> int:
-    try:
-        return abs(msgspec.convert(audit.description.settings, _Seeded).seed)
-    except msgspec.ValidationError:
-        return 0
-
-
 @dataclass(frozen=True, kw_only=True)
 class Review:
     """A design, the answers to it, and what they say."""
@@ -119,13 +100,6 @@ def read_given_answers(run: RunFolder, file: Path, catalogue: Catalogue) -> s.An
     """Read the answers in a file that a user gave; raise a RunError where the run has no sample."""
     tables.read_design(run.design, catalogue.used_N)
     return read_answers(file, catalogue)
-
-
-def read_kept_answers(run: RunFolder, catalogue: Catalogue) -> s.Answers | None:
-    """Read the answers that an earlier fit was given; None without any."""
-    if not run.reviewed.exists():
-        return None
-    return tables.read_answers(run.reviewed, len(catalogue), catalogue.classes)
 
 
 def find_review(run: RunFolder, catalogue: Catalogue, answers: s.Answers) -> Review:
@@ -171,8 +145,7 @@ def agree(verdicts: Verdicts, review: Review, settings: FitSettings) -> Verdicts
 def spare(verdicts: Verdicts, kept_N: BoolArray, judged: Verdicts, settings: FitSettings) -> Verdicts:
     """Return the verdicts with the labels that a person kept taken for right: P(mislabeled) 0, weight 1, last in order.
 
-    They leave the noise rate: it and both ends of its interval lose the share of errors that the losses alone, in
-    ``judged``, expect among them.
+    The noise rate and its interval lose the share of errors that the losses alone, in ``judged``, expect among them.
     """
     if not kept_N.any():
         return verdicts

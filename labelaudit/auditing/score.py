@@ -37,15 +37,14 @@ def score(
     """Audit a folder: train the probe (or continue it, or find it trained), then judge every sample.
 
     Args:
-        data: The images and their labels; None: those of a run folder, which are only read where training is left.
+        data: The images and their labels; None: those of the run, which are only read where training is left.
         run: Where everything is written.
         options: What is asked of the probe.
         fit_settings: What is asked of the fit; None keeps that of a finished run.
         reporter: Told about the progress.
-        keep: Refuse where new verdicts cannot be written to the run folder; otherwise only warn.
+        keep: Raise a StorageError where the run folder cannot take new verdicts; otherwise only warn.
 
-    Raises:
-        LabelauditError: see `train_probe` and `fit`.
+    Errors are those of `train_probe` and `fit`.
     """
     train_missing(data, run, options, reporter)
     if fit_settings is None and run.noise.exists():

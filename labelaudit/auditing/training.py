@@ -33,8 +33,7 @@ from labelaudit.run.layout import RunFolder
 class TrainingJob:
     """A training and what it learns from.
 
-    ``selection`` chooses the samples that are back-propagated; None for all. ``sample_weight_R`` multiply the weights
-    of the method. ``number`` are further entries of the checkpoint, such as the member's number.
+    ``sample_weight_R`` multiply the method's weights. ``number`` are further entries of the checkpoint.
     """
 
     training: Training
@@ -61,11 +60,10 @@ function that it returns, and the checkpoint after it."""
 def train(
     run: RunFolder, jobs: Iterable[TrainingJob], after: After, reporter: Reporter, *, title: str, images: int
 ) -> Training:
-    """Train one job or more, one after the other, and write each epoch while the next one is trained.
+    """Train the jobs one after the other, writing each epoch while the next one is trained; return the last training.
 
-    Return the last training. ``images`` are left in all jobs and epochs together. A failed write, such as a full disk,
-    is reported one epoch later; the checkpoint still holds the last epoch written. Raises TrainingError, DeviceError
-    and StorageError.
+    ``images`` are left in all jobs and epochs together. A failed write raises its StorageError one epoch later; the
+    checkpoint still holds the last epoch written.
     """
 
     def write_epoch(write: Callable[[], None], state: State) -> None:

@@ -37,7 +37,6 @@ EPILOG_FIT = o.examples(
     "labelaudit fit audit --estimator gmm",
     "labelaudit fit audit --rank-by aum",
     "labelaudit fit audit --estimator gmm --raw-weights      (the AUL paper's weights)",
-    "labelaudit fit audit --all-estimators",
     "labelaudit fit audit --reviewed audit/sample.csv      (see labelaudit sample)",
 )
 
@@ -186,9 +185,6 @@ def fit(
         bool,
         Option("--raw-weights", help="Weights from a mixture's posterior as it is, which can rise for small losses."),
     ] = False,
-    all_estimators: Annotated[
-        bool, Option("--all-estimators", help="Show what every estimator says, not only the usual ones.")
-    ] = False,
     reviewed: Annotated[
         Path | None,
         Option(help="Answers to the run's sample, or corrections; a noise rate from them. Kept for later fits."),
@@ -202,7 +198,7 @@ def fit(
 
     folder = RunFolder(run)
     chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator, raw_weights=raw_weights)
-    fitted = audit.fit(folder, chosen, terminal, all_estimators=all_estimators, reviewed=reviewed)
+    fitted = audit.fit(folder, chosen, terminal, reviewed=reviewed)
     if not terminal.quiet:
         show_summary(terminal.console, fitted.noise)
         show_estimators(terminal.console, fitted.noise)

@@ -1,9 +1,8 @@
 """The confident joint: which class is labeled as which, counted where the probe is sure.
 
-Source: Northcutt, Jiang and Chuang 2021, "Confident learning", section 3.1, with two differences: probabilities are
-means over the epochs of one training instead of those of held-out folds, and of the other classes only those in the
-curves' M slots count (a class outside of them was never the probe's second choice for long). Only cells that hold
-samples are kept, so ten thousand classes cost no more memory than ten.
+Source: Northcutt, Jiang and Chuang 2021, "Confident learning", section 3.1. Two differences: probabilities are means
+over the epochs of one training instead of those of held-out folds, and of the other classes only those in the curves' M
+slots count. Only cells that hold samples are kept.
 
 Shapes: N samples, K classes, M slots, Q cells (given, true) that hold samples.
 """
@@ -93,10 +92,7 @@ class ConfidentJoint:
 
     @property
     def structure(self) -> float:
-        """How far the errors are from being spread evenly over the pairs of classes: 0 evenly, 1 all in one pair.
-
-        The structure is 1 − `spread_over_pairs`, in [0, 1].
-        """
+        """1 − `spread_over_pairs`, in [0, 1]: 0 for errors that are spread evenly, 1 for all in one pair of classes."""
         error_Q = self.share_Q[self.given_Q != self.true_Q] * self.samples
         if self.classes < 2 or not error_Q.any():
             return 0.0
@@ -116,11 +112,10 @@ def spread_over_pairs(error_Q: FloatArray, classes: int) -> float:
 
 
 def confident_joint(label_N: IntArray, beliefs: Beliefs, classes: int) -> ConfidentJoint:
-    """Count the samples of each given class by the class that the probe is sure of.
+    """Count the samples of each given class by the class that the probe is sure of; those without a record are not.
 
     It is sure of class j where the mean probability of j is at least its mean over the samples labeled j; of several
-    such classes the most probable counts. Samples of which it is sure of none are distributed like the others of their
-    given class. Samples without a record are not counted.
+    such classes the most probable counts. Samples of which it is sure of none go like the others of their given class.
     """
     seen_N = np.isfinite(beliefs.given_N)
     label_U, given_U = label_N[seen_N], beliefs.given_N[seen_N]
@@ -141,9 +136,9 @@ def confident_joint(label_N: IntArray, beliefs: Beliefs, classes: int) -> Confid
 
 
 def sure_from(label_N: npt.NDArray[np.integer], given_N: npt.NDArray[np.floating], classes: int) -> FloatArray:
-    """Return from which probability on one is sure of each class: the mean of ``given_N`` over the samples labeled so.
+    """Return from which probability on one is sure of each class: [K], above 1 for a class without samples.
 
-    ``given_N`` are probabilities of the given labels. Nothing is sure of a class without samples. Shape: [K].
+    It is the mean of ``given_N``, the probabilities of the given labels, over the samples labeled so.
     """
     count_K = np.bincount(label_N, minlength=classes)
     sum_K = np.bincount(label_N, weights=given_N, minlength=classes)
@@ -159,12 +154,11 @@ def surely_wrong(label_N: npt.NDArray[np.int64], p_NK: npt.NDArray[np.floating])
 
 
 def spread_against_chance(given_D: CellArray, predicted_D: CellArray, classes: int) -> float:
-    """Return over how many pairs of classes disagreements are spread, as a multiple of what uniform noise would give.
+    """Return over how many pairs of classes disagreements are spread: 1 as uniform noise, 1 / (K − 1) one pair a class.
 
-    Unlike `spread_over_pairs` it allows for a network that predicts some classes only. With n disagreements in a pair,
-    (Σ n)² / Σ n² is the number of pairs that they are spread over. Uniform noise gives the c_j samples predicted as j
-    every other label alike, so Σ n² is near Σ c_j² / (K − 1) + Σ n. Uniform noise has 1; where each class is taken for
-    one other, it is near 1 / (K − 1).
+    Unlike `spread_over_pairs` it allows for a network that predicts some classes only. Uniform noise gives the
+    c_j samples predicted as j every other label alike. So of the n disagreements in each pair, Σ n² is near
+    Σ c_j² / (K − 1) + Σ n, which is divided by the Σ n² found.
     """
     if len(given_D) == 0:
         return 1.0

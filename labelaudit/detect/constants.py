@@ -60,10 +60,6 @@ START_QUANTILES = (0.5, 0.7, 0.85, 0.95, 0.3, 0.15)
 TOLERANCE, MAX_STEPS = 1e-8, 2000
 """Expectation-maximization stops at so small a gain of mean log-likelihood. Worth: the maximum itself would move the
 rate by up to .0002 (AUL)."""
-BETA_CUT = 0.05
-"""The beta mixture sees the scores between this quantile and its opposite: Arazo et al. 2019."""
-BETA_MAX_STEPS, BETA_TOLERANCE = 500, 1e-7
-"""Arazo et al. stop after ten steps. Worth: Fashion-MNIST with 40% wrong labels has .46 then, .38 at the end."""
 
 # --- Reviews and warnings --------------------------------------------------------------------------------------------
 
@@ -149,7 +145,6 @@ FARTHEST_LOGIT = 40.0  # beyond it probabilities are 0 and 1 in double precision
 LEAST_CURVATURE = 1e-9  # of the likelihood in the sharpness
 NORMAL_95 = 1.959964  # 97.5% quantile of the standard normal distribution
 MIN_VARIANCE = 1e-6  # of a Gaussian, in units of the scores' own variance
-BETA_EDGE, BETA_BINS, BETA_MIN_VARIANCE = 1e-4, 4096, 1e-8  # distance from 0 and 1, bins, variance floor
 FIRST_SHARE, LARGEST_SHARE = 0.1, 0.99  # of all kinds of corruption: start and bound
 SHARE_STEPS, SHARE_TOLERANCE = 200, 1e-3  # of expectation-maximization; the tolerance relative to LEAST_SHARE
 ALIKE_STEPS = 200  # of expectation-maximization of how far errors are like doubt

@@ -59,12 +59,10 @@ class Course:
 class EpochTrust:
     """Tells memorizing from learning, epoch by epoch, from the recorded margins alone.
 
-    A network knows more the longer it is trained, until it begins to memorize wrong labels. In each epoch e, the
-    *doubted* samples are those with Σ_{f<e} f · m_f < 0: until then the probe spoke against their labels, and the later
-    the more it counts. Their *doubt* is max(0, −Σ m_e) / N over the N samples with a record, which is 0 where most of
-    what was doubted is agreed with; times the share of samples that are not doubted, as a probe that doubts everything
-    has not learned yet. An epoch's trust is 1 as long as the doubt grows, and else what is left of the largest doubt so
-    far. Clean data never has much doubt to lose, so all its epochs are trusted.
+    In each epoch e, the *doubted* samples are those with Σ_{f<e} f · m_f < 0: until then the probe spoke against their
+    labels, and the later the more it counts. Their *doubt* is max(0, −Σ m_e) / N over the N samples with a record,
+    times the share of samples that are not doubted, as a probe that doubts everything has not learned yet. An epoch's
+    trust is 1 as long as the doubt grows, and else what is left of the largest doubt so far.
 
     After ``epochs`` another training begins, which is judged by itself.
     """
@@ -150,14 +148,8 @@ class CurveAccumulator:
 
     The belief in other classes is kept in M = 4 slots for each sample. An epoch's record names only the most probable
     other class, with p_j = p_y · exp(−m); that class adds its probability to its slot, or takes over the smallest slot.
-    Every other class is assumed to have had an even part of the rest, (1 − p_y − p_j) / (K − 2): without it, a class
-    that is not the favorite in every epoch would be believed too little beside the given one, whose probability is in
-    every record. That is exact where the rest is spread evenly and at most four classes are ever the favorite.
-
-    Args:
-        label_N: The labels that the losses were recorded against, in [0, ``classes``).
-        classes: Number of classes.
-        course: How the epochs follow each other.
+    Every other class is assumed to have had an even part of the rest, (1 − p_y − p_j) / (K − 2), which is exact where
+    the rest is spread evenly and at most four classes are ever the favorite. ``label_N`` are the given labels.
     """
 
     def __init__(self, label_N: IntArray, classes: int, course: Course) -> None:
@@ -175,11 +167,7 @@ class CurveAccumulator:
         self._given_N, self._rest_N, self._trust_N = np.zeros((3, samples))
 
     def add(self, sample_R: IntArray, loss_R: Float32Array, margin_R: Float32Array, alternative_R: IntArray) -> None:
-        """Add one epoch's records; a sample may appear at most once.
-
-        Raises:
-            ValueError: a sample number is out of range or appears twice.
-        """
+        """Add one epoch's records; raise a ValueError where a sample number is out of range or appears twice."""
         samples = len(self._count_N)
         if len(sample_R) and not 0 <= sample_R.min() <= sample_R.max() < samples:
             raise ValueError(f"sample numbers must be in 0 … {samples - 1}")
@@ -207,9 +195,9 @@ class CurveAccumulator:
         )
 
     def result(self, heads: CurveAccumulator | None = None) -> CurveStatistics:
-        """Return the statistics so far. AUL is scaled to the full number of epochs for samples that miss some.
+        """Return the statistics so far, with held-out ``heads`` as a second witness of the noise transition model.
 
-        Held-out ``heads`` are a second witness of the noise transition model.
+        AUL is scaled to the full number of epochs for samples that miss some.
         """
         count_N = self._count_N
         seen_N = count_N > 0

@@ -4,7 +4,6 @@
 |---|---|---|
 | ``transition`` | the default: `labelaudit.detect.theory` | that of the noise transition model |
 | ``gmm`` | the AUL paper, section 4.1: a Gaussian mixture's mean posterior | its posterior |
-| ``bmm`` | a beta mixture's mean posterior | its posterior |
 
 Shapes: N samples, K classes.
 """
@@ -13,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
 
 import numpy as np
 
 from labelaudit.detect import FloatArray
 from labelaudit.detect.curves import CurveStatistics
-from labelaudit.detect.mixture import GaussianMixture, Mixture, fit_beta_mixture, fit_gaussian_mixture
+from labelaudit.detect.mixture import GaussianMixture, fit_gaussian_mixture
 from labelaudit.detect.theory import held_out_interval, in_sample_interval, noise_rate, probability, probability_by
 from labelaudit.names import EstimatorName, StatisticName
 
@@ -67,12 +65,10 @@ def transition_estimate(statistics: CurveStatistics, rank_by: StatisticName) -> 
     return Estimate(rank_by=rank_by, noise_rate=rate, p_mislabeled_N=p_N, raw_posterior_N=p_N)
 
 
-def mixture_estimate(
-    fit: Callable[[FloatArray], Mixture | None], statistics: CurveStatistics, rank_by: StatisticName
-) -> Estimate | None:
-    """Estimate from a mixture of the scores; None when none fits."""
+def mixture_estimate(statistics: CurveStatistics, rank_by: StatisticName) -> Estimate | None:
+    """Estimate from a Gaussian mixture of the scores; None when none fits."""
     score_N = statistics.suspicion(rank_by)
-    mixture = fit(score_N)
+    mixture = fit_gaussian_mixture(score_N)
     if mixture is None:
         return None
     raw_N = mixture.posterior(score_N)
@@ -81,7 +77,7 @@ def mixture_estimate(
         noise_rate=float(np.nanmean(raw_N)),
         p_mislabeled_N=mixture.monotone_posterior(score_N),
         raw_posterior_N=raw_N,
-        mixture=mixture if isinstance(mixture, GaussianMixture) else None,
+        mixture=mixture,
     )
 
 
@@ -96,7 +92,6 @@ class Estimator:
 ESTIMATORS: Mapping[EstimatorName, Estimator] = MappingProxyType(
     {
         "transition": Estimator(estimate=transition_estimate, rank_by="log_odds"),
-        "gmm": Estimator(estimate=partial(mixture_estimate, fit_gaussian_mixture), rank_by="aul"),
-        "bmm": Estimator(estimate=partial(mixture_estimate, fit_beta_mixture), rank_by="aul"),
+        "gmm": Estimator(estimate=mixture_estimate, rank_by="aul"),
     }
 )

@@ -23,13 +23,7 @@ IMAGE_STATISTICS = ("contrast", "roughness", "coarse_roughness", "flatness")
 
 @dataclass(frozen=True, kw_only=True)
 class ImageStatistics:
-    """What is known of one image.
-
-    Attributes:
-        digest: Equal for equal pixels.
-        value_S: Its statistics.
-        copy_MS: Those of its corrupted copies; None where it has none.
-    """
+    """What is known of one image: digest (of its pixels), statistics, and those of its corrupted copies."""
 
     digest: str
     value_S: Float32Array
@@ -38,15 +32,7 @@ class ImageStatistics:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageTable:
-    """What is known of the images of an audit.
-
-    Attributes:
-        sample_U: Their sample numbers.
-        value_US: Their statistics; see `image_statistics`.
-        copied_P: Which of them (positions in ``sample_U``) have corrupted copies.
-        copy_PMS: The statistics of the copies, one of each of `labelaudit.names.COPY_KINDS`.
-        digest_U: Equal where the decoded images are equal.
-    """
+    """The `ImageStatistics` of an audit's images; ``copied_P`` are positions in ``sample_U`` (sample numbers)."""
 
     sample_U: npt.NDArray[np.int32]
     value_US: Float32Array
@@ -82,8 +68,8 @@ def copy_statistics(x_BCHW: UInt8Array, generator: np.random.Generator) -> Float
     - ``noise``: a quarter of the pixels or more, up to all, any of them or the lower rows, drawn evenly from 0 … 255;
     - ``blank``: the image's mean everywhere.
 
-    The shrunk images are corrupted. In a large one, noise would be averaged away to as little as 1 / factor of its
-    strength: that of ``shuffled`` and ``gaussian`` is drawn between that and the whole, evenly in its logarithm.
+    The shrunk images are corrupted. In a large one noise would be averaged away, to as little as 1 / factor
+    of its strength: that of ``shuffled`` and ``gaussian`` is drawn between that and the whole, evenly in its logarithm.
     """
     factor = _factor(x_BCHW)
     parts = [np.empty((0, len(COPY_KINDS), len(IMAGE_STATISTICS)), dtype=np.float32)]
@@ -135,7 +121,6 @@ def _shrunk_blocks(x_BCHW: UInt8Array) -> Iterator[Float32Array]:
 
 
 def _factor(x_BCHW: UInt8Array) -> int:
-    """Return the factor by which images are shrunk."""
     return max(1, int(min(x_BCHW.shape[2:])) // c.SIDE)
 
 

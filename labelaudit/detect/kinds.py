@@ -1,8 +1,7 @@
 """What is wrong with a sample: its label, its image, nothing that can be decided, or an equal image with another label.
 
-Corrupted images are found without the probe: their statistics are like those of images of this data that were corrupted
-on purpose. Nothing is trained on these copies and nothing else in the audit depends on them. What a rough or a blank
-image is follows from the data: a logistic regression tells each kind of copy from the images as they are.
+Corrupted images are found without the probe: a logistic regression on pixel statistics tells them from the images as
+they are, and is fitted to copies of these that were corrupted on purpose. No network is trained on the copies.
 
 Shapes: N samples, U images, P of which were copied, M kinds of copies, S statistics, X of either, A samples.
 """
@@ -105,10 +104,9 @@ def tell_kinds(
 def ambiguous_below(statistics: CurveStatistics, flagged_N: BoolArray, generator: np.random.Generator) -> float:
     """Return by how much the probe prefers the true label to a wrong one: the 2% quantile, in [0, 1].
 
-    A sample that is not suspicious is assumed to have the right label y. Had it another label k, drawn evenly, then the
-    belief in the best label but k would exceed that in k by max_{j≠k} p_j − p_k, p being mean probabilities over the
-    training. That k was not taught makes the difference larger than that of real errors; so the quantile is a low one.
-    With fewer than fifty samples that are not suspicious it is 0.
+    A sample that is not suspicious is assumed to be labeled rightly. Had it another label k, drawn evenly, then the
+    belief in the best label but k would exceed that in k by max_{j≠k} p_j − p_k, p being mean probabilities. As k was
+    not taught, that is more than of real errors: hence a low quantile. Below fifty such samples it is 0.
     """
     ordinary = np.flatnonzero(statistics.seen_N & ~flagged_N)
     classes, beliefs = statistics.joint.classes, statistics.beliefs
@@ -143,8 +141,8 @@ def find_corrupted(
     are those at which π_k is the mean of P(k | x) = π_k r_k(x) / Σ_j π_j r_j(x) (Saerens et al. 2002), but at least
     one in a thousand each, so that a single one is found too. P(corrupted) = 1 − P(0 | x).
 
-    The images as they are have corrupted ones among them, so this is done twice, the second time without those that the
-    first found. Each half of the images is judged by the regression of the other half, copies with their image.
+    This is done twice, the second time without the images that the first found. Each half of the images is judged by
+    the regression of the other half, copies with their image.
     """
     from scipy.special import expit
 

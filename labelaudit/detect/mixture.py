@@ -1,18 +1,14 @@
-"""Two-component mixtures in one dimension, and what they say about label noise: 0 clean, 1 mislabeled.
+"""A mixture of two Gaussians in one dimension, and what it says about label noise: 0 clean, 1 mislabeled.
 
-- Gaussian: "Detecting label noise from loss curves", section 4.1. The paper names no settings for the fit; here:
-  standardized scores, full variances, several starts, expectation-maximization in float64. scikit-learn's mixture takes
-  no weights and is slower.
-- Beta, for scores with a bound below and a long tail above: Arazo et al. 2019, "Unsupervised label noise modeling and
-  loss correction", section 3.1: the middle nine tenths of the scores, scaled to [0, 1], by weighted moments from
-  Beta(1, 2) and Beta(2, 1) of equal weight. Theirs stops after ten steps, ours where it no longer moves.
+Source: "Detecting label noise from loss curves", section 4.1. The paper names no settings for the fit; here:
+standardized scores, full variances, several starts, expectation-maximization in float64. scikit-learn's mixture takes
+no weights and is slower.
 
 Shapes: N scores, G grid points or bins, 2 components in the order of their means.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,15 +18,20 @@ from labelaudit.detect import constants as c
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixture(ABC):
-    """A mixture of two components, ordered by mean, in the units of the scores."""
+class GaussianMixture:
+    """weight_2[k] · N(mean_2[k], std_2[k]²), ordered by mean, in the units of the scores."""
 
     weight_2: FloatArray
     mean_2: FloatArray
+    std_2: FloatArray
+    log_likelihood: float
 
-    @abstractmethod
     def _log_density(self, score_N: FloatArray) -> FloatArray:
-        """Return the logarithm of each component's weighted density: [2, N]."""
+        return _log_gaussians(score_N, self.weight_2, self.mean_2, self.std_2**2)
+
+    def component_density(self, score_N: FloatArray) -> FloatArray:
+        """Return the weighted density of each component at each score: [N, 2]."""
+        return np.exp(self._log_density(score_N)).T
 
     def posterior(self, score_N: FloatArray) -> FloatArray:
         """Return π₁f₁ / (π₀f₀ + π₁f₁) at each score: [N], NaN where the score is not finite."""
@@ -50,21 +51,6 @@ class Mixture(ABC):
         order = finite[np.argsort(score_N[finite], kind="stable")]
         z_N[order] = np.maximum.accumulate(np.where(score_N[order] >= self.mean_2[0], z_N[order], 0.0))
         return z_N
-
-
-@dataclass(frozen=True, kw_only=True)
-class GaussianMixture(Mixture):
-    """weight_2[k] · N(mean_2[k], std_2[k]²), ordered by mean, in the units of the scores."""
-
-    std_2: FloatArray
-    log_likelihood: float
-
-    def _log_density(self, score_N: FloatArray) -> FloatArray:
-        return _log_gaussians(score_N, self.weight_2, self.mean_2, self.std_2**2)
-
-    def component_density(self, score_N: FloatArray) -> FloatArray:
-        """Return the weighted density of each component at each score: [N, 2]."""
-        return np.exp(self._log_density(score_N)).T
 
     @property
     def separation(self) -> float:
@@ -94,14 +80,10 @@ class GaussianMixture(Mixture):
 
 
 def fit_gaussian_mixture(score_N: FloatArray, *, exact_up_to: int = c.EXACT_UP_TO) -> GaussianMixture | None:
-    """Fit by expectation-maximization from several starts; the likeliest end wins.
+    """Fit by expectation-maximization from several starts, splits at quantiles of the scores; the likeliest end wins.
 
-    Each start splits the scores at one of their quantiles, so equal scores give equal fits. With more than
-    ``exact_up_to`` scores the sums run over a histogram of some 8,000 bins with the mean of each. Weights, and means in
-    standard deviations of the scores, are then within 1e-3 of the exact fit's.
-
-    Scores that are not finite are left out. None when there is nothing to fit: fewer than `MIN_SCORES` finite scores,
-    or all the same.
+    With more than ``exact_up_to`` scores the sums run over a histogram of some 8,000 bins with the mean of each.
+    Scores that are not finite are left out. None with fewer than `MIN_SCORES` others, or where these are nearly equal.
     """
     finite = score_N[np.isfinite(score_N)]
     if len(finite) < c.MIN_SCORES:
@@ -184,61 +166,4 @@ def _log_gaussians(value_G: FloatArray, weight_2: FloatArray, mean_2: FloatArray
 def _responsibility(log_density_2G: FloatArray) -> FloatArray:
     difference_G = np.clip(log_density_2G[0] - log_density_2G[1], -700.0, 700.0)
     result: FloatArray = 1.0 / (1.0 + np.exp(difference_G))  # several times as fast as SciPy's expit
-    return result
-
-
-@dataclass(frozen=True, kw_only=True)
-class BetaMixture(Mixture):
-    """weight_2[k] · Beta(alpha_2[k], beta_2[k]) of the scores scaled from [low, high] to [0, 1], ordered by mean."""
-
-    alpha_2: FloatArray
-    beta_2: FloatArray
-    low: float
-    high: float
-
-    def _log_density(self, score_N: FloatArray) -> FloatArray:
-        value_N = np.clip((score_N - self.low) / (self.high - self.low), c.BETA_EDGE, 1.0 - c.BETA_EDGE)
-        return _log_betas(value_N, self.weight_2, self.alpha_2, self.beta_2)
-
-
-def fit_beta_mixture(score_N: FloatArray) -> BetaMixture | None:
-    """Fit to a histogram of the middle nine tenths of the scores, without those that are not finite.
-
-    None when there is nothing to fit: too few finite scores, or nearly all the same.
-    """
-    finite = score_N[np.isfinite(score_N)]
-    if len(finite) < c.MIN_SCORES:
-        return None
-    low, high = (float(edge) for edge in np.quantile(finite, [c.BETA_CUT, 1.0 - c.BETA_CUT]))
-    if high - low <= 1e-9 * max(1.0, abs(low), abs(high)):
-        return None
-    kept = finite[(finite >= low) & (finite <= high)]
-    count_G, edge_G = np.histogram((kept - low) / (high - low), bins=c.BETA_BINS, range=(0.0, 1.0))
-    value_G = np.clip((edge_G[:-1] + edge_G[1:]) / 2, c.BETA_EDGE, 1.0 - c.BETA_EDGE)
-    weight_2, alpha_2, beta_2 = np.array([0.5, 0.5]), np.array([1.0, 2.0]), np.array([2.0, 1.0])
-    for _ in range(c.BETA_MAX_STEPS):
-        high_G = _responsibility(_log_betas(value_G, weight_2, alpha_2, beta_2))
-        mass_2, mean_2, variance_2 = _moments(value_G, count_G.astype(np.float64), high_G)
-        if mass_2.min() < 1.0:
-            break  # one component has all scores
-        variance_2 = np.maximum(variance_2, c.BETA_MIN_VARIANCE)
-        alpha_2 = mean_2 * np.maximum(mean_2 * (1.0 - mean_2) / variance_2 - 1.0, 0.05)
-        beta_2 = alpha_2 * (1.0 - mean_2) / mean_2
-        before_2, weight_2 = weight_2, mass_2 / mass_2.sum()
-        if np.abs(weight_2 - before_2).max() < c.BETA_TOLERANCE:
-            break
-    order = np.argsort(alpha_2 / (alpha_2 + beta_2), kind="stable")
-    weight_2, alpha_2, beta_2 = weight_2[order], alpha_2[order], beta_2[order]
-    mean_2 = low + (high - low) * alpha_2 / (alpha_2 + beta_2)
-    return BetaMixture(weight_2=weight_2, mean_2=mean_2, alpha_2=alpha_2, beta_2=beta_2, low=low, high=high)
-
-
-def _log_betas(value_N: FloatArray, weight_2: FloatArray, alpha_2: FloatArray, beta_2: FloatArray) -> FloatArray:
-    """Return the logarithm of each component's weighted density: [2, N]."""
-    from scipy.special import betaln
-
-    constant_2 = np.log(weight_2) - betaln(alpha_2, beta_2)
-    result: FloatArray = (
-        constant_2[:, None] + (alpha_2 - 1.0)[:, None] * np.log(value_N) + (beta_2 - 1.0)[:, None] * np.log1p(-value_N)
-    )
     return result

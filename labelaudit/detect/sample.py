@@ -56,8 +56,7 @@ class Design:
     def reached(self, answer_N: IntArray) -> RowArray:
         """Return the samples at the beginning of the order that count as reviewed.
 
-        People leave out a sample here and there, and decide on a few further down. The review is the beginning with the
-        most answers, each sample in it that was left out counting as three fewer.
+        The review is the beginning with the most answers, each sample in it that was left out counting as three fewer.
         """
         gain_S = np.where(answer_N[self.order_S] != NONE, 1, -c.UNANSWERED_COSTS).cumsum()
         ends = np.flatnonzero(gain_S == gain_S.max(initial=1))
@@ -84,13 +83,9 @@ class Answers:
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewedRate:
-    """What a reviewed sample says of a rate of wrong labels.
+    """What a reviewed sample says of a rate of wrong labels: estimate, 95% interval, and the numbers of answers.
 
-    Attributes:
-        rate: The estimate.
-        interval: Where the rate lies with 95% confidence. Skipped samples count as right in its low end and as wrong in
-            its high end.
-        right, wrong, skipped: Number of answers in the sample.
+    Skipped samples count as right in the interval's low end and as wrong in its high end.
     """
 
     rate: float
@@ -103,10 +98,7 @@ class ReviewedRate:
 def draw(p_N: FloatArray, order_S: RowArray, generator: np.random.Generator) -> Design:
     """Draw the order in which samples are reviewed; each beginning of it has equally many samples of every stratum.
 
-    Args:
-        p_N: P(mislabeled).
-        order_S: The samples to draw from, the most suspicious first: it decides where P is the same.
-        generator: Decides the order within the strata, and that of the strata in each round.
+    ``order_S`` are the samples to draw from by P(mislabeled), ``p_N``, the most suspicious first.
     """
     q_S = (p_N[order_S] + c.STRATA_FLOOR) / (1 + 2 * c.STRATA_FLOOR)
     spread_S = np.sqrt(q_S * (1 - q_S))
@@ -162,9 +154,9 @@ def estimate_classes(design: Design, answer_N: IntArray, label_N: IntArray) -> d
 
 
 def _of_class(weight_S: FloatArray, answer_S: IntArray) -> ReviewedRate:
-    """Return the rate of one class. The strata within a class are too small for the other interval.
+    """Return the rate of one class, whose strata are too small for the other interval.
 
-    Every sample counts by how many it stands for, and the interval is Clopper and Pearson's for the effective number of
+    Every sample counts by how many it stands for, w; the interval is Clopper and Pearson's for the effective number of
     answers, (Σw)²/Σw² (Korn and Graubard 1998).
     """
     from scipy.stats import beta
@@ -179,18 +171,14 @@ def _of_class(weight_S: FloatArray, answer_S: IntArray) -> ReviewedRate:
             float(beta.ppf(tail, low, count - low + 1)) if wrong else 0.0,
             float(beta.ppf(1 - tail, high + 1, count - high)) if right else 1.0,
         ),
-        **{
-            name: int((answer_S == each).sum())
-            for name, each in (("right", RIGHT), ("wrong", WRONG), ("skipped", SKIPPED))
-        },
+        right=int((answer_S == RIGHT).sum()),
+        wrong=int((answer_S == WRONG).sum()),
+        skipped=int((answer_S == SKIPPED).sum()),
     )
 
 
 def reviews_left(design: Design, answer_N: IntArray, half_width: float, generator: np.random.Generator) -> int | None:
-    """Return how many more reviews would bring ± ``half_width`` if they go as those so far; None where none would.
-
-    Skipped samples widen an interval however many there are.
-    """
+    """Return how many more reviews would bring ± ``half_width`` if they go as those so far; None where none would."""
     sample = design.reached(answer_N)
     looked_H, right_H, wrong_H, skipped_H = _counts(design, answer_N, sample)
 
@@ -216,8 +204,8 @@ def recalibrate(p_N: FloatArray, design: Design, answer_N: IntArray, rate: float
     """Return P(mislabeled) bent to the answers: σ(a + b · logit P), b ≥ 0; 0 and 1 where the label is known.
 
     a and b are those of a logistic regression on the sample, each answer counting for the samples it stands for (Platt
-    1999), with weak priors at the given P, a = 0 and b = 1. Then a makes the mean over all samples ``rate``, where a
-    wrong label was found at all. The order of the samples without an answer stays.
+    1999), with weak priors at a = 0 and b = 1. Then a makes the mean over all samples ``rate``, where a wrong label was
+    found at all. Samples without an answer keep their order.
     """
     from scipy.special import expit, logit
 
@@ -290,8 +278,8 @@ def _high_end(
     """Return the upper end of the interval of the share of wrong labels; the lower end is 1 − that of the right ones.
 
     In each stratum the share among the samples not looked at is Beta(f · wrong, f · right), with f = (n − 2) / n so
-    that its variance is the unbiased p(1−p)/(n−1), and their number of wrong labels binomial. A stratum without a wrong
-    label would have none for sure: so half a wrong label is added to one stratum, to the one that moves the end most.
+    that its variance is the unbiased p(1−p)/(n−1), and their number of wrong labels binomial. Half a wrong label is
+    added to the stratum that moves the end most, as one without a wrong label would have none for sure.
     """
     looked_H1, wrong_H1 = looked_H[:, None], wrong_H[:, None]
     factor_H1 = np.maximum(looked_H1 - 2, 0) / np.maximum(looked_H1, 1)

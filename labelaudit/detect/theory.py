@@ -28,10 +28,7 @@ from labelaudit.detect.transition import Transition
 
 
 def noise_rate(held_out: Transition | None, joint: ConfidentJoint, seen_N: BoolArray) -> float:
-    """Return the share of wrong labels among the samples ``seen_N``: that of the held-out beliefs, where there are any.
-
-    In sample it is that of the confident joint, which hard images make too high.
-    """
+    """Return the share of wrong labels among the samples ``seen_N``: of the held-out beliefs, else of the joint."""
     if held_out is None:
         return joint.noise_rate
     return float(held_out.p_mislabeled_N[seen_N].mean()) + hidden_rate(held_out, seen_N, joint.classes)
@@ -101,10 +98,9 @@ def probability_by(suspicion_N: FloatArray, p_N: FloatArray) -> FloatArray:
 def held_out_interval(transition: Transition, seen_N: BoolArray) -> tuple[float, float]:
     """Return the interval [low, high] of the noise rate of held-out beliefs.
 
-    A probe that knows nothing of a label expects to disagree with a share d of the labels, by its own doubt; of these,
-    r is what the model calls errors. Errors that look like the other class hide in the rest, d − r: on all sets at
-    hand, of random, structured and human errors, between −6 and 26% of it (docs/accuracy.md). The ends are Wilson's
-    limits where −10 and 30% of it are errors.
+    The probe expects to disagree with a share d of the labels, by its own doubt; of these, r is what the model calls
+    errors. Errors that look like the other class hide in the rest, d − r: on all sets at hand between −6 and 26% of it
+    (docs/accuracy.md). The ends are Wilson's limits where −10 and 30% of it are errors.
     """
     samples = int(seen_N.sum())
     found, doubt = _found_and_doubt(transition, seen_N)
@@ -122,9 +118,8 @@ def in_sample_interval(label_N: IntArray, beliefs: Beliefs, joint: ConfidentJoin
     - **high end**: Wilson's upper limit of the same when all of that counts, plus the samples without a sure class but
       with more belief in another class than in the given one.
 
-    Random flips are mostly among the sure ones, look-alikes among the others: so the ends also say what the rate would
-    be if all errors were of one sort. `Estimate.interval` widens it where needed so that it contains the estimate.
-    docs/accuracy.md says how often it held the truth.
+    Random flips are mostly among the sure ones, look-alikes among the others. docs/accuracy.md says how often it held
+    the truth.
     """
     cautious_N = confident_joint(label_N, beliefs.cautious, joint.classes).class_N
     sure_N = (joint.class_N >= 0) & (joint.class_N != label_N)

@@ -34,7 +34,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.detect import FloatArray, IntArray
+from labelaudit.detect import BoolArray, FloatArray, IntArray
 from labelaudit.detect import constants as c
 from labelaudit.detect.confident import Beliefs
 
@@ -51,10 +51,8 @@ class Transition:
         log_odds_N: Log-odds of P(mislabeled); NaN for samples without a record.
         doubt_N: 1 − P(y | image): how far the probe expects another label than the given one; NaN as above.
         true_N: The likeliest class other than the given one; −1 where the probe believed in none.
-        true_Q, given_Q: The pairs of classes that were counted, in order.
-        count_Q: How many of the samples are of each pair, in the mean.
-        doubt_Q: Of the samples whose label is right by the model, how many the witnesses take for the pair's
-            other class, in the mean.
+        true_Q, given_Q, count_Q: The pairs of classes in order, and how many samples are of each, in the mean.
+        doubt_Q: Of the samples that the model calls right, how many the witnesses take for the pair's other class.
     """
 
     sharpness_W: FloatArray
@@ -102,10 +100,10 @@ class _Fit(NamedTuple):
 def fit_transition(
     label_N: IntArray, witnesses: Sequence[Beliefs], classes: int, *, held_out: bool = True
 ) -> Transition:
-    """Fit the model to the samples that all witnesses saw, and judge them by it.
+    """Fit the model to the samples that all witnesses saw, from several starts, and judge them by it.
 
-    Of the ends of several starts the one of the largest evidence wins. Beliefs that are not ``held_out`` explain the
-    labels too well for that; of theirs, the likeliest wins.
+    The end of the largest evidence wins, or the likeliest of beliefs that are not ``held_out``: they explain the labels
+    too well for the evidence.
     """
     from scipy.special import expit
 
@@ -138,7 +136,7 @@ def fit_transition(
 
 
 def _candidates(
-    label_N: IntArray, witnesses: Sequence[Beliefs], classes: int, seen_N: npt.NDArray[np.bool_]
+    label_N: IntArray, witnesses: Sequence[Beliefs], classes: int, seen_N: BoolArray
 ) -> tuple[_Candidates, PairArray, PairArray]:
     """Return the candidates of the chosen samples, and the pairs of classes among them."""
     label_U = label_N[seen_N]
@@ -178,7 +176,7 @@ def _joint(found: _Candidates, sharpness_W: FloatArray, log_t_Q: FloatArray, log
     return weight_SU
 
 
-def _fit(found: _Candidates, true_Q: PairArray, is_error_Q: npt.NDArray[np.bool_], classes: int, start: float) -> _Fit:
+def _fit(found: _Candidates, true_Q: PairArray, is_error_Q: BoolArray, classes: int, start: float) -> _Fit:
     """Run expectation-maximization to the end, from a sharpness that all witnesses share evenly."""
     sharpness_W = np.full(len(found.log_belief_WSN), start / len(found.log_belief_WSN))
     samples, strength, error = found.class_SN.shape[1], c.FIRST_STRENGTH, c.FIRST_ERROR
@@ -219,18 +217,13 @@ def _complexity(count_Q: FloatArray, true_Q: PairArray, mean_Q: FloatArray, clas
     return float(rows_K.sum() + (gammaln(prior_Q) - gammaln(prior_Q + count_Q) + moved_Q).sum())
 
 
-def _prior_mean(is_error_Q: npt.NDArray[np.bool_], classes: int, error: float) -> FloatArray:
+def _prior_mean(is_error_Q: BoolArray, classes: int, error: float) -> FloatArray:
     error = min(max(error, c.LEAST_ERROR), 1.0 - c.LEAST_ERROR)
     return np.where(is_error_Q, error / max(classes - 1, 1), 1.0 - error)
 
 
 def _transition(
-    count_Q: FloatArray,
-    true_Q: PairArray,
-    is_error_Q: npt.NDArray[np.bool_],
-    classes: int,
-    strength: float,
-    error: float,
+    count_Q: FloatArray, true_Q: PairArray, is_error_Q: BoolArray, classes: int, strength: float, error: float
 ) -> tuple[FloatArray, float]:
     """Return log T of the pairs, the mean under the prior and these counts, and that of a pair nobody believed in."""
     mean_Q = _prior_mean(is_error_Q, classes, error)
@@ -239,9 +232,7 @@ def _transition(
     return log_t_Q, float(np.log(max(error, c.LEAST_ERROR) / max(classes - 1, 1)))
 
 
-def _strength(
-    count_Q: FloatArray, true_Q: PairArray, is_error_Q: npt.NDArray[np.bool_], classes: int, error: float
-) -> float:
+def _strength(count_Q: FloatArray, true_Q: PairArray, is_error_Q: BoolArray, classes: int, error: float) -> float:
     """Return the strength of the Dirichlet prior under which the counts are likeliest."""
     from scipy.optimize import minimize_scalar
     from scipy.special import gammaln
@@ -260,10 +251,7 @@ def _strength(
 
 
 def _sharpness(found: _Candidates, share_SU: FloatArray, sharpness_W: FloatArray) -> FloatArray:
-    """Return the a that fits the shares best: Newton's steps on a convex function.
-
-    Far from the optimum the function is nearly straight, and a whole step would lead anywhere.
-    """
+    """Return the a that fits the shares best: Newton's steps on a convex function, cut where it is nearly straight."""
     witnesses, belief_WV = len(sharpness_W), found.log_belief_WSN.reshape(len(sharpness_W), -1)
     for _ in range(c.SHARPNESS_STEPS):
         p_SU = np.exp(_prior(found, sharpness_W))

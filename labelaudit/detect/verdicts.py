@@ -56,14 +56,11 @@ class Verdicts:
     """The judgment of each sample, and the figures of the whole audit.
 
     Attributes:
-        p_mislabeled_N: In [0, 1], high = suspicious; rises with the suspicion. NaN without a record.
-        raw_posterior_N: A mixture's posterior before it was made to rise with the score.
+        p_mislabeled_N, raw_posterior_N: As in `Estimate`; NaN without a record.
         weight_N: 1 − P(mislabeled), or 1 − the raw posterior if that is asked for; 0 without a record.
-        order: Samples with a record, most suspicious first.
-        flagged: How many of them are suspicious: the head of ``order``.
-        noise_rate: The estimated share of wrong labels. None where the estimator finds nothing to fit.
-        interval: Where the noise rate lies, [low, high]; None as above.
-        estimates: What each fitted estimator says, the chosen one among them, without those that find nothing to fit.
+        order: Samples with a record, most suspicious first; the first ``flagged`` of them are suspicious.
+        noise_rate, interval: Estimate and [low, high]; None where the estimator finds nothing to fit.
+        estimates: What each estimator says, without those that find nothing to fit.
         review: How many errors are at the head of the list.
         warnings: Reasons not to trust the figures, as sentences.
     """
@@ -85,18 +82,16 @@ class Verdicts:
         return self.p_mislabeled_N > c.FLAG_ABOVE
 
 
-def judge(statistics: CurveStatistics, settings: FitSettings, *, all_estimators: bool = False) -> Verdicts:
+def judge(statistics: CurveStatistics, settings: FitSettings) -> Verdicts:
     """Judge every sample.
 
-    The AUL paper's equation in section 4.2 prints z = P(mislabeled) itself as the
-    weight, against its own text; see `labelaudit.methods.standard`. The chosen estimator, the default and the paper's
-    ``gmm`` are fitted, or all.
+    The AUL paper's equation in section 4.2 prints z = P(mislabeled) itself as the weight, against its own text; see
+    `labelaudit.methods.standard`.
     """
-    wanted = ESTIMATORS.keys() if all_estimators else {settings.estimator, DEFAULT_ESTIMATOR, "gmm"}
     estimates: dict[EstimatorName, Estimate] = {}
-    for name in [name for name in ESTIMATORS if name in wanted]:
-        rank_by = settings.rank_by if name == settings.estimator else ESTIMATORS[name].rank_by
-        if (found := ESTIMATORS[name].estimate(statistics, rank_by)) is not None:
+    for name, estimator in ESTIMATORS.items():
+        rank_by = settings.rank_by if name == settings.estimator else estimator.rank_by
+        if (found := estimator.estimate(statistics, rank_by)) is not None:
             estimates[name] = found
     suspicion_N = statistics.suspicion(settings.rank_by)
     seen_N = np.isfinite(suspicion_N)

@@ -103,7 +103,7 @@ def _bins(value_U: FloatArray, wrong_U: BoolArray) -> Iterator[Row]:
 
 def _mixture(found: TrueAudit) -> Iterator[Row]:
     """Yield the components of the Gaussian mixture fitted to the AUL: weight · N(mean, deviation²)."""
-    estimate = found.fitted.estimate(PAPER_ESTIMATOR)
+    estimate = found.fitted.verdicts.estimates.get(PAPER_ESTIMATOR)
     if estimate is not None and (mixture := estimate.mixture) is not None:
         values = zip((CLEAN, MISLABELED), mixture.weight_2, mixture.mean_2, mixture.std_2, strict=True)
         yield from (

@@ -139,7 +139,7 @@ class TrueAudit:
     def estimates(self) -> Iterator[Row]:
         """Yield the row of each estimator."""
         for name in ESTIMATORS:
-            found = self.fitted.estimate(name)
+            found = self.fitted.verdicts.estimates.get(name)
             if found is None:
                 yield self.estimate(OURS, name, np.zeros_like(self.wrong_U), math.nan)
                 continue

@@ -1,9 +1,8 @@
 """Caches of decoded pixels and of embeddings, kept across audits by the content of the images.
 
-A pixel entry is a file of raw uint8 rows and a JSON file that describes it. The JSON file is written last, so an entry
-that has one is whole. Rows are appended to a partial file under a lock, and a note says how many of them are on the
-disk: a crash loses the rows since the last note, and a second process waits for the first. The least recently used
-entries are deleted when the cache grows beyond its limit. Deleting a file that another process reads is safe.
+A pixel entry is a file of raw uint8 rows and a JSON file that describes it, which is written last. Rows are appended to
+a partial file under a lock, and a note says how many are on the disk: a crash loses the rows since the last note. The
+least recently used entries are deleted when the cache grows beyond its limit. Others may read what is deleted.
 """
 
 from __future__ import annotations
@@ -57,10 +56,7 @@ def not_kept(error: OSError | StorageError) -> str:
 
 
 def cache_limit_bytes(used: int) -> int:
-    """Return the size limit of the pixel cache: LABELAUDIT_CACHE_GB, else half of the free and the used bytes.
-
-    A variable that is not a finite number from 0 is a UsageError.
-    """
+    """Return the limit of the pixel cache: LABELAUDIT_CACHE_GB (else a UsageError), or half of free and used bytes."""
     asked = os.environ.get(LIMIT_VARIABLE)
     if asked is None:
         root = cache_root().absolute()
@@ -88,10 +84,7 @@ class EmbeddingCache:
         self.folder = cache_root() / "embeddings" / key
 
     def load(self, wanted: set[str]) -> dict[str, Embedded]:
-        """Return the cached embeddings of these content hashes; a folder that cannot be read is a StorageError.
-
-        Damaged parts are deleted, and their images are embedded again.
-        """
+        """Return cached embeddings of these hashes; delete damaged parts; an unreadable folder is a StorageError."""
         found: dict[str, Embedded] = {}
         with storage_errors(self.folder):
             parts = sorted(self.folder.glob("part-*.parquet"))
@@ -131,10 +124,7 @@ class EmbeddingCache:
 
 
 def find_embeddings(wanted: set[str]) -> dict[str, Float32Array]:
-    """Return embeddings of these content hashes, all by the backbone that has embedded most of them; none is no error.
-
-    To compare images with each other, any backbone will do.
-    """
+    """Return embeddings of these hashes, all by the backbone that has embedded most of them; none is no error."""
     counts: dict[str, int] = {}
     with contextlib.suppress(OSError, StorageError):
         for part in (cache_root() / "embeddings").glob("*/part-*.parquet"):
@@ -170,10 +160,7 @@ def _unpacked(digest: str, look_VS: Float32Array) -> ImageStatistics | None:
 
 
 class CachedPixels(msgspec.Struct):
-    """What the JSON file of an entry says, or the note about a partial one.
-
-    ``failures`` has the reason why an image has no row, by its position among the requested images.
-    """
+    """The JSON file of an entry, or the note about a partial one; why images have no row, by position among all."""
 
     rows: int = 0
     failures: dict[int, str] = msgspec.field(default_factory=dict)
@@ -229,10 +216,9 @@ class PixelCache:
 
     @contextlib.contextmanager
     def locked(self, tell: Callable[[], None]) -> Iterator[bool]:
-        """Hold the entry for one writer; ``tell`` is called once, before waiting, when another process holds it.
+        """Hold the entry for one writer, waiting for another after ``tell``; yield False where there are no locks.
 
-        Yields False where the file system has no locks: another process may write the entry too. A folder that cannot
-        be written is an OSError or a StorageError.
+        A folder that cannot be written is an OSError or a StorageError.
         """
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -42,12 +42,10 @@ class Changes:
     A suspicious label is the same one where content and given label are.
 
     Attributes:
-        before, after: The figures of both.
         settings: The names of the settings of the training that differ.
-        added, removed: Number of images that only the later or the earlier audit has, by their content.
-        relabeled: Number of images in both that have another label.
-        new, still, gone: The suspicious labels of the later audit that are new and known, and those of the earlier one
-            that are suspicious no more, as suspicious.csv has them.
+        added, removed, relabeled: Number of images that only the later or the earlier audit has, by their content, and
+            of those in both that have another label.
+        new, still, gone: Rows of suspicious.csv: new and known ones of the later audit, and those that it lacks.
         new_by, gone_by: The numbers of new and gone ones by their cause.
     """
 
@@ -99,11 +97,7 @@ class Changes:
 
 
 def find_changes(before: Judged, after: Judged) -> Changes:
-    """Return what changed between two finished audits.
-
-    Raises:
-        RunError: a file of one of them is missing or damaged.
-    """
+    """Return what changed between two finished audits; raise a RunError where a file is missing or damaged."""
     old, new = _counted(before.catalogue), _counted(after.catalogue)
     lost, won = _by_content(old - new), _by_content(new - old)
     relabeled = (lost & won).total()

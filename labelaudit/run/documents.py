@@ -43,11 +43,7 @@ class JsonRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordedData(JsonRecord, frozen=True, kw_only=True):
-    """The entry ``data`` of run.json: the images of an audit, of which ``readable`` take part.
-
-    ``root`` is absolute. ``labels_file`` is None where class folders give the labels; ``split`` are the folders that
-    hold these, empty where ``root`` does.
-    """
+    """The entry ``data`` of run.json: the images of an audit, of which ``readable`` take part; ``root`` is absolute."""
 
     root: PathText
     labels_file: PathText | None = None
@@ -167,8 +163,7 @@ class ReviewedNoise(JsonRecord, frozen=True, kw_only=True):
     """What the reviewed sample says, whatever the losses say; see `labelaudit.detect.sample`.
 
     Attributes:
-        right, wrong, skipped: Answers in the sample.
-        others: Answers to samples outside of it.
+        right, wrong, skipped, others: Answers in the sample, and outside of it.
         reviews_left: About how many more would bring ± ``half_width``; None where skipped samples keep it above that.
         classes: Those with enough reviews.
     """
@@ -257,6 +252,11 @@ def read_noise(run: RunFolder) -> Noise:
         return msgspec.json.decode(require_regular(run.noise).read_bytes(), type=Noise)
     except FileNotFoundError as error:
         raise RunError(f"{run.root} has no verdicts yet", fix=fix) from error
+    except msgspec.ValidationError as error:
+        damage = (
+            "names an estimator that this version does not have" if "$.fit.estimator" in str(error) else "is damaged"
+        )
+        raise RunError(f"{run.noise} {damage} ({error})", fix=fix) from error
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise RunError(f"{run.noise} is damaged ({error})", fix=fix) from error
 

@@ -31,11 +31,7 @@ NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENO
 
 
 def lock(handle: int, operation: int) -> Literal["held", "busy", "unsupported"]:
-    """Lock an open file with flock; raise an OSError where the file system fails.
-
-    A file system without locks gives one warning and no error. All locks of the package are taken here; the operation
-    is `fcntl.LOCK_EX` or `fcntl.LOCK_SH`, with `fcntl.LOCK_NB` or without.
-    """
+    """Lock an open file with flock; an OSError where the file system fails, one warning where it has no locks."""
     try:
         fcntl.flock(handle, operation)
     except OSError as error:
@@ -75,9 +71,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 def held(file: Path, what: Path, *, wait: Callable[[], None] | None = None, fix: str = "wait for it") -> Iterator[bool]:
     """Hold a lock on ``file``, which stands for ``what``; yield False where the file system has no locks.
 
-    The operating system ends the lock with the process; a file without a lock on it means nothing. The file is deleted
-    at the end; if it cannot be made, a StorageError is raised.
-
+    The lock ends with the process, and the file is deleted at the end; if it cannot be made, a StorageError is raised.
     When another process holds the lock, ``wait`` is called once, then the call blocks; without it, a RunError names
     that process.
     """
@@ -212,10 +206,7 @@ def require_regular(path: Path) -> Path:
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Write bytes atomically.
-
-    Libraries that hide a full disk behind an error of their own write to memory first, and then here.
-    """
+    """Write bytes atomically; libraries that hide a full disk behind an error of their own write to memory first."""
     write_atomically(path, lambda partial: partial.write_bytes(content))
 
 

@@ -128,9 +128,8 @@ def list_suspicious(
 ) -> Listed:
     """Return the first suspicious labels; with a baseline, separate the new ones from the known ones.
 
-    Labels are matched by content hash and given label. A moved or renamed image is known, and so is each copy of it
-    with the same label; the same image with another label is new. Without a baseline no more than ``most`` rows are
-    read, and ``total`` is the number of all.
+    Labels are matched as `Finding`, so a moved image and each copy with the same label are known. Without a baseline no
+    more than ``most`` rows are read, and ``total`` is the number of all.
     """
     if baseline is None:
         return Listed(rows=list(itertools.islice(rows, most)), total=total)
@@ -177,10 +176,9 @@ def write_weights(csv_path: Path, npy_path: Path, catalogue: Catalogue, weight_N
 
 
 def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
-    """Read non-negative weights [N], float64, of these samples from a weights.csv.
+    """Read non-negative weights [N], float64, of these samples from a weights.csv; ``sha256`` may be missing there.
 
-    Its columns are ``path``, ``weight`` and, if the content of the images is to be checked, ``sha256``. A file that
-    cannot be read, lacks a weight or is of other data is a DataError.
+    A file that cannot be read, lacks a weight or is of other data is a DataError.
     """
     rows: dict[str, tuple[float, str]] = {}
     other = f"{file} belongs to other data"

@@ -18,10 +18,9 @@ def runs_in(home: Path) -> list[RunFolder]:
 
 
 def newest(path: Path, *, judged: bool = True) -> RunFolder:
-    """Return the run that a path means: that of the folder, or the newest of the runs in it.
+    """Return the run that a path means: with ``judged`` the newest with verdicts, if there is one; else the newest.
 
-    With ``judged`` the newest that has verdicts counts, if there is one. A folder without runs is returned as it is:
-    reading it says what is wrong.
+    A folder without runs is returned as it is: reading it says what is wrong.
     """
     runs = runs_in(path)
     with_verdicts = [run for run in runs if run.noise.exists()] if judged else []

@@ -227,10 +227,7 @@ def write_image_table(path: Path, images: ImageTable) -> None:
 
 
 def read_image_table(path: Path, samples: int) -> ImageTable | None:
-    """Read the statistics of the images of a run with so many samples; None where it has none.
-
-    A file that is damaged, or of other samples, is a RunError.
-    """
+    """Read the statistics of a run's images; None where it has no file, a RunError where that is of other samples."""
     if not path.exists():
         return None
     fix = f"delete {path} to do without it, and run labelaudit fit {path.parent}"

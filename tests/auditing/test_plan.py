@@ -94,15 +94,6 @@ def test_the_papers_preset_computes_in_float32_unless_asked_otherwise(monkeypatc
         assert presets_of(entry)["paper"].auto_precision == "float32"
 
 
-def test_crops_of_the_paper_are_over_black_pixels_and_ours_over_a_reflection():
-    borders = {name: preset.border for name, preset in PRESETS.items()}
-    assert borders == {"fast": "reflect", "balanced": "reflect", "strong": "reflect", "paper": "zeros"}
-    assert plan(catalogue(), TrainingOptions(preset="paper"), CPU).settings.augmentation.border == "zeros"
-    crops = {entry.name: (entry.published.border, entry.published.crop_pad) for entry in METHODS}
-    others = {"random": ("zeros", 2), "mentornet": ("zeros", 2), "incv": ("edge", 4), "d2l": ("edge", 6)}
-    assert crops == dict.fromkeys(crops, ("zeros", 4)) | others
-
-
 def test_little_data_gets_small_batches_unless_they_are_asked_for():
     sizes = [plan(catalogue(images=images), TrainingOptions(), CPU).settings.batch_size for images in (100, 3000, 9000)]
     assert sizes == [16, 64, 128]
@@ -134,8 +125,12 @@ def test_own_embeddings_are_planned_as_those_of_the_frozen_backbone(tmp_path):
     for settings, name in ((planned.settings, "weights"), (both.settings, "heads_weights")):
         with pytest.raises(RunError, match=f"{name} is {weights} there, sha256:"):
             agree(settings, own, "run")
-    with pytest.raises(UsageError, match="--embeddings is for audits"):
-        check_method(find_method("standard"), own)
+    for options, message in (
+        (own, "--embeddings is for audits"),
+        (TrainingOptions(probe="both"), "--probe both is"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            check_method(find_method("standard"), options)
 
 
 def test_auto_takes_a_frozen_backbone_above_64_pixels_whose_head_has_settings_of_its_own():
@@ -239,11 +234,6 @@ def test_heads_may_get_a_network_beside_them_unless_more_is_asked_for():
     network = network_beside(heads, catalogue(200), TrainingOptions(), CPU)
     assert (network.probe, network.image_size, network.seed, network.resize) == ("both", 64, 3, "crop")
     assert heads_beside(network, catalogue(200), CPU) == replace(heads, network_if_doubted=False)
-
-
-def test_retraining_takes_no_heads_beside():
-    with pytest.raises(UsageError, match="--probe both is for audits"):
-        check_method(find_method("standard"), TrainingOptions(probe="both"))
 
 
 def test_what_is_not_asked_for_agrees_with_anything_and_a_difference_is_named_alone():

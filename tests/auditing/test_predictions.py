@@ -1,4 +1,3 @@
-import json
 import shutil
 import subprocess
 import sys
@@ -8,7 +7,7 @@ import pytest
 import torch
 
 import labelaudit
-from labelaudit.auditing.model import Data, read_course
+from labelaudit.auditing.model import Data, read_courses
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.predictions import record_predictions, recorded
 from labelaudit.data.folder import scan
@@ -17,7 +16,7 @@ from labelaudit.engine.step import observe
 from labelaudit.errors import RunError, UsageError
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs
-from tests.cli.helpers import CLASSES, QUICK, read_rows, run, succeed
+from tests.cli.helpers import CLASSES, QUICK, interrupted, read_rows, run, succeed
 from tests.helpers import Listener
 
 
@@ -82,7 +81,7 @@ def test_predictions_are_an_audit_like_any_other(photos, predictions, tmp_path):
     low, high = audit.summary.best_interval
     assert low < 8 / 48 < high
     assert audit.summary.epochs == 1
-    assert read_course(audit.run) == Course(epochs=1, held_out=True)
+    assert read_courses(audit.run) == (Course(epochs=1, held_out=True), None)
     (epoch,) = read_epochs(audit.run.losses)
     p_N = np.load(predictions)[np.arange(48), audit.catalogue.label_N]
     np.testing.assert_allclose(epoch.loss_R, -np.log(p_N), rtol=1e-5)
@@ -90,7 +89,11 @@ def test_predictions_are_an_audit_like_any_other(photos, predictions, tmp_path):
     description = audit.run.read_description()
     assert description["settings"]["kind"] == "predictions"
     assert description["settings"]["weights"].startswith("sha256:")
+    assert description["recording"].startswith("out-of-fold")
     assert not audit.run.checkpoint.exists()
+    shutil.rmtree(audit.run.losses)
+    with pytest.raises(RunError, match="does not hold 1 epochs"):
+        labelaudit.fit(audit.run)
 
 
 def test_the_commands_after_score_take_it(photos, predictions, tmp_path):
@@ -133,9 +136,6 @@ def test_a_finished_audit_is_only_read_and_other_predictions_are_refused(photos,
     assert asked.startswith("an audit of predictions trains nothing, and --epochs is about a training; leave --epochs")
     (photos / "ant" / "more.png").write_bytes((photos / "ant" / "000.png").read_bytes())
     assert "audit is the audit of other data" in run("score", photos, "--run", "audit").error
-
-
-def test_a_training_is_not_continued_by_predictions(photos, predictions, tmp_path):
     succeed("score", photos, "--run", "trained", *QUICK)
     refused = run("score", photos, "--run", "trained", "--predictions", predictions).error
     assert refused.startswith("trained is an audit by a training (kind is train there); leave --predictions out")
@@ -153,16 +153,12 @@ def test_what_does_not_fit_leaves_nothing_behind(photos, predictions, asked, tmp
         labelaudit.train_probe(Data(root=photos), RunFolder(tmp_path / "audit"), asked)
 
 
-def test_an_interrupted_recording_needs_its_file_again(photos, asked, tmp_path, monkeypatch):
+def test_an_interrupted_recording_needs_its_file_again(photos, asked, tmp_path):
     run_folder, data = RunFolder(tmp_path / "audit"), Data(root=photos)
     listener = Listener()
-    with monkeypatch.context() as patched:
-        patched.setattr("labelaudit.run.losses.write_epoch", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            record_predictions(data, run_folder, asked, listener)
-    with pytest.raises(
-        RunError, match=r"was audited with --predictions FILE, which is needed to go on in .*; give the"
-    ):
+    with interrupted("labelaudit.run.losses.write_epoch", call=1), pytest.raises(KeyboardInterrupt):
+        record_predictions(data, run_folder, asked, listener)
+    with pytest.raises(RunError, match=r"audited with --predictions FILE, which is needed to go on in .*; give the"):
         labelaudit.audit(photos, run=tmp_path / "audit")
     record_predictions(data, run_folder, asked, listener)
     whole = RunFolder(tmp_path / "whole")
@@ -171,10 +167,6 @@ def test_an_interrupted_recording_needs_its_file_again(photos, asked, tmp_path, 
         paths = [getattr(folder, part) for folder in (run_folder, whole)]
         paths = [path / "epoch-0000.parquet" if path.is_dir() else path for path in paths]
         assert paths[0].read_bytes() == paths[1].read_bytes()
-
-
-def interrupt(*_, **__):
-    raise KeyboardInterrupt
 
 
 def test_images_that_cannot_be_decoded_are_set_aside(photos, predictions, tmp_path):
@@ -203,12 +195,3 @@ def test_predictions_without_any_doubt_or_any_knowledge_are_judged_too(photos, p
         assert {row["path"][4:7] for row in audit.top(8).to_pylist()} == {"000", "001"}
     else:
         assert audit.flagged == 0
-
-
-def test_a_recording_is_described_and_needed(photos, asked, tmp_path):
-    fitted = labelaudit.score(Data(root=photos), RunFolder(tmp_path / "audit"), asked)
-    assert fitted.noise.suspicious == 8
-    shutil.rmtree(tmp_path / "audit" / "losses")
-    with pytest.raises(RunError, match="does not hold 1 epochs"):
-        labelaudit.fit(RunFolder(tmp_path / "audit"))
-    assert json.loads((tmp_path / "audit" / "run.json").read_text())["recording"].startswith("out-of-fold")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import labelaudit
-from labelaudit.auditing.model import read_course
+from labelaudit.auditing.model import read_courses
 from labelaudit.detect.curves import Course
 from labelaudit.errors import RunError
 from labelaudit.run.documents import TRAINED, TRAINING, as_json
@@ -199,6 +199,6 @@ def trained(root, status=TRAINED, **settings):
 @pytest.mark.parametrize(("folds", "held_out"), [(1, False), (5, True)])
 def test_several_heads_record_what_they_were_not_trained_on(tmp_path, folds, held_out):
     run = trained(tmp_path, folds=folds)
-    assert read_course(run) == Course(epochs=5, members=3, held_out=held_out)
+    assert read_courses(run) == (Course(epochs=5, members=3, held_out=held_out), None)
     with pytest.raises(RunError, match=r"not trained to the end \(0 of 15 epochs\)"):
-        read_course(trained(tmp_path, TRAINING))
+        read_courses(trained(tmp_path, TRAINING))

@@ -195,10 +195,10 @@ def test_settings_stay_and_verdicts_that_cannot_be_written_are_told(audit: Path)
     assert json.loads((audit / "noise.json").read_text())["fit"]["estimator"] == "gmm"
     (Path("copy") / "losses/epoch-0000.parquet").unlink()
     assert "Warning: decisions since the last fit do not count: " in succeed("report", "copy", "--no-html").err
-    succeed("score", audit, "--estimator", "bmm")
+    succeed("score", audit, "--estimator", "transition")
     decide(audit, "undo", *read_rows((audit / "suspicious.csv").read_text())[:1])
     succeed("score", audit)
-    assert json.loads((audit / "noise.json").read_text())["fit"]["estimator"] == "bmm"
+    assert json.loads((audit / "noise.json").read_text())["fit"]["estimator"] == "transition"
 
 
 def test_a_round_from_planted_errors_to_a_green_gate(data: Path) -> None:

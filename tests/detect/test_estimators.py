@@ -50,9 +50,6 @@ def test_another_statistic_ranks_and_gets_the_same_rate():
     assert (np.diff(rising_N) >= 0).all()
     assert rising_N[0] < 0.1
     assert rising_N[-1] > 0.9
-
-
-def test_without_a_sample_to_count_there_is_no_estimate():
     assert transition_estimate(statistics_of([np.nan] * 3), "log_odds") is None
 
 

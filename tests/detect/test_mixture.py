@@ -5,10 +5,8 @@ from hypothesis import strategies as st
 from sklearn.mixture import GaussianMixture as Reference
 
 from labelaudit.detect.constants import MIN_SCORES
-from labelaudit.detect.mixture import BetaMixture, GaussianMixture, fit_beta_mixture, fit_gaussian_mixture
+from labelaudit.detect.mixture import GaussianMixture, fit_gaussian_mixture
 from tests.detect.helpers import two_groups
-
-FITS = (fit_gaussian_mixture, fit_beta_mixture)
 
 
 def mixture(weight=(0.6, 0.4), mean=(0.0, 4.0), std=(1.0, 2.0)):
@@ -17,26 +15,11 @@ def mixture(weight=(0.6, 0.4), mean=(0.0, 4.0), std=(1.0, 2.0)):
     )
 
 
-def two_betas(clean=7000, wrong=3000, seed=0):
-    generator = np.random.default_rng(seed)
-    return np.concatenate([generator.beta(2, 8, clean), generator.beta(8, 2, wrong)])
-
-
 @st.composite
 def mixtures(draw):
     share, low = draw(st.floats(0.01, 0.99)), draw(st.floats(-50, 50))
     gap, low_std, high_std = draw(st.floats(0, 20)), draw(st.floats(0.05, 10)), draw(st.floats(0.05, 10))
     return mixture((1 - share, share), (low, low + gap), (low_std, high_std))
-
-
-def test_two_betas_are_told_apart():
-    score_N = two_betas()
-    found = fit_beta_mixture(score_N)
-    assert found.mean_2 == pytest.approx([0.2, 0.8], abs=0.04)
-    p_N = found.monotone_posterior(score_N)
-    assert (p_N[:7000] > 0.5).mean() < 0.02
-    assert (p_N[7000:] > 0.5).mean() > 0.97
-    assert found.posterior(score_N).mean() == pytest.approx(0.3, abs=0.03)
 
 
 def test_one_group_has_one_peak_and_ordered_components():
@@ -60,10 +43,10 @@ def test_the_likeliest_of_several_ends_wins(groups, means):
 
 
 @settings(max_examples=10)
-@given(st.floats(0.001, 1000), st.floats(-1000, 1000), st.sampled_from(FITS))
-def test_the_posterior_does_not_depend_on_the_unit_of_the_scores(scale, shift, fit):
+@given(st.floats(0.001, 1000), st.floats(-1000, 1000))
+def test_the_posterior_does_not_depend_on_the_unit_of_the_scores(scale, shift):
     score_N = two_groups(300, 200)
-    before, after = fit(score_N), fit(scale * score_N + shift)
+    before, after = fit_gaussian_mixture(score_N), fit_gaussian_mixture(scale * score_N + shift)
     np.testing.assert_allclose(after.posterior(scale * score_N + shift), before.posterior(score_N), atol=1e-3)
     np.testing.assert_allclose(after.mean_2, scale * before.mean_2 + shift, atol=1e-3 * scale)
 
@@ -95,11 +78,6 @@ def test_posteriors_by_hand():
     z_N = mixture().posterior(np.array([-8.0, -4.0, 1.0, 4.0]))
     assert z_N[:3] == pytest.approx([1.00, 0.25, 0.15], abs=0.005)
     assert z_N[3] > 0.99
-    # Uniform against Beta(2, 1), whose density at x is 2x; equal weights.
-    alpha_2, beta_2, even_2 = np.array([1.0, 2.0]), np.array([1.0, 1.0]), np.array([0.5, 0.5])
-    mean_2 = np.array([15.0, 10 + 20 / 3])
-    half = BetaMixture(weight_2=even_2, mean_2=mean_2, alpha_2=alpha_2, beta_2=beta_2, low=10.0, high=20.0)
-    np.testing.assert_allclose(half.posterior(np.array([12.5, 15.0, 17.5])), [0.5 / 1.5, 0.5, 1.5 / 2.5])
 
 
 def test_the_monotone_posterior_by_hand():
@@ -113,9 +91,7 @@ def test_the_monotone_posterior_by_hand():
     assert narrow_on_top.monotone_posterior(score_N).tolist() == [raw_N[1], raw_N[1], raw_N[2]]
 
 
-@given(
-    mixtures() | st.just(fit_beta_mixture(two_betas())), st.lists(st.floats(-200, 200) | st.just(np.nan), max_size=40)
-)
+@given(mixtures(), st.lists(st.floats(-200, 200) | st.just(np.nan), max_size=40))
 def test_the_monotone_posterior_rises_with_the_score(found, scores):
     score_N = np.array(scores, dtype=np.float64)
     z_N, raw_N = found.monotone_posterior(score_N), found.posterior(score_N)
@@ -140,31 +116,27 @@ def test_a_histogram_of_many_scores_gives_the_exact_fit(score_N):
         np.testing.assert_allclose(getattr(histogram, name), getattr(exact, name), rtol=0, atol=1e-4 * unit)
 
 
-@pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize(
     "score_N",
     [[], np.arange(MIN_SCORES - 1.0), [3.25] * 100, [1.0] * 99 + [2.0], [np.inf, -np.inf, np.nan] * 10],
     ids=["empty", "one too few", "equal", "nearly equal", "not finite"],
 )
-def test_too_little_to_fit_gives_none(score_N, fit):
-    assert fit(np.array(score_N)) is None
+def test_too_little_to_fit_gives_none(score_N):
+    assert fit_gaussian_mixture(np.array(score_N)) is None
 
 
-@pytest.mark.parametrize("fit", FITS)
-def test_the_order_of_the_scores_does_not_matter_and_those_that_are_not_finite_are_left_out(fit):
+def test_the_order_of_the_scores_does_not_matter_and_those_that_are_not_finite_are_left_out():
     score_N = two_groups(300, 200)
-    before_N, found = score_N.copy(), fit(score_N)
+    before_N, found = score_N.copy(), fit_gaussian_mixture(score_N)
     np.testing.assert_array_equal(score_N, before_N)  # not changed by the fit
     holes_N = np.concatenate([[np.nan, np.inf], np.random.default_rng(1).permutation(score_N), [-np.inf]])
-    np.testing.assert_allclose(fit(holes_N).mean_2, found.mean_2)
+    np.testing.assert_allclose(fit_gaussian_mixture(holes_N).mean_2, found.mean_2)
     assert np.isnan(found.posterior(holes_N)).sum() == 3
-    assert fit(np.arange(float(MIN_SCORES))) is not None
+    assert fit_gaussian_mixture(np.arange(float(MIN_SCORES))) is not None
 
 
 def test_repeated_values_do_not_collapse_a_component_to_nothing():
     assert (fit_gaussian_mixture(np.repeat([0.0, 1.0, 2.0, 3.0], [400, 50, 30, 20])).std_2 > 0).all()
-    two_values = fit_beta_mixture(np.repeat([1.0, 2.0], 50))
-    assert two_values is None or np.isfinite(two_values.posterior(np.array([1.0, 2.0]))).all()
 
 
 def test_separation_by_hand():

@@ -1,14 +1,12 @@
 import numpy as np
 import pytest
 from scipy.special import expit
-from scipy.stats import beta
 
 from labelaudit.detect.sample import (
     NONE,
     RIGHT,
     SKIPPED,
     WRONG,
-    Answers,
     Design,
     draw,
     estimate,
@@ -67,6 +65,8 @@ def test_strata_have_equal_spread_and_every_beginning_the_same_share_of_each():
         counts = np.bincount(design.stratum_N[design.order_S[:count]], minlength=8)
         assert counts.max() - counts.min() <= 1
     assert sorted(design.order_S) == list(range(4000))
+    few = drawn(np.array([0.9, 0.1, 0.0]))  # fewer strata, none of them empty
+    assert (few.size_H.tolist(), few.least) == ([1, 1, 1], 3)
 
 
 def test_a_draw_depends_on_the_generator_only_and_leaves_out_what_was_not_judged():
@@ -78,13 +78,6 @@ def test_a_draw_depends_on_the_generator_only_and_leaves_out_what_was_not_judged
     assert (one.stratum_N[:10] == -1).all()
     assert (one.place_N[:10] == -1).all()
     assert sorted(one.order_S) == list(range(10, 300))
-
-
-def test_few_samples_have_fewer_strata_and_none_is_empty():
-    design = drawn(np.array([0.9, 0.1, 0.0]))
-    assert (design.size_H > 0).all()
-    assert design.size_H.sum() == 3
-    assert design.least == 3
 
 
 def test_the_estimate_weighs_strata_by_their_size():
@@ -109,16 +102,6 @@ def test_the_estimate_weighs_strata_by_their_size():
     more = estimated(Design(stratum_N=stratum_N, place_N=place_N), answer_N)
     assert more.interval[0] > low
     assert more.interval[1] > high
-
-
-def test_without_strata_the_interval_is_nearly_that_of_a_binomial_share():
-    wrong_N = np.zeros(1_000_000, bool)
-    wrong_N[:30] = True
-    design = one_stratum(1_000_000)
-    low, high = estimated(design, told(design, wrong_N, 200)).interval
-    # Jeffreys' interval has the same half an error.
-    assert low == pytest.approx(beta.ppf(0.025, 30, 170.5), abs=0.004)
-    assert high == pytest.approx(beta.ppf(0.975, 30.5, 170), abs=0.004)
 
 
 def test_nothing_wrong_gives_zero_and_a_low_end_of_zero_and_all_wrong_the_opposite():
@@ -270,14 +253,6 @@ def test_p_is_bent_to_the_answers_and_keeps_its_order():
     assert (bent_N[answer_N == WRONG] == 1).all()
 
 
-def test_p_that_is_upside_down_becomes_the_rate():
-    p_N, wrong_N = scored(samples=5000)
-    design = drawn(1 - p_N)
-    answer_N = told(design, wrong_N, 200)
-    bent_N = recalibrate(1 - p_N, design, answer_N, estimated(design, answer_N).rate)
-    assert np.ptp(bent_N[answer_N == NONE]) < 1e-6
-
-
 def test_where_nothing_is_wrong_false_alarms_go_down_and_samples_without_a_record_stay():
     p_N = np.append(scored(samples=2000)[0], np.nan)
     order_S = np.argsort(-p_N[:-1])
@@ -299,9 +274,3 @@ def test_where_no_more_can_be_wrong_or_nothing_is_known_p_is_still_a_probability
     found = estimated(design, answer_N)
     assert found.interval == (0.0, 1.0)
     assert np.array_equal(recalibrate(p_N, design, answer_N, found.rate), p_N)
-
-
-def test_answers_know_which_labels_are_settled():
-    answers = Answers.none(4)
-    answers.answer_N[:] = NONE, RIGHT, WRONG, SKIPPED
-    assert answers.known_N.tolist() == [False, True, True, False]

@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from labelaudit.detect.curves import Course, CurveAccumulator
-from labelaudit.detect.transition import _Candidates, _sharpness, fit_transition
+from labelaudit.detect.transition import fit_transition
 from tests.detect.helpers import beliefs_of, certain
 
 CLASSES = 6
@@ -167,6 +167,9 @@ def test_samples_without_a_record_are_not_judged_and_change_nothing():
     kept = fit_alone(label_N[~lost_N], beliefs_in(belief_KN[:, ~lost_N], label_N[~lost_N]), CLASSES)
     np.testing.assert_allclose(model.log_odds_N[~lost_N], kept.log_odds_N)
     assert model.count_Q.sum() == pytest.approx(kept.count_Q.sum())
+    # Nor are those that one of two witnesses did not see.
+    both = fit_transition(label_N, [beliefs, beliefs_in(belief_KN, label_N)], CLASSES)
+    np.testing.assert_array_equal(np.isnan(both.log_odds_N), lost_N)
 
 
 @pytest.mark.parametrize("t_KK", [uniform(0.1, 2), np.array([[0.75, 0.25], [0.0, 1.0]])], ids=["even", "one way"])
@@ -228,28 +231,3 @@ def test_a_second_witness_makes_the_ranking_better_and_one_that_knows_nothing_do
     # The order of the witnesses does not matter.
     turned = fit_transition(label_N, [other, one], CLASSES)
     np.testing.assert_allclose(turned.p_mislabeled_N, both.p_mislabeled_N, atol=0.01)
-
-
-def test_samples_that_one_witness_did_not_see_are_not_judged():
-    _, label_N, belief_KN = simulated(uniform(0.2), samples=600)
-    one = beliefs_in(belief_KN, label_N)
-    blind = replace(one, given_N=np.where(np.arange(600) < 9, np.nan, one.given_N))
-    model = fit_transition(label_N, [one, blind], CLASSES)
-    assert np.flatnonzero(np.isnan(model.log_odds_N)).tolist() == list(range(9))
-
-
-def test_a_step_from_far_away_does_not_jump_over_the_sharpness():
-    # Two candidates, log-beliefs 8 apart: of the sharpness .5, seen from 4, where the likelihood is straight.
-    log_belief_WSN = np.log([[[0.9997] * 50, [0.0003] * 50, [1e-13] * 50]])
-    none_SN = np.zeros((2, 50), dtype=np.int64)
-    log_count_SN = np.array([[0.0] * 50, [0.0] * 50, [-np.inf] * 50])
-    found = _Candidates(none_SN, none_SN, log_belief_WSN, log_count_SN)
-    apart = log_belief_WSN[0, 0, 0] - log_belief_WSN[0, 1, 0]
-    share = 1 / (1 + np.exp(-0.5 * apart))
-    share_SN = np.array([[share] * 50, [1 - share] * 50, [0.0] * 50])
-    a_W, before = np.array([4.0]), 4.0
-    for _ in range(6):
-        a_W = _sharpness(found, share_SN, a_W)
-        assert 0.49 < a_W[0] <= before + 1e-9
-        before = a_W[0]
-    assert a_W[0] == pytest.approx(0.5, abs=0.01)

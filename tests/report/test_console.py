@@ -109,11 +109,11 @@ def test_a_terminal_with_links_gets_one_for_each_image(tmp_path):
 
 def test_every_estimator_is_shown_and_the_chosen_one_marked():
     estimators = {
-        "bmm": {"rank_by": "aum", "noise_rate": 0.11, "suspicious": 900},
+        "transition": {"rank_by": "aum", "noise_rate": 0.11, "suspicious": 900},
         "gmm": {"rank_by": "aul", "noise_rate": 0.123, "suspicious": 1234},
     }
     lines = [" ".join(line.split()) for line in printed(show_estimators, noise(estimators=estimators)).splitlines()]
-    assert {"→ gmm aul 12.3% 1,234", "bmm aum 11.0% 900"} <= set(lines)
+    assert {"→ gmm aul 12.3% 1,234", "transition aum 11.0% 900"} <= set(lines)
 
 
 def test_suspicious_labels_are_a_table_or_whole_paths():

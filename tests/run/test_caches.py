@@ -13,14 +13,7 @@ from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics
 from labelaudit.errors import UsageError
 from labelaudit.names import COPY_KINDS
 from labelaudit.run import caches
-from labelaudit.run.caches import (
-    Embedded,
-    EmbeddingCache,
-    PixelCache,
-    cache_limit_bytes,
-    cache_root,
-    find_embeddings,
-)
+from labelaudit.run.caches import Embedded, EmbeddingCache, PixelCache, cache_limit_bytes, cache_root, find_embeddings
 from tests.run.helpers import damages, names_in
 
 D = 4
@@ -224,6 +217,7 @@ def test_the_limit_is_half_of_what_the_disk_could_give(monkeypatch):
 
 
 def test_embeddings_of_any_backbone_are_found_by_content():
+    assert find_embeddings({"a"}) == {}
     vectors = np.arange(12, dtype=np.float32).reshape(4, 3)
     one, other = EmbeddingCache("one"), EmbeddingCache("other")
     one.add(["a", "b"], [Embedded(vector_D=vectors[0], reason=""), Embedded(vector_D=None, reason="damaged")], 3)
@@ -232,7 +226,3 @@ def test_embeddings_of_any_backbone_are_found_by_content():
     found = find_embeddings({"a", "b", "z"})
     assert {name: vector_D.tolist() for name, vector_D in found.items()} == {"a": [3, 4, 5], "b": [6, 7, 8]}
     assert find_embeddings({"z"}) == {}
-
-
-def test_without_a_cache_no_embeddings_are_found(monkeypatch):
-    assert find_embeddings({"a"}) == {}

@@ -20,7 +20,7 @@ def run(tmp_path):
 def test_noise_json_is_written_and_read_back(run):
     mixture = {"weight": [0.9, 0.1], "mean": [1, 2], "std": [1, 1], "separation": 3.5, "modes": 2, "log_likelihood": -9}
     fitted = {"rank_by": "aul", "noise_rate": 0.1, "suspicious": 7}
-    estimators = {"gmm": {**fitted, "mixture": mixture}, "bmm": fitted}
+    estimators = {"gmm": {**fitted, "mixture": mixture}, "transition": fitted}
     own = {"class": "bee", "noise_rate": 0.2, "noise_rate_interval": [0.1, 0.4], "reviews": 31}
     counts = {"right": 90, "wrong": 10, "skipped": 2, "others": 3, "half_width": 0.02, "reviews_left": None}
     reviewed = {"noise_rate": 0.1, "noise_rate_interval": [0.05, 0.2], **counts, "classes": [own]}
@@ -58,6 +58,15 @@ def test_a_damaged_noise_json_is_refused_in_one_line(run, changes):
     with pytest.raises(RunError, match=r"noise\.json is damaged") as error:
         documents.read_noise(run)
     assert "\n" not in str(error.value)
+    assert error.value.fix == f"run labelaudit fit {run.root}"
+
+
+def test_a_fit_by_an_estimator_of_another_version_is_refused_in_one_line(run):
+    run.noise.write_text(json.dumps(noise_json(fit={"rank_by": "aul", "estimator": "bmm"})))
+    with pytest.raises(
+        RunError, match=r"noise\.json names an estimator that this version does not have \(.*'bmm'"
+    ) as error:
+        documents.read_noise(run)
     assert error.value.fix == f"run labelaudit fit {run.root}"
 
 

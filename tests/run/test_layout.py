@@ -63,15 +63,6 @@ def test_a_damaged_description_or_an_unknown_schema_is_refused_and_left_alone(ru
     assert run.description.read_bytes() == content
 
 
-def test_a_run_with_labels_made_wrong_on_purpose_is_refused_and_one_without_is_read(run):
-    run.root.mkdir()
-    run.write_description({"settings": {"controls": 0, "pilot_epochs": 0}})
-    assert run.read_description()["settings"]["controls"] == 0
-    run.write_description({"settings": {"controls": 30, "pilot_epochs": 4}})
-    with pytest.raises(RunError, match=r"run was audited with --controls, which .* has; audit again into a new --run"):
-        run.read_description()
-
-
 def test_results_without_a_description_are_not_gone_on_from(run):
     run.root.mkdir()
     clear(run)

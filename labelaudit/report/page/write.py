@@ -75,7 +75,6 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ESTIMATORS = {
     "transition": "the noise transition model, fitted to the labels",
     "gmm": "splits the AULs into two groups, as the AUL paper does; too high where few labels are wrong",
-    "bmm": "the same with beta distributions",
 }
 _COMMON_NAMES = {"data", "dataset", "images", "test", "train", "training", "val", "valid", "validation"}
 
