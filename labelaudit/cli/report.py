@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _gate = partial(Option, rich_help_panel="Gate: exit code 1 when a limit is exceeded")
 _output = partial(Option, rich_help_panel="Output")
 _page = partial(Option, rich_help_panel="Page")
-_served = partial(Option, rich_help_panel="Where Label Studio finds the images")
 
 EPILOG = o.examples(
     "labelaudit report audit                       (and look at audit/report.html)",
@@ -39,7 +38,7 @@ EPILOG = o.examples(
 )
 EPILOG_ADVISE = o.examples("labelaudit advise audit", "labelaudit advise audit --format json")
 EPILOG_EXPORT = o.examples(
-    "labelaudit export audit --to label-studio --local-files-root /srv/files",
+    "labelaudit export audit --to label-studio --url-prefix '/data/local-files/?d=photos/'",
     "labelaudit export audit --to cvat --top 200 --out for-cvat",
     "labelaudit export audit --to huggingface",
     "labelaudit export --formats",
@@ -236,9 +235,9 @@ def export(
         bool, Option("--all", help="Export every audited sample, even in formats that default to suspicious ones.")
     ] = False,
     data: Annotated[Path | None, Option(help="Where the images are now; default: where they were audited.")] = None,
-    url_prefix: Annotated[str | None, _served(help="Address that the images' paths are appended to.")] = None,
-    local_files_root: Annotated[
-        Path | None, _served(help="Its LOCAL_FILES_DOCUMENT_ROOT; default: the image folder.")
+    url_prefix: Annotated[
+        str | None,
+        Option(help="Address that Label Studio finds the images' paths behind; default: /data/local-files/?d="),
     ] = None,
     formats: Annotated[
         bool, Option("--formats", callback=_show_formats, is_eager=True, help="List the formats and exit.")
@@ -248,8 +247,6 @@ def export(
     from labelaudit.report.exports.export import ExportOptions, export
     from labelaudit.run.layout import RunFolder
 
-    options = ExportOptions(
-        top=top, everything=everything, data=data, url_prefix=url_prefix, local_files_root=local_files_root
-    )
+    options = ExportOptions(top=top, everything=everything, data=data, url_prefix=url_prefix)
     written = export(RunFolder(run), to, out, options, terminal)
     terminal.say(f"{plural(written.samples, 'sample')} for {to}: {written.main_file}")

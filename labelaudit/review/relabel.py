@@ -19,7 +19,7 @@ from labelaudit.data.walk import walk_folder
 from labelaudit.errors import DataError, RunError, StorageError, UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review import moves
-from labelaudit.review.copies import WayName, require_free, write_copy
+from labelaudit.review.copies import WayName, require_apart, require_new, write_copy
 from labelaudit.review.corrections import ReviewFile
 from labelaudit.review.plan import RelabelingPlan, plan_labels, plan_moves
 from labelaudit.review.tree import Tree
@@ -139,7 +139,8 @@ def relabel_copy(
     ``show`` is called with the plan before anything is written.
     """
     tree = _tree(root, split)
-    require_free(tree, out)
+    require_apart(out, tree.root)
+    require_new(out)
     plan = plan_moves(tree, review, reporter)
     show(plan)
     return write_copy(tree, plan, out, reporter)

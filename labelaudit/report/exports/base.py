@@ -16,21 +16,10 @@ from labelaudit.names import ExportName
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One audited sample.
+    """One audited sample, with the columns of scores.parquet.
 
-    Attributes:
-        sample: Its number: the row in samples.parquet.
-        rank: Its place in the order of suspicion, from 1.
-        path: Below the image folder, with ``/`` between the parts.
-        given_label: The class it is in.
-        suggested_label: The other class that the probe believed most.
-        p_mislabeled: In [0, 1], high = suspicious.
-        label_score: 1 − ``p_mislabeled``, low = suspicious.
-        weight: How much it should count in a loss.
-        is_suspicious: Whether the audit flagged it.
-        kind: What is wrong with it, where the audit tells kinds apart.
-        width, height: In pixels as displayed.
-        sha256: Of the file's content, hexadecimal.
+    ``sample`` is the row in samples.parquet, ``rank`` the place in the order of suspicion from 1, ``path`` is below the
+    image folder. ``width`` and ``height`` are in pixels as displayed. Without kinds in the audit, ``kind`` is None.
     """
 
     sample: int
@@ -54,7 +43,7 @@ class Sample:
 
     @property
     def confidence(self) -> float:
-        """The probability of ``proposed_label``: that the given label is wrong, or that it is right."""
+        """The probability that ``proposed_label`` is right."""
         return self.p_mislabeled if self.is_suspicious else self.label_score
 
     def fields(self, names: str) -> dict[str, object]:
@@ -65,15 +54,10 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to write where.
+    """What to write where: samples in order, all classes sorted, the image folder, and the folder for the files.
 
-    Attributes:
-        samples: In the order in which they are written.
-        classes: Every class name, sorted.
-        root: The image folder, absolute.
-        folder: Where the files go; it exists.
-        url_prefix: The address of an image up to its percent-encoded path; only Label Studio's.
-        created: When the audit was finished, ISO 8601; may be empty.
+    ``url_prefix`` is for Label Studio: the address of an image up to its percent-encoded path. ``created`` is when the
+    audit was finished, ISO 8601; it may be empty.
     """
 
     samples: Sequence[Sample]
@@ -89,8 +73,7 @@ class ExportFormat:
     """One format.
 
     Attributes:
-        name: As the user writes it.
-        summary: What is written, in a line.
+        name, summary: As the user writes it, and what is written, in a line.
         files: The names of the files; the last one is to be opened.
         ranked: True: the suspicious samples in their order; False: every sample in the order of the paths.
         reads_images: True where the other tool reads the image files on this machine.

@@ -67,11 +67,10 @@ def test_label_studio_tasks_propose_a_label_for_every_sample(hostile, truth, sus
         ("https://host/photos", "https://host/photos/"),
         ("https://host/photos/", "https://host/photos/"),
         ("https://host/get?file=", "https://host/get?file="),
-        (None, f"{LOCAL}pic tures/"),
     ],
 )
-def test_where_label_studio_finds_the_images(hostile, images, suspicious, tmp_path, prefix, expected):
-    options = ExportOptions(url_prefix=prefix, local_files_root=images.parent if prefix is None else None)
+def test_where_label_studio_finds_the_images(hostile, suspicious, tmp_path, prefix, expected):
+    options = ExportOptions(url_prefix=prefix)
     images = [task["data"]["image"] for task in tasks_in(exported(hostile, "label-studio", tmp_path, options))]
     assert all(image.isascii() and not urlsplit(image).fragment for image in images)
     assert [unquote(image) for image in images] == [expected + path for path in suspicious]
@@ -316,10 +315,8 @@ def test_images_that_have_moved(small, tmp_path, to):
     [
         ("cvat", {"top": 0}, "--top 0 is too few; give at least 1"),
         ("cvat", {"top": 1, "everything": True}, "--top and --all contradict each other; give one of them"),
-        ("cvat", {"url_prefix": "https://host"}, "cvat takes no --url-prefix or --local-files-root; they are"),
-        ("label-studio", {"url_prefix": "x", "local_files_root": Path("/")}, "--url-prefix and --local-files-root"),
+        ("cvat", {"url_prefix": "https://host"}, "cvat takes no --url-prefix; it is for label-studio"),
         ("label-studio", {"url_prefix": "x/\n"}, "--url-prefix 'x/\\n' has characters that no address has"),
-        ("label-studio", {"local_files_root": Path("/nowhere")}, "the images are in "),
         ("coco", {}, "unknown format 'coco'; there are label-studio, cvat, fiftyone, huggingface, cleanlab"),
     ],
 )
