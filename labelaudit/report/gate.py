@@ -1,8 +1,7 @@
 """The report of an audit, and the data-quality gate: which limits it exceeds.
 
-A rate is an estimate. By default a limit is exceeded only where even the lower end of the rate's interval is above it,
-so that chance alone rarely fails a pipeline; `Limits.strict` compares the estimates themselves. Where a sample was
-reviewed, its rates and intervals are compared.
+By default a limit is exceeded only where even the lower end of a rate's interval is above it, so that chance alone
+rarely fails a pipeline. Where a sample was reviewed, its rates and intervals are compared.
 """
 
 from __future__ import annotations
@@ -42,10 +41,8 @@ class Limits:
     """The limits of the gate; None sets no limit.
 
     Attributes:
-        max_noise: Noise rate, a share in [0, 1].
-        max_class_noise: Noise rate of each class, a share in [0, 1].
+        max_noise, max_class_noise: Noise rates, of all labels and of each class, shares in [0, 1].
         max_suspicious: Number of suspicious labels; of new ones, where there is a baseline.
-        max_unreadable: Number of images that cannot be read.
         fail_on_warning: Whether a warning is a failure, and an image that is unreadable or left out.
         strict: Compare the estimated rates, not the lower ends of their intervals.
 
@@ -96,15 +93,9 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """An audit and the outcome of the checks of the gate.
+    """An audit and the outcome of every check of the gate; a list for people shows ``top`` suspicious labels.
 
-    Attributes:
-        noise: The content of noise.json.
-        listed: The suspicious labels.
-        unreadable: The images that cannot be read, as unreadable.csv has them.
-        checks: Every check of the gate.
-        top: How many suspicious labels a list for people shows.
-        kept: The labels that a person kept, where they are asked for.
+    ``unreadable`` has the rows of unreadable.csv, ``kept`` the labels that a person kept, where they are asked for.
     """
 
     noise: Noise
@@ -135,7 +126,7 @@ def make_report(
 ) -> Report:
     """Check a finished audit; labels that are in ``baseline`` (a run folder or suspicious.csv) do not count.
 
-    With ``list_kept`` the labels that a person kept are in the report too; they never count.
+    With ``list_kept`` the report has the labels that a person kept, too; they never count.
 
     Raises:
         RunError: the run has no verdicts, is damaged, or lacks what a limit is set for.
@@ -209,20 +200,16 @@ def _check_classes(noise: Noise, limits: Limits) -> _Found | None:
     if limit is None:
         return None
     _noise_rate(noise)  # without one, the rates of the classes are zeros that mean nothing
-    # The interval is made for zeros and ones; the variance of probabilities is at most theirs, p(1−p).
     reviewed = {row.name: row for row in noise.reviewed.classes} if noise.reviewed else {}
     judged = []
     for row in [row for row in noise.classes if row.samples]:
-        found = reviewed.get(row.name)
-        rate, low = (
-            (row.noise_rate, wilson(row.noise_rate * row.samples, row.samples)[0])
-            if found is None
-            else (found.noise_rate, found.noise_rate_interval[0])
-        )
-        judged.append((rate, low, row))
-    figures = [(rate if strict else low, rate, low, row) for rate, low, row in judged]
-    above = sorted((entry for entry in figures if entry[0] > limit), key=lambda entry: -entry[0])
-    by_estimate = sum(rate > limit for rate, _, _ in judged)
+        if found := reviewed.get(row.name):
+            rate, low = found.noise_rate, found.noise_rate_interval[0]
+        else:  # the interval is made for zeros and ones; the variance of probabilities is at most theirs, p(1−p)
+            rate, low = row.noise_rate, wilson(row.noise_rate * row.samples, row.samples)[0]
+        judged.append((rate if strict else low, rate, low, row))
+    above = sorted((entry for entry in judged if entry[0] > limit), key=lambda entry: -entry[0])
+    by_estimate = sum(rate > limit for _, rate, _, _ in judged)
     how = f"by the lower end of its 95% interval ({by_estimate} by the estimate itself)"
     text = (
         f"{len(above)} of {plural(len(judged), 'class', 'classes')} {'is' if len(above) == 1 else 'are'} "

@@ -84,8 +84,7 @@ def render(report: Report) -> str:
     """Return the SARIF log. With a baseline it has the known labels too, after the new ones, each with its state."""
     listed, copies = report.listed, Counter[str]()
     state = None if listed.new is None else "new"
-    # First the unreadable: they are certain, and usually few.
-    stated = [(row, state) for row in (*report.unreadable, *listed.rows)]
+    stated = [(row, state) for row in (*report.unreadable, *listed.rows)]  # the unreadable are certain, and few
     stated += [(row, "unchanged") for row in listed.known_rows]
     results = [_result(row, state, copies) for row, state in stated[:MOST_RESULTS]]
     rules = [_rule(number, kind, *texts) for number, (kind, texts) in enumerate(RULES.items(), start=1)]
@@ -111,13 +110,14 @@ def _result(row: Row, state: str | None, copies: Counter[str]) -> Object:
     """
     labeled, kind = f'"{_plain(row["given_label"])}"', "unreadable" if "reason" in row else row.get("kind")
     rule = [*RULES].index(kind) if kind in RULES else 0
-    probability = None if "reason" in row else float(row["p_mislabeled"])
-    if probability is None:
+    more: Object = {} if state is None else {"baselineState": state}
+    if "reason" in row:
         message = f"Cannot be read ({_plain(row['reason'])}); labeled {labeled}."
     else:
-        other = row["suggested_label"]
+        probability, other = float(row["p_mislabeled"]), row["suggested_label"]
         looks = f', looks like "{_plain(other)}"' if other else ""
         message = f"Labeled {labeled}{looks}: P(mislabeled) {probability:.3f}."
+        more = {"rank": round(100 * probability, 4), **more}
     fingerprint = hashlib.sha256(f"{row['sha256'] or row['path']}\0{row['given_label']}".encode()).hexdigest()
     copies[fingerprint] += 1
     # All but unreserved characters and the slash is encoded: a colon in the first folder's name would end a scheme.
@@ -126,7 +126,7 @@ def _result(row: Row, state: str | None, copies: Counter[str]) -> Object:
         "region": {"startLine": 1},  # an image has no lines, but GitHub shows no result without one
     }
     names = ("rank", "given_label", "suggested_label", "sha256", "kind", "reason")
-    result: Object = {
+    return {
         "ruleId": f"LA{rule + 1:03}",
         "ruleIndex": rule,
         "level": "warning",
@@ -138,10 +138,8 @@ def _result(row: Row, state: str | None, copies: Counter[str]) -> Object:
             "primaryLocationLineHash": f"{fingerprint[:16]}:{copies[fingerprint]}",
         },
         "properties": {name: row[name] for name in names if row.get(name)},
+        **more,
     }
-    if probability is not None:
-        result["rank"] = round(100 * probability, 4)
-    return result if state is None else result | {"baselineState": state}
 
 
 def _notifications(report: Report, left_out: int) -> list[Object]:

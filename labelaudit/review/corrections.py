@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import DataError, brief, reason
 from labelaudit.names import ActionName
-from labelaudit.review.decisions import decided, decided_paths, digest_of, read_decisions
+from labelaudit.review.decisions import Decision, decided, decided_paths, digest_of, read_decisions
 from labelaudit.run.files import write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.text import csv_lines, unguarded
@@ -28,14 +28,12 @@ from labelaudit.text import csv_lines, unguarded
 
 @dataclass(frozen=True, kw_only=True)
 class Correction:
-    """A decision about one sample.
+    """A decision about one sample; what the review does not say is empty.
 
     Attributes:
-        path: The image, below the data folder, with ``/`` between the parts; not checked yet.
-        action: What to do with it.
+        path: The image, below the data folder; not checked yet.
         label: The right label, for ``change``; else empty.
-        given_label: The label it had when it was reviewed; empty where the review does not say.
-        sha256: SHA-256 (hex) of the content that was reviewed; empty where the review does not say.
+        given_label, sha256: The label and the content (SHA-256, hex) that were reviewed.
         where: Its place in the review, such as ``line 3``.
         prefixed: True where ``path`` may begin with folders above the data folder, as in an address.
     """
@@ -64,14 +62,9 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewFile:
-    """The content of a file of corrections.
+    """The decisions of a file of corrections, in its order; ``digest`` is the file's SHA-256 (hex).
 
-    Attributes:
-        file: Where it was read.
-        digest: SHA-256 (hex) of the file.
-        corrections: The decisions, in the file's order.
-        unreviewed: Number of samples in the file without a decision.
-        unclear: Samples whose decision is contradictory or incomplete.
+    ``unreviewed`` counts samples without a decision; ``unclear`` has those with a contradictory or incomplete one.
     """
 
     file: Path
@@ -109,12 +102,10 @@ _Decision = tuple[ActionName, str] | str
 
 
 def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
-    """Read a file of corrections; its first bytes decide the format.
+    """Read decisions.csv, corrections.csv, Label Studio's JSON export, or CVAT's XML, also in its ZIP.
 
-    Args:
-        file: decisions.csv, corrections.csv, Label Studio's JSON export, or CVAT's export (annotations.xml, or the ZIP
-            it comes in).
-        accept_suggestions: Take tags of CVAT that nobody touched as accepted; else they count as not reviewed.
+    The first bytes decide the format. With ``accept_suggestions`` tags of CVAT that nobody touched are taken as
+    accepted; else they count as not reviewed.
 
     Raises:
         DataError: the file cannot be read, or is none of these; says the place.
@@ -151,18 +142,8 @@ def read_decided(run: RunFolder, catalogue: Catalogue) -> ReviewFile:
     digest = digest_of(file)
     if not digest:
         raise DataError(f"{run.root} has no decisions yet", fix="review it first, or name a file of corrections")
-    corrections = [
-        Correction(
-            path=catalogue.paths[sample],
-            action=decision.action,
-            label=decision.label,
-            given_label=decision.given_label,
-            sha256=decision.sha256,
-            where=decision.time,
-        )
-        for sample, decision in decided(catalogue, read_decisions(file)).items()
-        if decision.action != "undo"
-    ]
+    found = decided(catalogue, read_decisions(file))
+    corrections = (_correction(decision, catalogue.paths[sample]) for sample, decision in found.items())
     return ReviewFile(file=file, digest=digest, corrections=tuple(corrections))
 
 
@@ -175,15 +156,18 @@ def write_corrections(file: Path, corrections: Iterable[Correction]) -> None:
 def _read_ledger(file: Path) -> Iterator[Correction]:
     paths_of = decided_paths(file)
     for key, decision in read_decisions(file).items():
-        for path in paths_of[key]:
-            yield Correction(
-                path=path,
-                action=_ACTIONS[decision.action],
-                label=decision.label,
-                given_label=decision.given_label,
-                sha256=decision.sha256,
-                where=decision.time,
-            )
+        yield from (_correction(decision, path) for path in paths_of[key])
+
+
+def _correction(decision: Decision, path: str) -> Correction:
+    return Correction(
+        path=path,
+        action=_ACTIONS[decision.action],
+        label=decision.label,
+        given_label=decision.given_label,
+        sha256=decision.sha256,
+        where=decision.time,
+    )
 
 
 def _read_csv(file: Path, content: bytes) -> Iterator[Correction]:
@@ -223,9 +207,8 @@ def _read_csv(file: Path, content: bytes) -> Iterator[Correction]:
 def _read_label_studio(file: Path, content: bytes) -> Iterator[_Entry]:
     """Read Label Studio's JSON export.
 
-    A task's image is named by its ``data.path``, else by the address in ``data.image``. Its label is the choice of its
-    annotations; predictions and skipped annotations do not count. A second set of choices with the name ``action`` may
-    say ``drop`` or ``keep``.
+    A task's image is named by ``data.path``, else by the address in ``data.image``. Its label is the choice of its
+    annotations that were not skipped. A second set of choices, named ``action``, may say ``drop`` or ``keep``.
     """
     try:
         tasks = json.loads(content)
@@ -297,9 +280,8 @@ def _list(value: object) -> list[Any]:
 def _read_cvat(file: Path, content: bytes, *, accept_suggestions: bool) -> Iterator[_Entry]:
     """Read annotations.xml, or the archive that CVAT packs it into.
 
-    An image's label is that of its tag. Tags with the source ``auto`` or ``file`` came with the task and say nothing of
-    a review, unless they are to be taken as accepted. An attribute ``action`` of a tag may say ``drop`` or ``keep``,
-    and ``given_label`` which label the image had.
+    An image's label is that of its tag; the sources ``auto`` and ``file`` are those of tags that came with the task. A
+    tag's attribute ``action`` may say ``drop`` or ``keep``, and ``given_label`` which label the image had.
     """
     for number, path, tags in _images(file, _unpacked(file, content)):
         touched = [tag for tag in tags if tag.get("source", "manual").lower() not in ("auto", "file")]

@@ -34,14 +34,7 @@ _ACTIONS: dict[str, LedgerAction] = {name: name for name in (*get_args(ActionNam
 class Decision:
     """What a person decided about an image and its label; the fields are the columns of decisions.csv.
 
-    Attributes:
-        time: When, in ISO 8601, UTC.
-        reviewer: Who, as they call themselves; may be empty.
-        path: Where the image was, below the data folder.
-        given_label: The label it had.
-        action: ``keep`` the label, ``change`` it, ``drop`` the image, or ``undo`` the decision before.
-        label: The right label, for ``change``; else empty.
-        sha256: Of the image's content, hex.
+    ``time`` is ISO 8601 in UTC, ``path`` where the image was, ``label`` the right one for ``change`` and else empty.
     """
 
     time: str
@@ -64,8 +57,7 @@ COLUMNS = tuple(field.name for field in fields(Decision))
 def append_decisions(file: Path, decisions: Iterable[Decision]) -> None:
     """Append decisions, and return when they are on the disk; several processes may do so at once.
 
-    Raises:
-        StorageError: the file cannot be written.
+    Raises a StorageError where the file cannot be written.
     """
     header, *lines = csv_lines(COLUMNS, map(astuple, decisions))
     with storage_errors(file):
@@ -74,7 +66,9 @@ def append_decisions(file: Path, decisions: Iterable[Decision]) -> None:
             lock(handle, fcntl.LOCK_EX)
             size = _whole(os.pread(handle, os.fstat(handle).st_size, 0))
             os.ftruncate(handle, size)
-            _write_all(handle, "".join(lines if size else [header, *lines]).encode())
+            content = "".join(lines if size else [header, *lines]).encode()
+            while content:
+                content = content[os.write(handle, content) :]
             os.fsync(handle)
         finally:
             os.close(handle)
@@ -86,11 +80,6 @@ def _whole(content: bytes) -> int:
     while content.count(b'"', 0, end) % 2:  # a line end inside quotes
         end = content.rfind(b"\n", 0, end - 1) + 1
     return end
-
-
-def _write_all(handle: int, content: bytes) -> None:
-    while content:
-        content = content[os.write(handle, content) :]
 
 
 def read_decisions(file: Path) -> Mapping[Key, Decision]:
@@ -153,11 +142,7 @@ def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:
 
 
 def digest_of(file: Path) -> str:
-    """Return the SHA-256 (hex) of a ledger; empty where there is none.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
+    """Return the SHA-256 (hex) of a ledger, or "" where there is none; raise a DataError where it cannot be read."""
     try:
         return hashlib.sha256(require_regular(file).read_bytes()).hexdigest()
     except FileNotFoundError:
@@ -168,8 +153,6 @@ def digest_of(file: Path) -> str:
 
 def decided(catalogue: Catalogue, decisions: Mapping[Key, Decision]) -> dict[int, Decision]:
     """Return the decision about each sample that there is one about, by the sample's number."""
-    if not decisions:
-        return {}
     keys = zip(catalogue.sha256, catalogue.label_N.tolist(), strict=True)
     found = ((number, decisions.get((sha256, catalogue.classes[label]))) for number, (sha256, label) in enumerate(keys))
     return {number: decision for number, decision in found if decision is not None}

@@ -19,13 +19,10 @@ Event = tuple[str, int, LedgerAction, str]
 
 @dataclass(kw_only=True)
 class Ledger:
-    """A ledger that several threads read and append to, and other processes too.
+    """The ledger of a run that several threads read and append to, and other processes too.
 
-    Attributes:
-        run: The run folder; its decisions.csv is made where there is none, so that nobody decides in vain.
-        catalogue: The samples. A decision concerns each of them with its content and given label.
-        reviewer: Who decides here.
-        events: What the file says so far, in its order.
+    A decision concerns each sample of the catalogue with its content and given label. ``events`` is what the file says
+    so far, in its order. The file is made where there is none, so that nobody decides in vain.
 
     Raises:
         StorageError: the file cannot be written.
@@ -40,7 +37,7 @@ class Ledger:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        """Read what is decided, and find out that the file can be written before anybody decides."""
+        """Read what is decided, and make sure that the file can be written."""
         self._labels = [self.catalogue.classes[label] for label in self.catalogue.label_N]
         self._classes = set(self.catalogue.classes)
         self._samples: defaultdict[Key, list[int]] = defaultdict(list)
@@ -87,11 +84,10 @@ class Ledger:
         )
 
     def _refresh(self) -> None:
-        if (
-            self.run.decisions.exists() and self.run.decisions.stat().st_size < self._read_bytes
-        ):  # somebody has replaced the file
+        file = self.run.decisions
+        if file.exists() and file.stat().st_size < self._read_bytes:  # somebody has replaced the file
             self.events, self._read_bytes = [], 0
-        lines, self._read_bytes = decisions_from(self.run.decisions, self._read_bytes)
+        lines, self._read_bytes = decisions_from(file, self._read_bytes)
         for line in lines:
             self._classes.update({line.label} - {""})
             self.events += [(line.time, sample, line.action, line.label) for sample in self._samples.get(line.key, [])]

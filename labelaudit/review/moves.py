@@ -47,14 +47,11 @@ Relabelings = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Journal:
-    """A relabeling that was begun.
+    """A relabeling that was begun; all fields but ``file`` are the file's content.
 
     Attributes:
-        file: Where the journal is; the other fields are its content.
         state: ``moving`` until the last move is made, ``undoing`` from the first that is taken back.
         corrections: Name of the file of corrections.
-        corrections_sha256: SHA-256 (hex) of that file.
-        began: When, in UTC.
         folders: Folders that were made for it, outer ones first.
         moves: (from, to), below the data folder, or for dropped files in the folder beside it.
     """
@@ -145,10 +142,9 @@ def require_settled(root: Path) -> Relabelings:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How the moves ended.
+    """How many files are where they were to go, and which are not.
 
     Attributes:
-        moved: Number of files that are where they were to go.
         renamed: Files that got another name than planned, since something had appeared in their place.
         gone: Files that are in neither place: they were removed.
         blocked: Files that stay where they are, since another one is in their place.

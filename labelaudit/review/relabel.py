@@ -37,8 +37,7 @@ def plan_relabeling(
 ) -> RelabelingPlan:
     """Plan what `relabel`, `relabel_copy` or, with a labels file, `relabel_labels` would do; nothing is written."""
     if labels_file is not None:
-        labels = read_labels(labels_file, root, walk_folder(root).images)
-        return plan_labels(Tree(root), labels.label_of, review, reporter)
+        return plan_labels(Tree(root), _labels(root, labels_file).label_of, review, reporter)
     tree = _tree(root, split)
     journal = moves.last_journal(tree.root)
     if journal is not None and journal.state != "moved":
@@ -161,11 +160,15 @@ def relabel_labels(
     """
     if os.path.lexists(out):
         raise UsageError(f"--out {out} already exists", fix="choose a new file: nothing is overwritten")
-    labels = read_labels(labels_file, root, walk_folder(root).images)
+    labels = _labels(root, labels_file)
     plan = plan_labels(Tree(root), labels.label_of, review, reporter)
     show(plan)
     write_lines(out, _corrected_lines(labels, plan))
     return plan
+
+
+def _labels(root: Path, labels_file: Path) -> LabelsFile:
+    return read_labels(labels_file, root, walk_folder(root).images)
 
 
 def _corrected_lines(labels: LabelsFile, plan: RelabelingPlan) -> Iterator[str]:
@@ -201,14 +204,15 @@ def _holding(tree: Tree, root: Path) -> Iterator[None]:
 def _require_place_for_drops(tree: Tree) -> None:
     """Raise a DataError where files cannot be moved to the folder for dropped ones."""
     place = tree.root.parent / Path(tree.dropped).name
-    nearest, why = place if place.exists() else place.parent, ""
+    nearest = place if place.exists() else place.parent
     if nearest.stat().st_dev != tree.root.stat().st_dev:
         why = "which is on another file system"
     elif not os.access(nearest, os.W_OK | os.X_OK):
         why = f"and {nearest} is not writable"
-    if why:
-        what = f"dropped images go from {tree.root} to {place}, {why}"
-        raise DataError(what, fix="give --out for a corrected copy without them")
+    else:
+        return
+    what = f"dropped images go from {tree.root} to {place}, {why}"
+    raise DataError(what, fix="give --out for a corrected copy without them")
 
 
 def _warn(outcome: moves.Outcome, reporter: Reporter) -> None:

@@ -29,10 +29,7 @@ _MAX_CLASS_BYTES = 200
 
 
 class RefusedError(ValueError):
-    """A decision that cannot be carried out; the message is the reason shown to the user.
-
-    Functions here that refuse something raise it.
-    """
+    """A decision that cannot be carried out; the message is the reason. Functions that refuse something raise it."""
 
 
 def checked_path(path: str) -> str:
@@ -133,15 +130,6 @@ class Tree:
     def dropped(self) -> str:
         """The folder for dropped files, which keep their paths in it; in the data it would be taken for a class."""
         return f"../{self.root.name}-dropped"
-
-    def samples(self) -> Iterator[tuple[str, str]]:
-        """Yield path and label of every file in the class folders that is not hidden."""
-        for base in self.bases:
-            for label in self.classes:
-                for folder, folders, names in os.walk(self.root / base / label):
-                    folders[:] = [name for name in folders if not name.startswith(".")]
-                    below = Path(folder).relative_to(self.root).as_posix()
-                    yield from ((f"{below}/{name}", label) for name in names if not name.startswith("."))
 
     def has(self, path: str) -> bool:
         """Return True when there is anything at ``path``, including a broken link."""

@@ -12,13 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from labelaudit.auditing.model import Audit
+from labelaudit.detect import BoolArray, Float32Array, FloatArray
 from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW
 from labelaudit.detect.mixture import GaussianMixture
 from labelaudit.run.losses import EpochLosses
-
-FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
 
 MAX_POINTS = 48
 """Points of a small curve: it is about a hundred pixels wide."""
@@ -36,12 +33,9 @@ _MOST_PAIRS = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class LossCurves:
-    """Losses in nats; NaN where there is no record.
+    """Losses in nats, NaN where there is no record: of the gallery's samples, and the median of each given label.
 
-    Attributes:
-        sample_SE: Of the samples of the gallery.
-        class_KE: Median of each class, by given label.
-        quartiles_23E: Quartiles (25%, 50%, 75%) of the suspicious samples [0] and of the rest [1].
+    ``quartiles_23E`` are the quartiles (25%, 50%, 75%) of the suspicious samples [0] and of the rest [1].
     """
 
     sample_SE: Float32Array
@@ -111,17 +105,10 @@ def quantise(loss_SP: Float32Array, top: float) -> npt.NDArray[np.uint8]:
 def _class_medians(loss_N: Float32Array, label_N: npt.NDArray[np.int32], classes: int) -> Float32Array:
     """Return the median loss of each class [K], NaN where it has none."""
     seen_N = np.isfinite(loss_N)
-    label_U, loss_U = label_N[seen_N].astype(np.uint64), np.abs(loss_N[seen_N])  # −0 is 0
-    # The bits of floats that are not negative are ordered as the floats are, so one sort orders by class and loss.
-    key_U = np.sort(label_U << np.uint64(32) | loss_U.view(np.uint32))
-    rising_U = key_U.astype(np.uint32).view(np.float32)
-    count_K = np.bincount(label_N[seen_N], minlength=classes)
-    median_K = np.full(classes, np.nan, dtype=np.float32)
-    held_K = count_K > 0
-    start_H, count_H = (np.cumsum(count_K) - count_K)[held_K], count_K[held_K]
-    lower_H, upper_H = rising_U[start_H + (count_H - 1) // 2], rising_U[start_H + count_H // 2]
-    median_K[held_K] = (lower_H + upper_H) / 2
-    return median_K
+    label_U, loss_U = label_N[seen_N], loss_N[seen_N]
+    count_K = np.bincount(label_U, minlength=classes)
+    parts = np.split(loss_U[np.argsort(label_U, kind="stable")], np.cumsum(count_K)[:-1])
+    return np.array([np.median(part) if len(part) else np.nan for part in parts], dtype=np.float32)
 
 
 def _quartiles(loss_N: Float32Array) -> FloatArray:
@@ -152,14 +139,12 @@ def charts(audit: Audit, suspicious_N: BoolArray, curves: LossCurves) -> dict[st
         for pair in audit.summary.confusion
         if pair.given in number_of and pair.suggested in number_of
     ]
-    lines = [[rounded(line) for line in quartiles_3E] for quartiles_3E in curves.quartiles_23E]
+    suspicious, rest = ([rounded(line) for line in quartiles_3E] for quartiles_3E in curves.quartiles_23E)
     return {
         "histograms": [one for one in drawn if one is not None],
         "class_table": sorted(rows, key=lambda row: (-row["rate"], row["class"])),
         "confusion": pairs[:_MOST_PAIRS],
-        "group_curves": dict(zip(("suspicious", "rest"), lines, strict=True))
-        if curves.quartiles_23E.shape[2]
-        else None,
+        "group_curves": {"suspicious": suspicious, "rest": rest} if curves.quartiles_23E.shape[2] else None,
     }
 
 

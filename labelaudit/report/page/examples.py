@@ -5,6 +5,7 @@ Shapes: N samples, S shown rows, P images that may be examples of a class, D fea
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,10 +25,7 @@ _TRUSTED_BELOW = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """Sample numbers of examples: of each class the typical ones, for the first rows those near it.
-
-    ``of_row`` has those of the row's given label and those of its suggested one.
-    """
+    """Sample numbers of examples: the typical ones of each class, and those near a row of given and suggested label."""
 
     of_class: Mapping[int, list[int]]
     of_row: Sequence[tuple[list[int], list[int]]] = ()
@@ -35,9 +33,8 @@ class Examples:
     @property
     def samples(self) -> list[int]:
         """Every example once, those of the first rows first."""
-        near = [sample for pair in self.of_row for samples in pair for sample in samples]
-        typical = [sample for samples in self.of_class.values() for sample in samples]
-        return list(dict.fromkeys([*near, *typical]))
+        near = (samples for pair in self.of_row for samples in pair)
+        return list(dict.fromkeys(itertools.chain(*near, *self.of_class.values())))
 
     def as_json(self) -> dict[str, object]:
         """Return the examples as positions in ``samples``."""
@@ -78,11 +75,11 @@ def choose_examples(audit: Audit, sample_S: RowArray, suggested_S: Sequence[int]
         for row, order_P in zip(rows, np.argsort(-cosine_SP, axis=1, kind="stable").tolist(), strict=True):
             others = (known[at] for at in order_P if digests[known[at]] != digests[first[row]])  # no copy of itself
             near[row][label] = [one for one, _ in zip(others, range(SHOWN), strict=False)]
-    of_row = [
-        tuple(found.get(label, typical.get(label, [])) for label in pair)
-        for found, pair in zip(near, pairs, strict=True)
-    ]
-    return Examples(of_class=typical, of_row=[(given, suggested) for given, suggested in of_row])
+    of_row = []
+    for found, (given, suggested) in zip(near, pairs, strict=True):
+        best = {**typical, **found}
+        of_row.append((best.get(given, []), best.get(suggested, [])))
+    return Examples(of_class=typical, of_row=of_row)
 
 
 def _trusted(audit: Audit, classes: Sequence[int]) -> dict[int, RowArray]:

@@ -60,10 +60,9 @@ _SIDES = ((1000, 160), (3000, 128), (np.inf, 96))
 """Up to so many samples in the gallery, a thumbnail fits into so many pixels."""
 _LARGE_ROWS, _LARGE_SHARE = 300, 0.45
 """So many of the first have previews instead, as far as this share of the room for thumbnails allows."""
-_EXAMPLE_SIDE, _EXAMPLES, _EXAMPLE_SHARE = 128, 600, 0.15
-"""Pixels that an example of a class fits into, about how many there are to choose from, and their share of a page."""
-_SERVED_EXAMPLES = 20_000
-"""The same number for a page that asks a server for them."""
+_EXAMPLE_SIDE, _EXAMPLES, _SERVED_EXAMPLES, _EXAMPLE_SHARE = 128, 600, 20_000, 0.15
+"""Pixels that an example of a class fits into, about how many there are to choose from in a file and from a server,
+and their share of a file."""
 _EMPTY_BYTES = 8
 """Most bytes of a sample in the list of thumbnails beside the thumbnail's content."""
 _BYTES_A_ROW = 140
@@ -86,12 +85,8 @@ Thumbnail = tuple[str | None, str]
 class Page:
     """A page that was written.
 
-    Attributes:
-        path: The file.
-        size_bytes: Its size.
-        rows: How many suspicious samples are in the gallery; with a baseline, of the new ones.
-        looked_at: How many of their images were looked for.
-        missing: How many of these were not found.
+    ``rows`` suspicious samples are in the gallery, ``looked_at`` of their images were looked for, ``missing`` of these
+    not found.
     """
 
     path: Path
@@ -120,13 +115,12 @@ def write_page(
     sampled: bool = False,
     decisions: Path | None = None,
 ) -> Page:
-    """Write the page of an audit, or of a sample to review.
+    """Write the page of a finished audit, or of a sample to review.
 
     Images that have moved or changed since the audit get a placeholder. Without the losses there are no curves.
 
     Args:
-        audit: A finished audit.
-        listed: Its suspicious labels, as a report has them; the gallery shows those that count.
+        audit, listed: The audit and its suspicious labels, as a report has them.
         path: The file; default: report.html in the run folder, or sample.html.
         reporter: Told about the progress.
         thumbnails: Most images to read.
@@ -191,26 +185,22 @@ def served_page(audit: Audit, listed: Listed, command: str, reporter: Reporter =
 
 def _decided(file: Path, catalogue: Catalogue, sample_S: IntArray) -> list[tuple[int, str, str, int]]:
     """Return the decisions in a file about shown samples: row, action, label, and milliseconds since 1970."""
-    otherwise = file.stat().st_mtime if file.is_file() else 0.0
-    by_path: dict[str, tuple[str, str, int]] = {}
-    by_key: dict[tuple[str, str], tuple[str, str, int]] = {}
+    time = file.stat().st_mtime if file.is_file() else 0.0
+    about: dict[str | tuple[str, str], tuple[str, str, int]] = {}
     for one in read_review(file).corrections:
         with contextlib.suppress(ValueError):
-            otherwise = datetime.fromisoformat(one.where).timestamp()
-        if one.sha256:
-            by_key[one.sha256, one.given_label] = (one.action, one.label, int(1000 * otherwise))
-        else:
-            by_path[one.path] = (one.action, one.label, int(1000 * otherwise))
+            time = datetime.fromisoformat(one.where).timestamp()
+        about[(one.sha256, one.given_label) if one.sha256 else one.path] = one.action, one.label, int(1000 * time)
     found: list[tuple[int, str, str, int]] = []
     for row, sample in enumerate(sample_S.tolist()):
         key = catalogue.sha256[sample], catalogue.classes[catalogue.label_N[sample]]
-        if entry := by_key.get(key) or by_path.get(catalogue.paths[sample]):
+        if entry := about.get(key) or about.get(catalogue.paths[sample]):
             found.append((row, *entry))
     return found
 
 
 def _read_curves(audit: Audit, sample_S: IntArray, suspicious_N: BoolArray, reporter: Reporter) -> charts.LossCurves:
-    run, catalogue = audit.run, audit.catalogue
+    run, label_N, classes = audit.run, audit.catalogue.label_N, len(audit.catalogue.classes)
     with reporter.bar("Reading losses", len(recorded_epochs(run.losses)), "epochs") as advance:
 
         def counted() -> Iterator[EpochLosses]:
@@ -219,9 +209,7 @@ def _read_curves(audit: Audit, sample_S: IntArray, suspicious_N: BoolArray, repo
                 advance(1)
 
         try:
-            return charts.gather_curves(
-                counted(), sample_S, catalogue.label_N, suspicious_N, classes=len(catalogue.classes)
-            )
+            return charts.gather_curves(counted(), sample_S, label_N, suspicious_N, classes=classes)
         except (ValueError, IndexError) as error:
             raise RunError(f"{run.losses} is damaged: {error}", fix=f"delete {run.root} and audit again") from error
 
@@ -236,10 +224,9 @@ def read_thumbnails(
     reporter: Reporter = QUIET,
     title: str = "Thumbnails",
 ) -> list[Thumbnail]:
-    """Read the images of samples in order, until the next thumbnail would not fit.
+    """Read the images of samples in order, until the next thumbnail would not fit into ``most_bytes`` of Base64.
 
-    A file that is gone, damaged or no longer the one that was audited has a reason and takes no room. Thumbnails fit
-    into a square of ``side`` pixels and have ``most_bytes`` of Base64 together.
+    A file that is gone, damaged or no longer the audited one has a reason and takes no room. ``side`` is in pixels.
     """
     found: list[Thumbnail] = []
     left = most_bytes
@@ -314,11 +301,8 @@ def title_of(root: Path) -> str:
 def facts_of(audit: Audit) -> list[str]:
     """Return what was audited, and how, in a few words each."""
     settings, finished = audit.description.settings, audit.description.finished
-    facts = [
-        plural(len(audit.catalogue), "image"),
-        plural(len(audit.catalogue.classes), "class", "classes"),
-        plural(audit.summary.epochs, "epoch"),
-    ]
+    facts = [plural(len(audit.catalogue), "image"), plural(len(audit.catalogue.classes), "class", "classes")]
+    facts.append(plural(audit.summary.epochs, "epoch"))
     model = settings.get("model")
     if settings.get("kind") == PREDICTIONS:
         facts.append("predictions of your own")
