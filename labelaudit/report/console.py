@@ -37,11 +37,8 @@ def show_outcome(
     if rows:
         show_suspicious(console, rows, root)
     _print_lines(console, sentences.kept_sentence(noise), sentences.advice(noise))
-    _show_faults(
-        console,
-        noise,
-        [f"{line.rstrip(':')}; --verbose says which" for line in sentences.left_out_sentences(noise)[:1]],
-    )
+    left_out = sentences.left_out_sentences(noise)[:1]
+    _show_faults(console, noise, [f"{line.rstrip(':')}; --verbose says which" for line in left_out])
 
 
 def show_summary(console: Console, noise: Noise) -> None:
@@ -86,10 +83,7 @@ def show_changes(console: Console, changes: Changes) -> None:
 
 
 def show_suspicious(console: Console, rows: Sequence[Row], root: Path | None = None) -> None:
-    """Print the first rows of suspicious.csv; for ``root`` see `show_outcome`.
-
-    Where the table would be too wide, each path gets a line of its own, so that it can be copied.
-    """
+    """Print the first rows of suspicious.csv as a table, or where that is too wide, each path on a line of its own."""
     cells = [_cells(row, root) for row in rows]
     kinds = ["kind"] if any(kind for *_, kind in cells) else []
     table = table_of(">", "path", "given → suggested", ">P(wrong)", *kinds, no_wrap=True)

@@ -32,16 +32,14 @@ TITLES: dict[CheckName, str] = {
 }
 
 _MOST_NAMED = 5
-_MOST_LISTED = 50_000
-"""Suspicious labels that a report holds: the page has the longest list."""
+_MOST_LISTED = 50_000  # suspicious labels that a report holds: the page has the longest list
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The limits of the gate; None sets no limit.
+    """The limits of the gate, rates as shares in [0, 1]; None sets no limit.
 
     Attributes:
-        max_noise, max_class_noise: Noise rates, of all labels and of each class, shares in [0, 1].
         max_suspicious: Number of suspicious labels; of new ones, where there is a baseline.
         fail_on_warning: Whether a warning is a failure, and an image that is unreadable or left out.
         strict: Compare the estimated rates, not the lower ends of their intervals.
@@ -68,13 +66,9 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """The outcome of one check.
+    """The outcome of one check; its text says what was compared with what, without names from the data.
 
-    Attributes:
-        name: Stable, for machines; `TITLES` has it in words.
-        outcome: ``skipped`` where no limit was set.
-        text: What was compared with what; without names from the data.
-        subjects: The classes that fail, the worst first: (name, what is said of it); or the warnings, without a name.
+    ``subjects`` are the classes that fail, the worst first: (name, what is said of it); or warnings, without a name.
     """
 
     name: CheckName
@@ -159,10 +153,8 @@ def make_report(
 def check(noise: Noise, limits: Limits, *, new: int | None = None) -> tuple[Check, ...]:
     """Make every check, in a fixed order; those without a limit are skipped.
 
-    ``new`` is how many suspicious labels are new since a baseline; None without one.
-
-    Raises:
-        RunError: a limit on a noise rate, but the audit has none.
+    ``new`` is how many suspicious labels are new since a baseline. Raises a RunError where a rate that has a limit is
+    unknown.
     """
     counted, since = (noise.suspicious, "") if new is None else (new, "new since the baseline, ")
     noted = f" ({plural(noise.unreadable, 'unreadable image')})" if noise.unreadable else ""

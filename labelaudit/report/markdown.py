@@ -13,12 +13,9 @@ from labelaudit.run.documents import Noise
 from labelaudit.run.files import storage_errors
 from labelaudit.text import printable
 
-VARIABLE = "GITHUB_STEP_SUMMARY"
-"""The environment variable that names the file of a step's summary."""
-MOST_BYTES = 1 << 20
-"""GitHub drops the whole summary of a step above this."""
-_MOST_LISTED_BYTES = 60_000
-"""Of the list of suspicious labels, which is most of the text."""
+VARIABLE = "GITHUB_STEP_SUMMARY"  # the environment variable that names the file of a step's summary
+MOST_BYTES = 1 << 20  # GitHub drops the whole summary of a step above this
+_MOST_LISTED_BYTES = 60_000  # of the list of suspicious labels, which is most of the text
 _MOST_ITEMS, _LONGEST_NAME, _LONGEST_TEXT = 20, 120, 500
 _OUTCOMES = {"passed": "✅ passed", "failed": "❌ failed", "skipped": "not checked"}
 

@@ -1,7 +1,6 @@
 """A report as SARIF 2.1.0, for code scanning: a result for each suspicious label and each unreadable image.
 
-Section numbers are those of the OASIS standard with errata 01. GitHub reads a part of it, and requires some things that
-the standard leaves free.
+Section numbers are those of the OASIS standard with errata 01. GitHub also requires things that it leaves free.
 """
 
 from __future__ import annotations
@@ -19,14 +18,10 @@ from labelaudit.text import printable
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
-MOST_RESULTS = 5000
-"""GitHub shows no more results of a run, and refuses a file with more than 25,000."""
-
-_DATA = "DATA"
-"""What paths are relative to: the audited folder, wherever it is on the reader's machine."""
+MOST_RESULTS = 5000  # GitHub shows no more results of a run, and refuses a file with more than 25,000
+_DATA = "DATA"  # what paths are relative to: the audited folder, wherever it is on the reader's machine
 
 Object = dict[str, object]
-
 
 _REVIEW = (
     "Look at the image. If the label is wrong, correct it. If it is right, keep it; with this audit as the baseline, "
@@ -104,10 +99,7 @@ def render(report: Report) -> str:
 
 
 def _result(row: Row, state: str | None, copies: Counter[str]) -> Object:
-    """Return the result for a suspicious label, or for an unreadable image, whose row has a reason.
-
-    The path stands in for the content of a file that cannot be read.
-    """
+    """Return the result for a suspicious label, or for an unreadable image, whose row has a reason."""
     labeled, kind = f'"{_plain(row["given_label"])}"', "unreadable" if "reason" in row else row.get("kind")
     rule = [*RULES].index(kind) if kind in RULES else 0
     more: Object = {} if state is None else {"baselineState": state}

@@ -12,16 +12,10 @@ from labelaudit.run.documents import Noise
 from labelaudit.run.lists import Row
 from labelaudit.text import listed, plural
 
-COPIES_HEADER = ("images", ">count", ">corrupted", ">missed")
-"""The columns of `copies_rows`; ``>`` aligns to the right."""
-
+COPIES_HEADER = ("images", ">count", ">corrupted", ">missed")  # of `copies_rows`; ``>`` aligns to the right
 COPIES_NOTE = "Self-test: copies of images, corrupted in memory, and how many of them are called corrupted."
-
-CHANGES_HEADER = ("class", ">images", ">suspicious", ">noise rate")
-"""The columns of `changed_classes`."""
-
-MOST_KINDS = 12
-"""How many kinds of left-out files a list for people shows."""
+CHANGES_HEADER = ("class", ">images", ">suspicious", ">noise rate")  # of `changed_classes`
+MOST_KINDS = 12  # of left-out files in a list for people
 
 _AS_GOOD_AS_ALL, _ENOUGH = 0.995, 0.8
 """Shares of the estimated errors: all there are, and so many that a review may end."""
@@ -178,7 +172,8 @@ def changed_classes(changes: Changes) -> list[list[str]]:
     for name, *both in changes.classes:
         before, after = (row.noise_rate if row else 0.0 for row in both)
         figures = [
-            (f"{row.samples:,}", f"{row.suspicious:,}", f"{row.noise_rate:.1%}") if row else "---" for row in both
+            (f"{row.samples:,}", f"{row.suspicious:,}", f"{row.noise_rate:.1%}") if row else ("-", "-", "-")
+            for row in both
         ]
         rows.append((abs(after - before), [name, *map(" → ".join, zip(*figures, strict=True))]))
     return [row for _, row in sorted(rows, key=lambda entry: -entry[0])]
@@ -198,9 +193,8 @@ def kept_sentence(noise: Noise) -> str:
 def unreadable_sentence(noise: Noise) -> str:
     """Return how many images could not be read; empty where all could."""
     count = plural(noise.unreadable, "image")
-    return (
-        f"{count} of {noise.samples:,} cannot be read; unreadable.csv says which and why." if noise.unreadable else ""
-    )
+    text = f"{count} of {noise.samples:,} cannot be read; unreadable.csv says which and why."
+    return text if noise.unreadable else ""
 
 
 def left_out_sentences(noise: Noise) -> list[str]:

@@ -52,8 +52,7 @@ def publish(growing: Path, out: Path) -> None:
 def write_copy(tree: Tree, plan: RelabelingPlan, out: Path, reporter: Reporter = QUIET) -> Counter[WayName]:
     """Write a copy of a data folder in which the steps of a plan are taken; return the number of entries by way.
 
-    Dropped and hidden files and folders without files are left out. Symbolic links get the target that they have in
-    the data folder.
+    Dropped and hidden files and empty folders are left out. Symbolic links keep their targets.
 
     Raises:
         UsageError: ``out`` exists.

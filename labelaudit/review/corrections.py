@@ -30,12 +30,8 @@ from labelaudit.text import csv_lines, unguarded
 class Correction:
     """A decision about one sample; what the review does not say is empty.
 
-    Attributes:
-        path: The image, below the data folder; not checked yet.
-        label: The right label, for ``change``; else empty.
-        given_label, sha256: The label and the content (SHA-256, hex) that were reviewed.
-        where: Its place in the review, such as ``line 3``.
-        prefixed: True where ``path`` may begin with folders above the data folder, as in an address.
+    ``path`` is not checked yet, and where it is ``prefixed``, it may begin with folders above the data folder, as in an
+    address. ``given_label`` and ``sha256`` are what was reviewed, ``where`` is a place in the review, as ``line 3``.
     """
 
     path: str
@@ -77,38 +73,21 @@ class ReviewFile:
 COLUMNS = ("path", "given_label", "action", "label", "sha256", "sample")
 _ACTIONS: dict[str, ActionName] = {name: name for name in get_args(ActionName)}
 
-MAX_BYTES = 1 << 29
-"""An annotations.xml above this is refused, so that a small archive cannot fill the memory."""
-
-_ARCHIVE_ERRORS = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
+MAX_BYTES = 1 << 29  # of an annotations.xml, so that a small archive cannot fill the memory
+_DAMAGED = (OSError, EOFError, RuntimeError, ValueError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 _ARCHIVE_START = b"PK\x03\x04"
 _FOR_CVAT = "export the task from CVAT as 'CVAT for images 1.1'"
 _FOR_LABEL_STUDIO = "export the annotations as JSON (not JSON-MIN) from Label Studio"
 
-_Entry = Correction | Refusal | None
-"""A decision, an unclear one, or a sample without one."""
-
-_Decision = tuple[ActionName, str] | str
-"""Action and label, or why there are none."""
+_Entry = Correction | Refusal | None  # a decision, an unclear one, or a sample without one
+_Decision = tuple[ActionName, str] | str  # action and label, or why there are none
 
 
 def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
     """Read decisions.csv, corrections.csv, Label Studio's JSON export, or CVAT's XML, also in its ZIP.
 
-    The first bytes decide the format. With ``accept_suggestions`` tags of CVAT that nobody touched are taken as
-    accepted; else they count as not reviewed.
-
-    Raises:
-        DataError: the file cannot be read, or is none of these; says the place.
+    With ``accept_suggestions`` tags of CVAT that nobody touched are taken as accepted; else they are not reviewed.
+    Raises a DataError that says the place where the file cannot be read, or is none of these.
     """
     try:
         content = file.read_bytes()
@@ -134,10 +113,7 @@ def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
 
 
 def read_decided(run: RunFolder, catalogue: Catalogue) -> ReviewFile:
-    """Read the decisions in a run folder about the images that its audit has; raise a DataError where there are none.
-
-    They hold for every image with the content and the given label, also under another name.
-    """
+    """Read a run folder's decisions about the images of its audit; raise a DataError where there are none."""
     file = run.decisions
     digest = digest_of(file)
     if not digest:
@@ -330,7 +306,7 @@ def _unpacked(file: Path, content: bytes) -> bytes:
             unpacked = member.read(MAX_BYTES + 1)
     except KeyError as error:
         raise DataError(f"{file} has no annotations.xml in it", fix=_FOR_CVAT) from error
-    except _ARCHIVE_ERRORS as error:
+    except _DAMAGED as error:
         raise DataError(f"{file} is a damaged archive ({brief(error)})", fix=_FOR_CVAT) from error
     if len(unpacked) > MAX_BYTES:
         raise DataError(f"{file} unpacks to more than {MAX_BYTES >> 20} MiB", fix=_FOR_CVAT)

@@ -29,31 +29,23 @@ from labelaudit.review.tree import OWN_PREFIX, RefusedError, Tree, checked_move,
 from labelaudit.run.files import NO_LINKS, flush_folder, holder, read_json, storage_errors, write_json
 
 LOCK = f"{OWN_PREFIX}relabel.lock"
-
-BATCH = 256
-"""Moves whose new names are flushed together, before the old ones are deleted."""
+BATCH = 256  # moves whose new names are flushed together, before the old ones are deleted
 
 StateName = Literal["moving", "moved", "undoing"]
 _BY_HAND = "it lists what was moved: repair it, or put the files back by hand and delete it"
 _JOURNAL = f"{OWN_PREFIX}relabel-"
 _NAME = re.compile(re.escape(_JOURNAL) + r"([1-9][0-9]{0,8})\.json")
 
-Pair = tuple[str, str]
-"""Where a file is and where it goes, relative to the data folder."""
-
-Relabelings = tuple[tuple[str, int], ...]
-"""Name and time of change of each journal."""
+Pair = tuple[str, str]  # where a file is and where it goes, relative to the data folder
+Relabelings = tuple[tuple[str, int], ...]  # name and time of change of each journal
 
 
 @dataclass(frozen=True, kw_only=True)
 class Journal:
     """A relabeling that was begun; all fields but ``file`` are the file's content.
 
-    Attributes:
-        state: ``moving`` until the last move is made, ``undoing`` from the first that is taken back.
-        corrections: Name of the file of corrections.
-        folders: Folders that were made for it, outer ones first.
-        moves: (from, to), below the data folder, or for dropped files in the folder beside it.
+    The state is ``moving`` until the last move is made, and ``undoing`` from the first that is taken back.
+    ``corrections`` is a file's name, ``folders`` are those that were made for the moves, outer ones first.
     """
 
     file: Path
@@ -120,10 +112,9 @@ def _last_number(root: Path) -> int:
 
 
 def require_settled(root: Path) -> Relabelings:
-    """Refuse a folder that is being relabeled, or in which a relabeling was interrupted.
+    """Refuse a folder that is being relabeled, or in which a relabeling was interrupted, with a RunError.
 
-    Returns the journals that exist, to detect another relabeling later. Raises a RunError that says why the folder is
-    not settled, and which process is at work.
+    Returns the journals that exist, to detect another relabeling later.
     """
     if owner := holder(root / LOCK):
         raise RunError(f"{root} is being relabeled by {owner}", fix="wait for it")
@@ -144,10 +135,8 @@ def require_settled(root: Path) -> Relabelings:
 class Outcome:
     """How many files are where they were to go, and which are not.
 
-    Attributes:
-        renamed: Files that got another name than planned, since something had appeared in their place.
-        gone: Files that are in neither place: they were removed.
-        blocked: Files that stay where they are, since another one is in their place.
+    Some are ``renamed``, since something had appeared in their place; ``gone`` are those that were removed; ``blocked``
+    are those that stay where they are, since another file is in their place.
     """
 
     moved: int
@@ -187,10 +176,7 @@ def carry_out(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outco
 
 
 def take_back(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outcome:
-    """Make the moves of a journal backwards, the last one first, and remove the folders that were made for it.
-
-    The journal is deleted, or keeps the moves that are blocked. Errors are those of `carry_out`.
-    """
+    """Make a journal's moves backwards and remove its folders; it is deleted, or keeps the moves that are blocked."""
     moves = [(target, source) for source, target in reversed(journal.moves)]
     outcome = _make_moves(tree, moves, "Moving files back", reporter)
     for folder in reversed(journal.folders):

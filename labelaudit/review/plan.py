@@ -24,21 +24,15 @@ from labelaudit.review.tree import (
     parents,
 )
 
-_MOST_NAMES = 20
-"""So many numbered names are looked at for a file that was moved before."""
-
-_UPLOAD = re.compile(r"(?:^|/)upload/[0-9]+/[0-9a-f]{8}-[^/]+$")
-"""Where Label Studio keeps an uploaded file: without the folder that it was in."""
+_MOST_NAMES = 20  # numbered names that are looked at for a file that was moved before
+_UPLOAD = re.compile(r"(?:^|/)upload/[0-9]+/[0-9a-f]{8}-[^/]+$")  # where Label Studio keeps an uploaded file
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """What happens to one sample, which now has this path and given label.
 
-    Attributes:
-        label: Its new label, for ``change``; else empty.
-        target: Where the file goes, relative to the data folder; empty where it stays.
-        renamed: True where the name was taken and the file gets another one.
+    ``target`` is where the file goes, relative to the data folder; it is ``renamed`` where its name was taken.
     """
 
     path: str
@@ -51,12 +45,9 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class RelabelingPlan:
-    """What a review changes in a data set.
+    """What a review changes in a data set: steps in the review's order, and the folders to make, outer ones first.
 
-    Attributes:
-        steps: The samples that change or are dropped, in the review's order.
-        kept, done_before, unreviewed: Numbers of samples: stay as they are, are corrected already, have no decision.
-        folders: Folders to be made, outer ones first.
+    Of the other samples some are kept, some are corrected already, some have no decision.
     """
 
     steps: tuple[Step, ...]
@@ -159,10 +150,7 @@ def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> Re
 
 
 def _is_there(tree: Tree, target: str, sha256: str) -> bool:
-    """Return whether what was reviewed lies where it was to go, or under one of the names for a name that was taken.
-
-    A name before it may be free again: what had that name may have been moved too.
-    """
+    """Return whether what was reviewed lies where it was to go, or under one of the numbered names."""
     for path in itertools.islice(numbered(target), _MOST_NAMES):
         with contextlib.suppress(RefusedError):
             tree.device_of_file(path)
@@ -172,10 +160,7 @@ def _is_there(tree: Tree, target: str, sha256: str) -> bool:
 
 
 def plan_labels(tree: Tree, label_of: dict[str, str], review: ReviewFile, reporter: Reporter = QUIET) -> RelabelingPlan:
-    """Plan the changes to a labels file that a review asks for.
-
-    ``label_of`` is the label by path, as the labels file has them; contents are checked in ``tree``.
-    """
+    """Plan the changes to a labels file with these labels by path; contents are checked in ``tree``."""
     known = set(label_of.values())
 
     def step_of(correction: Correction) -> Step:
@@ -213,8 +198,7 @@ def _settle(
 ) -> tuple[list[tuple[Correction, Step]], list[Refusal]]:
     """Return the decisions that can be carried out, one per sample, and those that cannot.
 
-    Refused are decisions that ``step_of`` refuses, that contradict each other, or whose file has changed since the
-    review. A decision for which ``step_of`` returns None is in neither list.
+    Refused are also decisions that contradict each other, or whose file has changed since the review.
     """
     wanted: dict[str, list[tuple[Correction, Step]]] = {}
     refused = list(review.unclear)
@@ -246,11 +230,7 @@ def _settle(
 
 
 def _find(correction: Correction, is_there: Callable[[str], bool], *, least_parts: int) -> str:
-    """Return the path of the sample that a decision is about.
-
-    Where the review may have folders before it, that is the longest end of the path that exists and has at least
-    ``least_parts`` parts.
-    """
+    """Return the path of a decision's sample: of an address its longest end with ``least_parts`` parts that exists."""
     path = checked_path(correction.path)
     if not correction.prefixed or is_there(path):
         return path

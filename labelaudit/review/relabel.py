@@ -55,8 +55,7 @@ def relabel(
 ) -> moves.Outcome | None:
     """Move files between class folders as a review says, or finish such moves that were interrupted.
 
-    ``agree`` is called with the plan before anything is moved; False cancels. Returns None when there was nothing to
-    do, or no agreement.
+    ``agree`` is called with the plan first; where it returns False, or nothing is to do, the outcome is None.
     """
     tree = Tree(root)
     with _holding(tree, root):
@@ -92,11 +91,8 @@ def undo(
 ) -> moves.Outcome | None:
     """Take the last relabeling of a folder back, finished or not; another call takes back the one before.
 
-    With ``review``, only a relabeling by that file is taken back. ``agree`` is called with the journal before anything
-    is moved; False cancels, and None is returned.
-
-    Raises:
-        RunError: there is nothing to take back, or another file is where a file was; the others are taken back.
+    With ``review``, only a relabeling by that file. ``agree`` is called with the journal first; False cancels. Raises a
+    RunError where there is nothing to take back, or another file is where a file was; the others are taken back.
     """
     tree = Tree(root)
     with _holding(tree, root):
@@ -133,10 +129,7 @@ def relabel_copy(
     show: Callable[[RelabelingPlan], object] = lambda _plan: None,
     reporter: Reporter = QUIET,
 ) -> Counter[WayName]:
-    """Write a corrected copy of a data folder, which is not changed, and return the number of entries by way.
-
-    ``show`` is called with the plan before anything is written.
-    """
+    """Write a corrected copy of a data folder; ``show`` is called with the plan before anything is written."""
     tree = _tree(root, split)
     require_apart(out, tree.root)
     require_new(out)
@@ -154,10 +147,7 @@ def relabel_labels(
     show: Callable[[RelabelingPlan], object] = lambda _plan: None,
     reporter: Reporter = QUIET,
 ) -> RelabelingPlan:
-    """Write a corrected labels file, for images that do not lie in class folders; no file is moved.
-
-    Other columns and the order of the rows stay. ``show`` is called with the plan before anything is written.
-    """
+    """Write a corrected labels file with its other columns and order; ``show`` is called with the plan first."""
     if os.path.lexists(out):
         raise UsageError(f"--out {out} already exists", fix="choose a new file: nothing is overwritten")
     labels = _labels(root, labels_file)

@@ -33,16 +33,13 @@ from labelaudit.data.folder import read_file
 from labelaudit.data.images import CHANGED, PREVIEW_SIDE, PREVIEW_TYPE, UnreadableImageError, for_browser, preview
 from labelaudit.errors import LabelauditError, UsageError
 from labelaudit.review.corrections import ReviewFile, read_decided
-from labelaudit.review.decisions import LedgerAction, decided, read_decisions
-from labelaudit.review.ledger import Ledger
+from labelaudit.review.decisions import Ledger, LedgerAction, decided, read_decisions
 from labelaudit.review.plan import RelabelingPlan
 from labelaudit.review.relabel import plan_relabeling, relabel
 from labelaudit.review.tree import RefusedError
 
-MAX_BODY_BYTES = 8_000_000
-"""Size of a request that is refused: decisions about every row of the largest page take less."""
-_PREVIEWS_KEPT = 2000
-"""Previews in memory, some 40 kB each."""
+MAX_BODY_BYTES = 8_000_000  # of a request: decisions about every row of the largest page take less
+_PREVIEWS_KEPT = 2000  # in memory, some 40 kB each
 
 
 class Posted(msgspec.Struct, forbid_unknown_fields=True):
@@ -235,10 +232,7 @@ _HEADERS = {
 
 @contextlib.contextmanager
 def serving(site: Site, port: int = 0) -> Iterator[str]:
-    """Serve a site from a thread while the context lasts, and yield its address; 0 is any free port.
-
-    Raises a UsageError where the port cannot be had.
-    """
+    """Serve a site from a thread, and yield its address; port 0 is any free one. A port in use is a UsageError."""
     token = secrets.token_urlsafe(24)
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -5,13 +5,7 @@ from rich.console import Console
 from labelaudit.report.console import show_estimators, show_outcome, show_summary, show_suspicious
 from labelaudit.report.formats import show_table
 from labelaudit.report.gate import Limits
-from labelaudit.report.sentences import (
-    MOST_KINDS,
-    copies_rows,
-    kinds_sentences,
-    left_out_sentences,
-    review_sentences,
-)
+from labelaudit.report.sentences import MOST_KINDS, copies_rows, kinds_sentences, left_out_sentences, review_sentences
 from tests.report.helpers import KINDS, LEFT_OUT, class_noise, noise, report, row
 
 

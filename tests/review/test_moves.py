@@ -16,10 +16,7 @@ from tests.cli.processes import run_until_it_dies
 from tests.helpers import Listener, failing
 from tests.review.helpers import change, contents, drop, keep, saved, sha256, snapshot, write_tree
 
-CLASSES = (
-    *("cat", "=dog", "-x", "two words ", "ü"),
-    *('quo"te,comma', "new\nline", "'tis", "back\\slash", "%s;{0}"),
-)
+CLASSES = (*("cat", "=dog", "-x", "two words ", "ü"), *('quo"te,comma', "new\nline", "'tis", "back\\slash", "%s;{0}"))
 NAMES = (
     *("{}.png", "=cmd|' {}.png", "-rf {}.png", "a,b\"c' {}.png", "line\nend {}.png", "cr\r {}.png", "{} no suffix"),
     *("猫 é e\u0301 \u202e {}.png", "back\\slash {}.tar.gz", "n" * 240 + "{}.png", "sub/deep\ner/{}.png", "{}.png "),

@@ -16,8 +16,7 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import scan
 from labelaudit.data.images import CHANGED
 from labelaudit.errors import StorageError, UsageError
-from labelaudit.review.decisions import append_decisions, read_decisions
-from labelaudit.review.ledger import Ledger
+from labelaudit.review.decisions import Ledger, append_decisions, read_decisions
 from labelaudit.review.server import MAX_BODY_BYTES, Site, serving
 from labelaudit.run.layout import RunFolder
 from tests.data.helpers import encoded, noise_image, write_files

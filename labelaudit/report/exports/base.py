@@ -56,8 +56,7 @@ class Sample:
 class Job:
     """What to write where: samples in order, all classes sorted, the image folder, and the folder for the files.
 
-    ``url_prefix`` is for Label Studio: the address of an image up to its percent-encoded path. ``created`` is when the
-    audit was finished, ISO 8601; it may be empty.
+    ``url_prefix`` is what Label Studio finds an image's path behind; ``created`` is ISO 8601 or empty.
     """
 
     samples: Sequence[Sample]
@@ -70,11 +69,9 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportFormat:
-    """One format.
+    """One format; ``files`` are the files that it writes, of which the last one is to be opened.
 
     Attributes:
-        name, summary: As the user writes it, and what is written, in a line.
-        files: The names of the files; the last one is to be opened.
         ranked: True: the suspicious samples in their order; False: every sample in the order of the paths.
         reads_images: True where the other tool reads the image files on this machine.
         writer: ``module:function`` below this package; the function takes a `Job`.
@@ -155,11 +152,7 @@ NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def xml_text(text: str, what: str) -> str:
-    """Return ``text``, which the error calls ``what``, as the content of an XML element.
-
-    Raises:
-        DataError: it has a character that XML 1.0 cannot hold.
-    """
+    """Return text as the content of an XML element; a DataError calls it ``what`` if XML 1.0 cannot hold it."""
     if bad := NOT_IN_XML.search(text):
         raise DataError(
             f"{what} {text!r} has the character U+{ord(bad[0]):04X}, which XML cannot hold",

@@ -18,11 +18,8 @@ from labelaudit.run.files import read_json, storage_errors, write_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.text import listed, plural
 
-_MARK = ".labelaudit-export.json"
-"""Marks a folder as an export, which the next one may overwrite."""
-
-_LOCAL_FILES = "/data/local-files/?d="
-"""Where Label Studio serves files below its LOCAL_FILES_DOCUMENT_ROOT."""
+_MARK = ".labelaudit-export.json"  # marks a folder as an export, which the next one may overwrite
+_LOCAL_FILES = "/data/local-files/?d="  # where Label Studio serves files below its LOCAL_FILES_DOCUMENT_ROOT
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,7 @@ from labelaudit.run.files import write_lines
 
 
 def write(job: Job) -> None:
-    """Write ``config.xml`` and ``tasks.json``.
-
-    A prediction proposes the suggested label where the sample is suspicious, else the given one; its score is the
-    probability of that verdict.
-    """
+    """Write ``config.xml``, and ``tasks.json`` with the proposed label and its probability as a prediction."""
     choices = (f"    <Choice value={xml_attribute(name, 'the class')}/>\n" for name in job.classes)
     write_lines(job.folder / "config.xml", [_VIEW, *choices, "  </Choices>\n</View>\n"])
     tasks = (json_text(_task(sample, job.url_prefix)) for sample in job.samples)

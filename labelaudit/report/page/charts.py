@@ -17,18 +17,11 @@ from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW
 from labelaudit.detect.mixture import GaussianMixture
 from labelaudit.run.losses import EpochLosses
 
-MAX_POINTS = 48
-"""Points of a small curve: it is about a hundred pixels wide."""
-MISSING = 255
-"""The byte of an epoch without a record."""
-_TOP = 254
-_CLIP = 0.9995
-"""Quantile of the losses that the highest byte stands for."""
-_BINS = 72
-_GRID = 240
-_TAIL = 0.0005
-"""Share of the values at either end of a histogram that count in its outermost bins."""
-_MOST_PAIRS = 2000
+MAX_POINTS = 48  # of a small curve, which is about a hundred pixels wide
+MISSING = 255  # the byte of an epoch without a record
+_TOP, _CLIP = 254, 0.9995  # the highest byte, and the quantile of the losses that it stands for
+_BINS, _GRID, _MOST_PAIRS = 72, 240, 2000
+_TAIL = 0.0005  # share of the values at either end of a histogram that count in its outermost bins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +44,7 @@ def gather_curves(
     *,
     classes: int,
 ) -> LossCurves:
-    """Gather the curves of these samples in one pass; memory grows with S·E and K·E, not with N·E.
-
-    Raises:
-        ValueError: a record is of an unknown sample.
-    """
+    """Gather the curves of these samples in one pass; raise a ValueError for a record of an unknown sample."""
     of_samples, of_classes, of_groups = [], [], []
     for record in epochs:
         if len(record.sample_R) and not 0 <= record.sample_R.min() <= record.sample_R.max() < len(label_N):
@@ -119,8 +108,7 @@ def _quartiles(loss_N: Float32Array) -> FloatArray:
 def charts(audit: Audit, suspicious_N: BoolArray, curves: LossCurves) -> dict[str, object]:
     """Return the numbers of all charts, by their names; classes are numbers.
 
-    The class table has the noisiest class first; the confusion is [given, suggested, count], the most frequent first;
-    the group curves are quartiles of the loss by epoch, of the suspicious and of the rest; None without records.
+    The confusion is [given, suggested, count]; the group curves are quartiles by epoch, or None without records.
     """
     drawn = [histogram(audit, name, suspicious_N) for name in dict.fromkeys((audit.summary.fit.rank_by, "aul"))]
     number_of = {name: number for number, name in enumerate(audit.catalogue.classes)}

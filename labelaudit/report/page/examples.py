@@ -15,12 +15,9 @@ from labelaudit.auditing.model import Audit, RowArray
 from labelaudit.detect import Float32Array
 from labelaudit.run.caches import find_embeddings
 
-SHOWN = 4
-"""Examples of a class beside an image."""
-NEAREST_ROWS = 2000
-"""Rows with examples of their own; those behind them have the typical ones of their classes."""
-_TRUSTED_BELOW = 0.05
-"""P(mislabeled) of an image that can stand for its class; of a class with fewer, the least suspicious images do."""
+SHOWN = 4  # examples of a class beside an image
+NEAREST_ROWS = 2000  # with examples of their own; those behind them have the typical ones of their classes
+_TRUSTED_BELOW = 0.05  # P(mislabeled) of an image that can stand for its class; with too few, the least suspicious do
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +46,7 @@ class Examples:
 def choose_examples(audit: Audit, sample_S: RowArray, suggested_S: Sequence[int], *, most: int) -> Examples:
     """Choose examples for rows with these samples and suggested labels (−1 for none), from about ``most`` images.
 
-    Near is a high cosine of the embeddings in the cache, from which their mean is subtracted. Without embeddings there
-    are only the typical images, which have the lowest AUL.
+    Near is a high cosine of the centered embeddings in the cache; without them there are only the typical images.
     """
     pairs = list(zip(audit.catalogue.label_N[sample_S].tolist(), suggested_S, strict=True))[:NEAREST_ROWS]
     used = sorted({*audit.catalogue.label_N[sample_S].tolist(), *suggested_S} - {-1})

@@ -12,8 +12,7 @@ from playwright.sync_api import Browser, expect
 from labelaudit.auditing.model import Audit, recorded_data
 from labelaudit.report.gate import Limits, make_report
 from labelaudit.report.page.write import served_page
-from labelaudit.review.decisions import Decision, append_decisions, read_decisions
-from labelaudit.review.ledger import Ledger
+from labelaudit.review.decisions import Decision, Ledger, append_decisions, read_decisions
 from labelaudit.review.server import Site, serving
 from labelaudit.run.caches import Embedded, EmbeddingCache
 from tests.cli.helpers import QUICK, run, start, succeed, write_images
@@ -50,7 +49,7 @@ def served(tmp_path: Path, request: pytest.FixtureRequest, tab: Tab) -> Iterator
     audit, recorded = Audit(made.run), recorded_data(made.run)
     page = served_page(audit, make_report(audit, Limits(), top=0).listed, "labelaudit relabel ZOO", moves=True)
     ledger = Ledger(run=made.run, catalogue=audit.catalogue, reviewer="ann")
-    with serving(Site(page.text, page.policy, ledger, recorded.root)) as address:
+    with serving(Site(*page, ledger, recorded.root)) as address:
         yield Served(made, address)
         assert [text for text in tab.complaints() if not text.startswith(address)] == []
 
