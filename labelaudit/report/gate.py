@@ -105,11 +105,6 @@ class Report:
         return [check.sentence for check in self.checks if check.outcome == "failed"]
 
     @property
-    def checked(self) -> bool:
-        """True when a limit was set."""
-        return any(check.outcome != "skipped" for check in self.checks)
-
-    @property
     def shown(self) -> list[Row]:
         """The suspicious labels that a list for people shows."""
         return self.listed.rows[: self.top]

@@ -23,15 +23,15 @@ _OUTCOMES = {"passed": "✅ passed", "failed": "❌ failed", "skipped": "not che
 def render(report: Report) -> str:
     """Return verdict, checks, warnings, and the first suspicious labels; bounded, whatever the names are."""
     noise, listed = report.noise, report.listed
-    verdict = "audited"
-    if report.checked:
+    verdict, checked = "audited", any(check.outcome != "skipped" for check in report.checks)
+    if checked:
         verdict = "❌ the gate failed" if report.failures else "✅ the gate passed"
     summary = f"{sentences.headline(noise, lambda figure: f'**{figure}**')}, {_text(sentences.basis(noise))}."
     if listed.new is not None:
         summary += f" Against the baseline **{listed.new:,}** are new, and {listed.gone:,} are gone."
     notes = [*sentences.review_sentences(noise), *filter(None, [sentences.kept_sentence(noise)])]
     lines = [f"## Labels: {verdict}", "", " ".join([summary, *map(_text, notes)]), ""]
-    if report.checked:
+    if checked:
         rows = [(TITLES[check.name], _OUTCOMES[check.outcome], _said(check)) for check in report.checks]
         lines += table(("check", "outcome", ""), rows)
     if noise.warnings:

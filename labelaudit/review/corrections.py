@@ -10,6 +10,7 @@ import lzma
 import struct
 import zipfile
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from xml.etree import ElementTree
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import DataError, brief, reason
 from labelaudit.names import ActionName
-from labelaudit.review.decisions import Decision, decided, decided_paths, digest_of, read_decisions
+from labelaudit.review.decisions import Decision, Key, decided, decisions_from, digest_of, read_decisions
 from labelaudit.run.files import write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.text import csv_lines, unguarded
@@ -130,7 +131,11 @@ def write_corrections(file: Path, corrections: Iterable[Correction]) -> None:
 
 
 def _read_ledger(file: Path) -> Iterator[Correction]:
-    paths_of = decided_paths(file)
+    paths_of: defaultdict[Key, dict[str, None]] = defaultdict(dict)  # equal files in one class have one decision
+    for decision in decisions_from(file)[0]:
+        paths_of[decision.key][decision.path] = None
+        if decision.action == "undo":
+            paths_of[decision.key].clear()
     for key, decision in read_decisions(file).items():
         yield from (_correction(decision, path) for path in paths_of[key])
 

@@ -92,17 +92,6 @@ def read_decisions(file: Path) -> Mapping[Key, Decision]:
     return found
 
 
-def decided_paths(file: Path) -> Mapping[Key, list[str]]:
-    """Return the paths for which each decision that counts was made: equal files in one class have one decision."""
-    found: dict[Key, dict[str, None]] = {}
-    for decision in decisions_from(file)[0]:
-        if decision.action == "undo":
-            found.pop(decision.key, None)
-        else:
-            found.setdefault(decision.key, {})[decision.path] = None
-    return {key: list(paths) for key, paths in found.items()}
-
-
 def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:
     """Return every line from a byte on, ``undo`` too, and the byte where the next line will begin.
 

@@ -85,14 +85,13 @@ def relabel(
 def undo(
     root: Path,
     *,
-    review: ReviewFile | None = None,
     agree: Callable[[moves.Journal], bool] = lambda _journal: True,
     reporter: Reporter = QUIET,
 ) -> moves.Outcome | None:
     """Take the last relabeling of a folder back, finished or not; another call takes back the one before.
 
-    With ``review``, only a relabeling by that file. ``agree`` is called with the journal first; False cancels. Raises a
-    RunError where there is nothing to take back, or another file is where a file was; the others are taken back.
+    ``agree`` is called with the journal first; False cancels. Raises a RunError where there is nothing to take back, or
+    another file is where a file was; the others are taken back.
     """
     tree = Tree(root)
     with _holding(tree, root):
@@ -100,11 +99,6 @@ def undo(
         if journal is None:
             fix = "check the folder; to undo a copy, delete it"
             raise RunError(f"there is no relabeling of {root} to undo", fix=fix)
-        if review is not None and review.digest != journal.corrections_sha256:
-            raise RunError(
-                f"the last relabeling of {root} was by {journal.corrections!r}, not by {review.file}",
-                fix="omit the file to undo it",
-            )
         if journal.state != "undoing":
             if not agree(journal):
                 return None

@@ -15,7 +15,6 @@ import shlex
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -39,7 +38,6 @@ from labelaudit.review.relabel import plan_relabeling, relabel
 from labelaudit.review.tree import RefusedError
 
 MAX_BODY_BYTES = 8_000_000  # of a request: decisions about every row of the largest page take less
-_PREVIEWS_KEPT = 2000  # in memory, some 40 kB each
 
 
 class Posted(msgspec.Struct, forbid_unknown_fields=True):
@@ -72,20 +70,20 @@ class Site:
         self._undo = f"labelaudit relabel {data} --undo"
         self._path_of = dict(enumerate(ledger.catalogue.paths))
         self._busy = threading.BoundedSemaphore(READERS)
-        self._kept_preview = lru_cache(maxsize=_PREVIEWS_KEPT)(self._preview)
 
     def app(self, token: str) -> ASGIApp:
         """Return the application whose addresses begin with ``token``."""
         routes = [
             Route("/", self._get_page),
-            Route("/preview/{sample}", lambda request: self._get_image(request, self._kept_preview)),
+            Route("/preview/{sample}", lambda request: self._get_image(request, self._preview)),
             Route("/image/{sample}", lambda request: self._get_image(request, self._whole)),
             Route("/decisions", self._get_decisions),
             Route("/decisions", self._post_decisions, methods=["POST"]),
         ]
         if self._moves:
             routes += [Route("/plan", self._get_plan), Route("/plan", self._post_plan, methods=["POST"])]
-        handlers = dict.fromkeys((RefusedError, LabelauditError, msgspec.MsgspecError), _refused)
+        errors = (RefusedError, LabelauditError, msgspec.MsgspecError)
+        handlers = dict.fromkeys(errors, lambda _, error: PlainTextResponse(str(error), 400))
         return _Guard(Starlette(routes=routes, exception_handlers=handlers), token)
 
     def _get_page(self, _request: Request) -> Response:
@@ -168,10 +166,6 @@ def _number(text: str) -> int:
 
 def _digest(plan: RelabelingPlan) -> str:
     return hashlib.sha256(json.dumps(plan.as_json(), sort_keys=True).encode()).hexdigest()
-
-
-def _refused(_request: Request, error: Exception) -> Response:
-    return PlainTextResponse(str(error), 400)
 
 
 async def _body(request: Request) -> bytes:

@@ -41,11 +41,6 @@ class Sample:
         """The label that the audit proposes: the suggested one where the sample is suspicious, else the given one."""
         return self.suggested_label if self.is_suspicious else self.given_label
 
-    @property
-    def confidence(self) -> float:
-        """The probability that ``proposed_label`` is right."""
-        return self.p_mislabeled if self.is_suspicious else self.label_score
-
     def fields(self, names: str) -> dict[str, object]:
         """Return the fields with these names, separated by blanks, and ``kind`` where the sample has one."""
         found = {name: getattr(self, name) for name in names.split()}

@@ -20,10 +20,11 @@ def write(job: Job) -> None:
 def _task(sample: Sample, url_prefix: str) -> dict[str, object]:
     fields = "path given_label suggested_label p_mislabeled label_score rank sample sha256"
     value = {"choices": [sample.proposed_label]}
+    score = sample.p_mislabeled if sample.is_suspicious else sample.label_score
     result = {"from_name": "label", "to_name": "image", "type": "choices", "value": value}
     return {
         "data": {"image": url_prefix + quote(sample.path), **sample.fields(fields)},
-        "predictions": [{"model_version": f"labelaudit-{__version__}", "score": sample.confidence, "result": [result]}],
+        "predictions": [{"model_version": f"labelaudit-{__version__}", "score": score, "result": [result]}],
     }
 
 

@@ -67,8 +67,7 @@ _ESTIMATORS = {
 }
 _COMMON_NAMES = {"data", "dataset", "images", "test", "train", "training", "val", "valid", "validation"}
 
-Thumbnail = tuple[str | None, str]
-"""Base64 of an image, or None and the reason why there is none."""
+Thumbnail = tuple[str | None, str]  # Base64 of an image, or None and the reason why there is none
 
 
 @dataclass(frozen=True, kw_only=True)
