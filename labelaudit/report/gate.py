@@ -115,12 +115,8 @@ def make_report(
 ) -> Report:
     """Check a finished audit; labels that are in ``baseline`` (a run folder or suspicious.csv) do not count.
 
-    With ``list_kept`` the report has the labels that a person kept, too; they never count.
-
-    Raises:
-        RunError: the run has no verdicts, is damaged, or lacks what a limit is set for.
-        UsageError: the baseline is the run itself.
-        DataError: the baseline cannot be read.
+    With ``list_kept`` the report has the labels that a person kept, too; they never count. Raises a RunError where the
+    run is damaged or lacks what a limit is set for, a UsageError or a DataError for a baseline that is of no use.
     """
     run = audit.run
     run.read_description()  # says what is wrong with a folder that is no run

@@ -21,7 +21,7 @@ from labelaudit.review.tree import Tree
 from labelaudit.run.files import flush_folder, held, link_or_copy, storage_errors
 
 WayName = Literal["linked", "copied", "symbolic", "skipped"]
-"""How an entry gets into a copy: as a hard link, by its content, as a symbolic link, or not at all: it is no file."""
+"""How an entry gets into a copy; one that is no file is skipped."""
 
 
 def beside(out: Path, what: str) -> Path:
@@ -52,12 +52,8 @@ def publish(growing: Path, out: Path) -> None:
 def write_copy(tree: Tree, plan: RelabelingPlan, out: Path, reporter: Reporter = QUIET) -> Counter[WayName]:
     """Write a copy of a data folder in which the steps of a plan are taken; return the number of entries by way.
 
-    Dropped and hidden files and empty folders are left out. Symbolic links keep their targets.
-
-    Raises:
-        UsageError: ``out`` exists.
-        RunError: another process makes this copy.
-        StorageError: the disk is full, read-only or out of reach.
+    Dropped and hidden files and empty folders are left out. Symbolic links keep their targets. Raises a UsageError
+    where ``out`` exists, a RunError where another process makes this copy, and a StorageError where the disk fails.
     """
     with storage_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -123,10 +123,8 @@ def require_settled(root: Path) -> Relabelings:
     except (RunError, OSError):  # no journal of labelaudit's, or a folder whose own check reports what is wrong
         return ()
     if journal is not None and journal.state != "moved":
-        raise RunError(
-            f"a relabeling of {root} was interrupted, so its labels are partly old and partly new",
-            fix=f"run the same command again to finish it, or run labelaudit relabel {root} --undo",
-        )
+        fix = f"run the same command again to finish it, or run labelaudit relabel {root} --undo"
+        raise RunError(f"a relabeling of {root} was interrupted, so its labels are partly old and partly new", fix=fix)
     names = sorted(name for name in os.listdir(root) if name.startswith(_JOURNAL))
     return tuple((name, os.lstat(root / name).st_mtime_ns) for name in names)
 
@@ -148,9 +146,8 @@ class Outcome:
 def carry_out(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outcome:
     """Make the moves of a journal that are not made yet, and its folders.
 
-    Raises:
-        DataError: a folder has become a symbolic link, or is on another file system.
-        StorageError: a file cannot be moved. The journal and the moves made so far stay.
+    Raises a DataError where a folder has become a symbolic link, or is on another file system, and a StorageError where
+    a file cannot be moved. The journal and the moves made so far stay.
     """
     for folder in journal.folders:
         _require_real(tree, f"{folder}/")
@@ -234,10 +231,8 @@ def _link_new_name(tree: Tree, source: str, target: str) -> _FoundName:
             return "linked" if _is_same(old, new) else "taken"
         except OSError as error:
             if error.errno == errno.EXDEV:
-                raise DataError(
-                    f"{old} and the folder of {new} are on different file systems",
-                    fix="take the relabeling back with --undo, and make a corrected copy with --out",
-                ) from error
+                fix = "take the relabeling back with --undo, and make a corrected copy with --out"
+                raise DataError(f"{old} and the folder of {new} are on different file systems", fix=fix) from error
             if error.errno not in NO_LINKS:
                 raise
         if os.path.lexists(new):

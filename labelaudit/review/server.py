@@ -64,11 +64,10 @@ class Site:
         self, page: str, policy: str, ledger: Ledger, root: Path, *, split: tuple[str, ...] = (), moves: bool = True
     ) -> None:
         self._page, self._policy, self._ledger, self._root, self._split = page, policy, ledger, root, split
-        self._moves = moves
+        self._moves, self._path_of = moves, dict(enumerate(ledger.catalogue.paths))
         data, name = shlex.quote(str(root)), ",".join(split)
         self.again = f"labelaudit score {data}" + (f" --split {shlex.quote(name)}" if name else "")
         self._undo = f"labelaudit relabel {data} --undo"
-        self._path_of = dict(enumerate(ledger.catalogue.paths))
         self._busy = threading.BoundedSemaphore(READERS)
 
     def app(self, token: str) -> ASGIApp:

@@ -59,8 +59,7 @@ def export(
     Raises:
         UsageError: options that contradict each other or the format, or a folder that holds something else.
         RunError: the audit is not finished or damaged, or its images are gone and the format needs them.
-        DataError: a name that the format cannot hold.
-        StorageError: the files cannot be written.
+        DataError, StorageError: the format cannot hold a name, the files cannot be written.
     """
     options = options or ExportOptions()
     entry = next((each for each in FORMATS if each.name == to), None)
@@ -140,7 +139,6 @@ def _claim(folder: Path, entry: ExportFormat) -> None:
     with contextlib.suppress(RunError):
         earlier = read_json(mark).get("format")
     if taken and earlier != entry.name:
-        raise UsageError(
-            f"{folder} is not empty and is not an earlier export to {entry.name}", fix="give a new folder with --out"
-        )
+        fix = "give a new folder with --out"
+        raise UsageError(f"{folder} is not empty and is not an earlier export to {entry.name}", fix=fix)
     write_json(mark, {"format": entry.name, "labelaudit": __version__})

@@ -112,16 +112,10 @@ def charts(audit: Audit, suspicious_N: BoolArray, curves: LossCurves) -> dict[st
     """
     drawn = [histogram(audit, name, suspicious_N) for name in dict.fromkeys((audit.summary.fit.rank_by, "aul"))]
     number_of = {name: number for number, name in enumerate(audit.catalogue.classes)}
-    rows = [
-        {
-            "class": number_of[row.name],
-            "rate": round(row.noise_rate, 5),
-            "samples": row.samples,
-            "suspicious": row.suspicious,
-        }
-        for row in audit.summary.classes
-        if row.name in number_of
-    ]
+    rows = []
+    for row in [row for row in audit.summary.classes if row.name in number_of]:
+        figures = {"rate": round(row.noise_rate, 5), "samples": row.samples, "suspicious": row.suspicious}
+        rows.append({"class": number_of[row.name], **figures})
     pairs = [
         [number_of[pair.given], number_of[pair.suggested], pair.count]
         for pair in audit.summary.confusion

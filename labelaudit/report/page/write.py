@@ -99,10 +99,8 @@ def write_page(
     With ``sampled``, ``listed`` is a sample in the order of its review. Its gallery has no suggestions, probabilities,
     curves and kinds: they would tell the reviewer what to answer.
 
-    Raises:
-        DataError: the run's decisions.csv cannot be read.
-        RunError: the run is unfinished or damaged, or the page goes into its folder while that is in use.
-        StorageError: the file cannot be written.
+    Raises a DataError where decisions.csv cannot be read, a RunError where the run is unfinished, damaged or in use,
+    and a StorageError where the file cannot be written.
     """
     run, catalogue = audit.run, audit.catalogue
     content = _content(audit, listed, reporter, sampled=sampled, examples=_EXAMPLES)

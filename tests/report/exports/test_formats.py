@@ -117,12 +117,6 @@ def test_fiftyone_has_every_sample_and_where_it_lies(hostile, truth, images, tmp
         require_same(label["attributes"], row, *FIGURES[:-1])
 
 
-def test_a_path_that_is_the_stem_of_another_keeps_its_suffix(tmp_path):
-    folder = exported(made_up(tmp_path, classes=("a", "b"), files=("x.png", "x.png.png")), "fiftyone", tmp_path)
-    keys = {f"{label}/{key}" for label in "ab" for key in ("x.png", "x.png.png.png")}
-    assert json.loads((folder / "data.json").read_text()).keys() == keys
-
-
 def test_huggingface_metadata_and_links(hostile, truth, images, suspicious, tmp_path):
     def rows_and_links(options=None):
         folder = exported(hostile, "huggingface", tmp_path, options)
