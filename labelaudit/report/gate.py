@@ -37,15 +37,10 @@ _MOST_LISTED = 50_000  # suspicious labels that a report holds: the page has the
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The limits of the gate, rates as shares in [0, 1]; None sets no limit.
+    """The limits of the gate, rates as shares in [0, 1]; None sets no limit, and a UsageError refuses other numbers.
 
-    Attributes:
-        max_suspicious: Number of suspicious labels; of new ones, where there is a baseline.
-        fail_on_warning: Whether a warning is a failure, and an image that is unreadable or left out.
-        strict: Compare the estimated rates, not the lower ends of their intervals.
-
-    Raises:
-        UsageError: a share outside [0, 1], or a negative number.
+    With a baseline ``max_suspicious`` is of new labels. With ``fail_on_warning`` unreadable and left-out images fail
+    too. ``strict`` compares the estimated rates, not the lower ends of their intervals.
     """
 
     max_noise: float | None = None

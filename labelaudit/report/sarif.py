@@ -57,10 +57,7 @@ RULES = {
         "Open the file. Replace it by a sound copy, or take it out of the data.",
     ),
 }
-"""By kind: what is found, why, and the remedy. The first is that of a label without a kind, or of an unknown one.
-
-Alerts are matched by the id, LA001 and so on in this order, so the order never changes.
-"""
+"""By kind: what is found, why, and the remedy; the first is that of other kinds. The order, that of the ids, stays."""
 
 
 def _rule(number: int, kind: str, short: str, full: str, remedy: str) -> Object:

@@ -55,10 +55,8 @@ def read_answers(file: Path, catalogue: Catalogue) -> Answers:
     """Read the answers to samples: the CSV of `sample_lines`, or any file of corrections.
 
     In the column ``answer`` stand right or yes, wrong or no, the right label, or skip or ?; empty is no answer. Of
-    corrections, keep says right, change and drop say wrong, and a decision that is unclear is skipped.
-
-    Raises:
-        DataError: the file cannot be read, is of other images or labels, or says different things of one sample.
+    corrections, keep says right, change and drop say wrong, and a decision that is unclear is skipped. A DataError
+    refuses a file that cannot be read, is of other images or labels, or says different things of one sample.
     """
     number_of = {path: sample for sample, path in enumerate(catalogue.paths)}
     class_of = {name: number for number, name in enumerate(catalogue.classes)}

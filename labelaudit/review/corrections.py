@@ -59,10 +59,7 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewFile:
-    """The decisions of a file of corrections, in its order; ``digest`` is the file's SHA-256 (hex).
-
-    ``unreviewed`` counts samples without a decision; ``unclear`` has those with a contradictory or incomplete one.
-    """
+    """The decisions of a file with this SHA-256 (hex), the unclear ones, and the number of samples without one."""
 
     file: Path
     digest: str
@@ -154,12 +151,9 @@ def _correction(decision: Decision, path: str) -> Correction:
 def _read_csv(file: Path, content: bytes) -> Iterator[Correction]:
     try:
         rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-        missing = [name for name in ("path", "action", "label") if name not in (rows.fieldnames or ())]
-        if missing:
-            raise DataError(
-                f"{file} has no column {' and no column '.join(missing)}",
-                fix="give a corrections.csv, Label Studio's JSON export or CVAT's export for images",
-            )
+        if missing := [name for name in ("path", "action", "label") if name not in (rows.fieldnames or ())]:
+            fix = "give a corrections.csv, Label Studio's JSON export or CVAT's export for images"
+            raise DataError(f"{file} has no column {' and no column '.join(missing)}", fix=fix)
         for row in rows:
             where = f"line {rows.line_num}"
             cells = {name: unguarded(row.get(name) or "") for name in COLUMNS}

@@ -20,6 +20,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, get_args
 
+import msgspec
+
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import DataError, reason
 from labelaudit.names import ActionName
@@ -30,7 +32,7 @@ from labelaudit.text import csv_lines, unguarded
 
 LedgerAction = ActionName | Literal["undo"]
 Key = tuple[str, str]  # SHA-256 (hex) of an image's content, and the label it was given
-_ACTIONS: dict[str, LedgerAction] = {name: name for name in (*get_args(ActionName), "undo")}
+_ACTIONS = (*get_args(ActionName), "undo")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +114,8 @@ def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:
                 where = "has a line that" if start else f"line {rows.line_num}"
                 what = f"{file} {where} is no decision: {','.join(cells)!r}"
                 raise DataError(what, fix="correct or delete that line")
-            found.append(_decision(cells))
+            cells[-1] = cells[-1].lower()
+            found.append(msgspec.convert(dict(zip(COLUMNS, map(unguarded, cells), strict=True)), Decision))
     except FileNotFoundError:
         return [], 0
     except OSError as error:
@@ -141,19 +144,6 @@ def decided(catalogue: Catalogue, decisions: Mapping[Key, Decision]) -> dict[int
     return {number: decision for number, decision in found if decision is not None}
 
 
-def _decision(cells: list[str]) -> Decision:
-    time, reviewer, path, given_label, action, label, sha256 = map(unguarded, cells)
-    return Decision(
-        time=time,
-        reviewer=reviewer,
-        path=path,
-        given_label=given_label,
-        action=_ACTIONS[action],
-        label=label,
-        sha256=sha256.lower(),
-    )
-
-
 Event = tuple[str, int, LedgerAction, str]  # time, sample, action and label of a decision
 
 
@@ -161,8 +151,8 @@ Event = tuple[str, int, LedgerAction, str]  # time, sample, action and label of 
 class Ledger:
     """The ledger of a run that several threads read and append to, and other processes too.
 
-    A decision concerns each sample of the catalogue with its content and given label. ``events`` is what the file says
-    so far. Raises a StorageError where the file cannot be written, a DataError where it is no ledger.
+    A decision concerns each sample with its content and given label; ``events`` is what the file says so far. A file
+    that cannot be written is a StorageError, one that is no ledger a DataError.
     """
 
     run: RunFolder

@@ -1,8 +1,8 @@
 """Apply a review to the data: move files between class folders and back, or write a corrected copy or labels file.
 
-All functions raise a `DataError` where the folder or the labels file cannot be read, a `UsageError` where ``out`` is
-not free, a `RunError` where another process is at work or another relabeling was interrupted, and a `StorageError`
-where a file cannot be written; running the same command again continues. This module loads no torch.
+All functions raise a DataError where something cannot be read, a UsageError where ``out`` is not free, a RunError
+where another process is at work or another relabeling was interrupted, and a StorageError where a file cannot be
+written; running the same command again continues. This module loads no torch.
 """
 
 from __future__ import annotations

@@ -56,8 +56,8 @@ class Confirmed(msgspec.Struct, forbid_unknown_fields=True):
 class Site:
     """The pages and actions of a review: a page (HTML) with its Content-Security-Policy, and where decisions go.
 
-    Images are read below ``root``, in whose folders ``split`` the class folders lie. ``moves`` is False where labels
-    are not those of class folders, so that no file can be moved. ``again`` is the command that audits the data again.
+    Images are read below ``root``. ``moves`` is False where labels are not those of class folders: no file is moved
+    then. ``again`` is the command that audits the data again.
     """
 
     def __init__(

@@ -15,8 +15,7 @@ from labelaudit.errors import DataError, reason
 from labelaudit.text import folded
 
 OWN_PREFIX = ".labelaudit-"  # of every file and folder that relabeling writes into a data folder
-_DROPPED = re.compile(r"(\.\./[^/\0]+-dropped/)(.*)", re.DOTALL)
-"""A path in a folder for dropped files beside a data folder: no other path may lead out of it."""
+_DROPPED = re.compile(r"(\.\./[^/\0]+-dropped/)(.*)", re.DOTALL)  # no other path may lead out of a data folder
 _NO_NAME = re.compile(r"[\0\ud800-\udfff]")  # also half of a surrogate pair, which JSON can hold
 _MAX_NAME_BYTES, _MAX_SUFFIX_BYTES, _MAX_CLASS_BYTES = 255, 32, 200
 

@@ -64,12 +64,10 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportFormat:
-    """One format; ``files`` are the files that it writes, of which the last one is to be opened.
+    """One format; ``files`` are what it writes, of which the last one is to be opened.
 
-    Attributes:
-        ranked: True: the suspicious samples in their order; False: every sample in the order of the paths.
-        reads_images: True where the other tool reads the image files on this machine.
-        writer: ``module:function`` below this package; the function takes a `Job`.
+    It has the suspicious samples where it is ``ranked``, else every sample in the order of the paths. With
+    ``reads_images`` the other tool reads the images on this machine. ``writer`` is a ``module:function`` for a `Job`.
     """
 
     name: ExportName

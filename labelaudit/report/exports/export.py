@@ -24,13 +24,10 @@ _LOCAL_FILES = "/data/local-files/?d="  # where Label Studio serves files below 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """The options of an export.
+    """The options of an export: the ``top`` most suspicious samples or everything; None is the format's default.
 
-    Attributes:
-        top: Export only so many samples, the most suspicious; None: the default of the format.
-        everything: Export every audited sample, also where the format's default is the suspicious ones.
-        data: Where the image folder is now; None: where it was audited.
-        url_prefix: For Label Studio: the address of an image up to its path; None: a local file below the image folder.
+    ``data`` is where the image folder is now, if not where it was audited. ``url_prefix`` is for Label Studio: the
+    address of an image up to its path; None is a local file.
     """
 
     top: int | None = None

@@ -144,10 +144,7 @@ def write_page(
 def served_page(
     audit: Audit, listed: Listed, command: str, reporter: Reporter = QUIET, *, moves: bool
 ) -> tuple[str, str]:
-    """Return a page for `labelaudit.review.server`, and its Content-Security-Policy.
-
-    ``command`` puts the decisions into the data; with ``moves`` the server can do so too.
-    """
+    """Return a page, which shows this command and whether the server moves files, and its Content-Security-Policy."""
     content = _content(audit, listed, reporter, sampled=False, examples=_SERVED_EXAMPLES)
     content |= {"command": command, "server": {"moves": moves}}
     return _render(audit, listed.new, content), _policy(*_parts(), served=True)
@@ -191,10 +188,7 @@ def read_thumbnails(
     reporter: Reporter = QUIET,
     title: str = "Thumbnails",
 ) -> list[Thumbnail]:
-    """Read the images of samples in order, until the next thumbnail would not fit into ``most_bytes`` of Base64.
-
-    A file that is gone, damaged or no longer the audited one has a reason and takes no room. ``side`` is in pixels.
-    """
+    """Read the images of samples in order, until the next thumbnail would not fit into ``most_bytes`` of Base64."""
     found: list[Thumbnail] = []
     left = most_bytes
 

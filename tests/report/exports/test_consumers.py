@@ -133,15 +133,9 @@ def annotate(tasks, interface):
         how = HOW[number % len(HOW)]
         label = other_label(task["data"]["given_label"], proposed) if how == "other" else proposed
         regions = [] if how == "skip" else [region._dict() for region in interface.create_regions({"label": label})]
-        annotation = {
-            "id": 1000 + number,
-            "completed_by": 1,
-            "was_cancelled": how == "skip",
-            "ground_truth": False,
-            "created_at": "2026-01-02T03:04:05.678901Z",
-            "lead_time": 1.5,
-            "result": [{**region, "origin": "manual"} for region in regions],
-        }
+        annotation = {"id": 1000 + number, "completed_by": 1, "was_cancelled": how == "skip", "ground_truth": False}
+        annotation |= {"created_at": "2026-01-02T03:04:05.678901Z", "lead_time": 1.5}
+        annotation["result"] = [{**region, "origin": "manual"} for region in regions]
         assert how == "skip" or interface.validate_annotation(annotation)
         task.update(id=number + 1, annotations=[] if how == "leave" else [annotation], drafts=[], project=1)
     return tasks

@@ -219,6 +219,8 @@ def test_a_page_goes_anywhere_but_into_a_run_in_use(made, tmp_path):
     assert page.path == tmp_path / "elsewhere.html"
     assert page.path.stat().st_size == page.size_bytes
     assert not made.run.page.exists()
+    page_of(made.run, tmp_path / "lost.html", data=tmp_path)
+    assert f"they are not in <bdi>{tmp_path}</bdi>" in (tmp_path / "lost.html").read_text()
     with pytest.raises(StorageError, match="cannot write"):
         page_of(made.run, tmp_path / "nowhere" / "page.html")
     before = written(made)[0]
@@ -236,19 +238,6 @@ def test_unreadable_and_left_out_files_are_listed(tmp_path):
     assert "1 image of 17 cannot be read; unreadable.csv says which and why." in text
     assert '<bdi dir="ltr">ant/&lt;b&gt;.png</bdi>: not an image that Pillow can read' in text
     assert "5 .heic: no &lt;i&gt; (ant/1.heic)" in text
-
-
-def test_moved_images_are_found_where_they_are_now(finished, tmp_path):
-    moved, file = Path(shutil.copytree(finished.catalogue.root, tmp_path / "moved")), tmp_path / "page.html"
-    page = page_of(finished.run, file, data=moved)
-    assert page.missing == 0
-    assert 'id="no-images"' not in file.read_text()
-    page = page_of(finished.run, file, data=tmp_path)
-    assert (page.rows, page.looked_at, page.missing) == (8, 8, 8)
-    assert f"they are not in <bdi>{tmp_path}</bdi>" in file.read_text()
-    assert "labelaudit report RUN --data DIR" in file.read_text()
-    thumbnails = data_of(file.read_text())["thumbnails"]
-    assert (thumbnails["content"], thumbnails["reasons"]) == ([0] * 8, ["no such file or directory"])
 
 
 def test_against_a_baseline_the_gallery_has_the_new_ones(finished, tmp_path):
