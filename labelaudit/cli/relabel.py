@@ -20,7 +20,6 @@ from labelaudit.text import plural
 
 if TYPE_CHECKING:
     from labelaudit.review.copies import WayName
-    from labelaudit.review.corrections import ReviewFile
     from labelaudit.review.plan import RelabelingPlan
 
 EPILOG = o.examples(
@@ -94,10 +93,10 @@ def command(
     from labelaudit.review.corrections import read_decided, read_review
     from labelaudit.review.relabel import plan_relabeling, relabel, relabel_copy, relabel_labels
 
-    review = None if file is None else read_review(file, accept_suggestions=accept_suggestions)
     if undo:
-        _undo(data, review, dry_run=dry_run, yes=yes, terminal=terminal)
+        _undo(data, file, dry_run=dry_run, yes=yes, terminal=terminal)
         return
+    review = None if file is None else read_review(file, accept_suggestions=accept_suggestions)
     if review is None:
         from labelaudit.auditing.model import read_catalogue
 
@@ -138,9 +137,12 @@ def _tell_next(terminal: Terminal, data: Path, split: Sequence[str], labels: Pat
     terminal.say(f"To audit again: {shlex.join(words)}")
 
 
-def _undo(data: Path, review: ReviewFile | None, *, dry_run: bool, yes: bool, terminal: Terminal) -> None:
+def _undo(data: Path, file: Path | None, *, dry_run: bool, yes: bool, terminal: Terminal) -> None:
     from labelaudit.review.moves import Journal
     from labelaudit.review.relabel import undo
+
+    if file is not None:
+        raise UsageError(f"--undo takes no corrections, and {file} is given", fix="leave it out")
 
     def agree(journal: Journal) -> bool:
         what = f"{plural(len(journal.moves), 'file')} moved by {journal.corrections!r} on {journal.began}"
@@ -151,7 +153,7 @@ def _undo(data: Path, review: ReviewFile | None, *, dry_run: bool, yes: bool, te
             _require_terminal()
         return yes or confirmed(f"Move back {what}?")
 
-    if outcome := undo(data, review=review, agree=agree, reporter=terminal):
+    if outcome := undo(data, agree=agree, reporter=terminal):
         terminal.say(f"Moved {plural(outcome.moved, 'file')} back")
 
 

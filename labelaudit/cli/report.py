@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _gate = partial(Option, rich_help_panel="Gate: exit code 1 when a limit is exceeded")
 _output = partial(Option, rich_help_panel="Output")
 _page = partial(Option, rich_help_panel="Page")
-_served = partial(Option, rich_help_panel="Where Label Studio finds the images")
 
 EPILOG = o.examples(
     "labelaudit report audit                       (and look at audit/report.html)",
@@ -39,7 +38,7 @@ EPILOG = o.examples(
 )
 EPILOG_ADVISE = o.examples("labelaudit advise audit", "labelaudit advise audit --format json")
 EPILOG_EXPORT = o.examples(
-    "labelaudit export audit --to label-studio --local-files-root /srv/files",
+    "labelaudit export audit --to label-studio --url-prefix '/data/local-files/?d=photos/'",
     "labelaudit export audit --to cvat --top 200 --out for-cvat",
     "labelaudit export audit --to huggingface",
     "labelaudit export --formats",
@@ -77,10 +76,6 @@ def command(
     data: Annotated[Path | None, _page(help="Where the images are now; default: where they were audited.")] = None,
     html: Annotated[Path | None, _page(help="Where to write the page; default: report.html in RUN.")] = None,
     no_html: Annotated[bool, _page("--no-html", help="Write no page.")] = False,
-    decisions: Annotated[
-        Path | None,
-        _page(help="A review to show in the page, as decisions.csv or corrections.csv; default: decisions.csv in RUN."),
-    ] = None,
     thumbnails: Annotated[int, _page(help="Most images to show in the page; large files take time to read.")] = 10_000,
 ) -> None:
     """Show what an audit found, write a page to review it, and fail when a limit is exceeded.
@@ -88,8 +83,6 @@ def command(
     Where GITHUB_STEP_SUMMARY names a file, the report is appended to it as Markdown.
     """
     _refuse_contradictions(top, thumbnails, data, html, no_html=no_html)
-    if decisions is not None and no_html:
-        raise UsageError("--decisions is for the page, and --no-html writes none", fix="leave one of them out")
     targets = _targets(write or [])
 
     from labelaudit.auditing.model import Audit, recorded_data
@@ -123,7 +116,7 @@ def command(
         # Figures and gate do not need a writable run folder.
         with _or_warn("no page", terminal) if html is None else nullcontext():
             listed = replace(report.listed, rows=[*report.listed.rows, *report.kept])
-            page = write_page(audit, listed, html, terminal, thumbnails=thumbnails, data=data, decisions=decisions)
+            page = write_page(audit, listed, html, terminal, thumbnails=thumbnails, data=data)
     if output == "table":
         with printed() as console:
             show_table(console, report)
@@ -236,9 +229,9 @@ def export(
         bool, Option("--all", help="Export every audited sample, even in formats that default to suspicious ones.")
     ] = False,
     data: Annotated[Path | None, Option(help="Where the images are now; default: where they were audited.")] = None,
-    url_prefix: Annotated[str | None, _served(help="Address that the images' paths are appended to.")] = None,
-    local_files_root: Annotated[
-        Path | None, _served(help="Its LOCAL_FILES_DOCUMENT_ROOT; default: the image folder.")
+    url_prefix: Annotated[
+        str | None,
+        Option(help="Address that Label Studio finds the images' paths behind; default: /data/local-files/?d="),
     ] = None,
     formats: Annotated[
         bool, Option("--formats", callback=_show_formats, is_eager=True, help="List the formats and exit.")
@@ -248,8 +241,6 @@ def export(
     from labelaudit.report.exports.export import ExportOptions, export
     from labelaudit.run.layout import RunFolder
 
-    options = ExportOptions(
-        top=top, everything=everything, data=data, url_prefix=url_prefix, local_files_root=local_files_root
-    )
+    options = ExportOptions(top=top, everything=everything, data=data, url_prefix=url_prefix)
     written = export(RunFolder(run), to, out, options, terminal)
     terminal.say(f"{plural(written.samples, 'sample')} for {to}: {written.main_file}")

@@ -48,8 +48,7 @@ def command(
     from labelaudit.auditing.model import Audit, recorded_data
     from labelaudit.report.gate import Limits, make_report
     from labelaudit.report.page.write import served_page
-    from labelaudit.review.decisions import read_decisions
-    from labelaudit.review.ledger import Ledger
+    from labelaudit.review.decisions import Ledger, read_decisions
     from labelaudit.review.server import Site, serving
     from labelaudit.run.layout import RunFolder
 
@@ -65,7 +64,7 @@ def command(
         then = shlex.join(["labelaudit", "relabel", str(run), *labels])
     moves = recorded.labels_file is None
     page = served_page(audit, listed, then, terminal, moves=moves)
-    site = Site(page.text, page.policy, ledger, recorded.root, split=recorded.split, moves=moves)
+    site = Site(*page, ledger, recorded.root, split=recorded.split, moves=moves)
     with serving(site, port) as address:
         terminal.say(f"{plural(len(listed.rows), 'suspicious label')} to review. Decisions go to {file}")
         print(address, flush=True)

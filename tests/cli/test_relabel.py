@@ -133,6 +133,7 @@ def test_unusable_or_unnecessary_corrections_change_nothing(data: Path) -> None:
 def test_contradictory_options_are_refused(file: Path) -> None:
     for words, error in {
         "photos": "no corrections are given; name the file, or give --undo",
+        "photos x.csv --undo": "--undo takes no corrections, and x.csv is given; leave it out",
         "photos --undo --out x": "--undo takes moves in DATA back, and --out makes none; delete",
         "photos c.csv --labels l.csv": "--labels needs a place for the corrected labels; give --out NEW",
         "photos none.csv --yes": "cannot read the corrections none.csv: no such file or directory; check",

@@ -1,8 +1,8 @@
 """The review in a real browser, from the server: whole reviews by keys, many at once, reload, two windows, a phone."""
 
-import signal
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,16 @@ from playwright.sync_api import Browser, expect
 from labelaudit.auditing.model import Audit, recorded_data
 from labelaudit.report.gate import Limits, make_report
 from labelaudit.report.page.write import served_page
-from labelaudit.review.decisions import Decision, append_decisions, read_decisions
-from labelaudit.review.ledger import Ledger
+from labelaudit.review.decisions import Decision, Ledger, append_decisions, read_decisions
 from labelaudit.review.server import Site, serving
 from labelaudit.run.caches import Embedded, EmbeddingCache
-from tests.cli.helpers import QUICK, run, start, succeed, write_images
 from tests.data.helpers import write_files
 from tests.report.page.browser import Tab
 from tests.report.page.helpers import MadeUp, make_run, noise_png, page_of, write_noise_images
 from tests.report.page.test_browser import STORED, download
 
 CLASSES = ("ant", "bee", "cat")
+SERIOUS = ("serious", "critical")
 
 
 def make(folder: Path, *, each: int, wrong: int) -> MadeUp:
@@ -32,15 +31,16 @@ def make(folder: Path, *, each: int, wrong: int) -> MadeUp:
     return make_run(folder / "run", root, wrong=[name for name in names if int(name[4:7]) < wrong])
 
 
+@dataclass
 class Served:
     """A run behind a server."""
 
-    def __init__(self, made: MadeUp, address: str) -> None:
-        self.made, self.address, self.file = made, address, made.run.decisions
+    made: MadeUp
+    address: str
 
     @property
     def decided(self) -> list[tuple[str, str, str]]:
-        return [(one.path, one.action, one.label) for one in read_decisions(self.file).values()]
+        return [(one.path, one.action, one.label) for one in read_decisions(self.made.run.decisions).values()]
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def served(tmp_path: Path, request: pytest.FixtureRequest, tab: Tab) -> Iterator
     audit, recorded = Audit(made.run), recorded_data(made.run)
     page = served_page(audit, make_report(audit, Limits(), top=0).listed, "labelaudit relabel ZOO", moves=True)
     ledger = Ledger(run=made.run, catalogue=audit.catalogue, reviewer="ann")
-    with serving(Site(page.text, page.policy, ledger, recorded.root)) as address:
+    with serving(Site(*page, ledger, recorded.root)) as address:
         yield Served(made, address)
         assert [text for text in tab.complaints() if not text.startswith(address)] == []
 
@@ -117,8 +117,7 @@ def test_thirty_images_are_reviewed_by_keys_in_the_large_view_and_applied(served
     assert tab.page.is_visible("#plan")
     assert not tab.page.is_visible("#applied")
     assert not (root / "ant/000.png").exists()
-    moved = [path for path in (root / "bee").iterdir() if path.name == "000-2.png"]
-    assert len(moved) == 1
+    assert (root / "bee/000-2.png").exists()
 
 
 def sample_of(tab: Tab, position: int) -> int:
@@ -141,7 +140,6 @@ def test_five_hundred_in_bulk_with_exceptions_and_one_undo(served: Served, tab: 
         tab.press("a")
     assert tab.text("#reviewed") == "504"
     written(served, 504)
-    assert len(served.decided) == 504
     tab.press("u")
     assert tab.text("#reviewed") == "336"
     written(served, 336)
@@ -156,7 +154,6 @@ def test_five_hundred_in_bulk_with_exceptions_and_one_undo(served: Served, tab: 
     assert tab.text("#reviewed") == "0"
     assert tab.on("#undo", "return node.disabled")
     written(served, 0)
-    assert served.decided == []
 
 
 def test_after_a_reload_everything_is_there_and_can_be_undone(served: Served, tab: Tab) -> None:
@@ -172,7 +169,6 @@ def test_after_a_reload_everything_is_there_and_can_be_undone(served: Served, ta
         tab.press("u")
         assert tab.text("#tally") == tally
     written(served, 0)
-    assert served.decided == []
     tab.open(served.address)
     tab.frames(count=10)
     assert tab.on("#undo", "return node.disabled")
@@ -200,8 +196,7 @@ def test_two_windows_show_each_others_decisions_and_undo_only_their_own(served: 
     shows(tab, "#tally", "0 changed · 0 kept · 1 dropped")
     tab.press("u")
     assert tab.text("#tally") == "0 changed · 0 kept · 1 dropped"
-    written(served, 1)
-    assert [action for _, action, _ in served.decided] == ["drop"]
+    written(served, 1, "drop")
 
 
 def test_a_new_class_is_named_in_the_picker_which_shows_likely_classes_first(served: Served, tab: Tab) -> None:
@@ -249,27 +244,6 @@ def test_an_image_that_changed_is_not_shown_but_said(served: Served, tab: Tab) -
     tab.page.wait_for_selector("article .thumbnail.none")
     assert tab.text("article .thumbnail") == "the file has changed since the audit"
     tab._heard.clear()  # the browser's own line about the image that failed
-
-
-def test_a_hostile_page_can_neither_read_nor_decide_even_with_the_token(served: Served, browser: Browser) -> None:
-    attack = """async (address) => {
-      const body = JSON.stringify({ steps: [[[0, "drop", ""]]], after: 0 });
-      const tries = [
-        fetch(address + "decisions").then((answer) => answer.text()),
-        fetch(address + "decisions", { method: "POST", body, headers: { "Content-Type": "application/json" } }),
-        fetch(address + "decisions", { method: "POST", body, mode: "no-cors" }).then((answer) => answer.text()),
-        new Promise((onload, onerror) => Object.assign(new Image(), { onload, onerror, src: address + "image/0" })),
-      ];
-      return (await Promise.allSettled(tries)).map(({ status, value }) => (status === "rejected" ? "refused" : value));
-    }"""
-    with browser.new_context() as context:
-        page = context.new_page()
-        page.route("http://evil.example/", lambda route: route.fulfill(body="<p>evil", content_type="text/html"))
-        page.goto("http://evil.example/")
-        assert page.evaluate(attack, served.address) == ["refused"] * 4
-        other = f"http://localhost:{served.address.split(':')[2]}"  # another origin that leads to the same server
-        assert page.evaluate(attack, other) == ["refused"] * 4
-    assert served.decided == []
 
 
 def test_zoom_by_keys_and_wheel_stays_within_the_image(served: Served, tab: Tab) -> None:
@@ -331,25 +305,14 @@ def test_no_serious_finding_of_axe(served: Served, browser: Browser, scheme: str
     with browser.new_context(bypass_csp=True, color_scheme=scheme) as context:
         page = Tab(context.new_page())
         page.open(served.address)
-        for step in (
-            "",
-            "#tab-overview",
-            "#tab-found",
-            "#tab-review",
-            "#pairs button",
-            "article [data-action=keep]",
-            "article [data-action=other]",
-        ):
-            if step:
-                page.click(step)
-                page.frames(count=5)
+        steps = ["h1", *(f"#tab-{tab}" for tab in ("overview", "found", "review")), "#pairs button"]
+        for step in (*steps, "article [data-action=keep]", "article [data-action=other]"):
+            page.click(step)
+            page.frames(count=5)
             if step == "#pairs button":
                 page.press("Enter")
-            found = axe.run(page.page).response["violations"]
-            serious = [
-                (one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")
-            ]
-            assert serious == [], step
+            found = [one for one in axe.run(page.page).response["violations"] if one["impact"] in SERIOUS]
+            assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], step
 
 
 def test_examples_are_the_nearest_trusted_images(tmp_path: Path) -> None:
@@ -379,16 +342,8 @@ def test_the_file_shows_the_runs_decisions_and_takes_dropped_ones(tmp_path: Path
     catalogue = made.catalogue
 
     def decision(path: str, action: str, label: str = "", when: str = "2026-01-01T00:00:00+00:00") -> Decision:
-        sha256 = catalogue.sha256[catalogue.paths.index(path)]
-        return Decision(
-            time=when,
-            reviewer="bob",
-            path="elsewhere.png",
-            given_label=path[:3],
-            action=action,
-            label=label,
-            sha256=sha256,
-        )
+        found = {"sha256": catalogue.sha256[catalogue.paths.index(path)], "given_label": path[:3], "action": action}
+        return Decision(time=when, reviewer="bob", path="elsewhere.png", label=label, **found)
 
     append_decisions(made.run.decisions, [decision("ant/000.png", "keep"), decision("bee/000.png", "change", "wasp")])
     page_of(made.run)
@@ -418,38 +373,3 @@ def test_the_file_shows_the_runs_decisions_and_takes_dropped_ones(tmp_path: Path
     tab.open(made.run.page)
     assert tab.text("#tally") == "1 changed · 1 kept · 1 dropped"
     assert "wasp" in download(tab, tmp_path / "out").read_text()
-
-
-def test_from_a_folder_to_a_green_gate_without_a_file_handled_by_hand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tab: Tab
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    photos = write_images(tmp_path / "photos", wrong=2)
-    succeed("score", photos, *QUICK)
-    runs = Path("labelaudit-runs/photos")
-    limit = ("--max-suspicious", 0, "--no-html")
-    assert run("report", runs, *limit).code == 1
-    with start("review", runs, "--no-browser") as process:
-        assert process.stdout is not None
-        tab.open(process.stdout.readline().strip())
-        tab.page.wait_for_selector("article")
-        suspicious = int(tab.text("#found").split()[0])
-        assert suspicious >= 8
-        tab.on("article", "node.focus()")
-        tab.press("Enter")
-        for _ in range(suspicious):
-            # The first images of each class show the next class; what else is suspicious is right.
-            tab.press("c" if int(tab.text("#focus-details .whole-path").split("/")[1][:3]) < 2 else "k")
-        tab.click("#plan")
-        tab.page.wait_for_selector("#apply:not([hidden])")
-        tab.click("#apply")
-        shows(tab, "#applied-text", "Moved 8 files.")
-        tab.page.goto("about:blank")
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-    assert process.returncode == 0
-    assert err.splitlines()[-1].endswith(f"They are applied. To audit again: labelaudit score {photos}")
-    assert "8 labels changed" in succeed("score", photos, *QUICK).err
-    found = {path.name for path in (photos / "bee").iterdir()}
-    assert {"000-2.png", "001-2.png"} <= found
-    assert run("report", runs, *limit).code == 0
