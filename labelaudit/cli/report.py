@@ -76,6 +76,10 @@ def command(
     data: Annotated[Path | None, _page(help="Where the images are now; default: where they were audited.")] = None,
     html: Annotated[Path | None, _page(help="Where to write the page; default: report.html in RUN.")] = None,
     no_html: Annotated[bool, _page("--no-html", help="Write no page.")] = False,
+    decisions: Annotated[
+        Path | None,
+        _page(help="A review to show in the page, as decisions.csv or corrections.csv; default: decisions.csv in RUN."),
+    ] = None,
     thumbnails: Annotated[int, _page(help="Most images to show in the page; large files take time to read.")] = 10_000,
 ) -> None:
     """Show what an audit found, write a page to review it, and fail when a limit is exceeded.
@@ -83,6 +87,8 @@ def command(
     Where GITHUB_STEP_SUMMARY names a file, the report is appended to it as Markdown.
     """
     _refuse_contradictions(top, thumbnails, data, html, no_html=no_html)
+    if decisions is not None and no_html:
+        raise UsageError("--decisions is for the page, and --no-html writes none", fix="leave one of them out")
     targets = _targets(write or [])
 
     from labelaudit.auditing.model import Audit, recorded_data
@@ -116,7 +122,7 @@ def command(
         # Figures and gate do not need a writable run folder.
         with _or_warn("no page", terminal) if html is None else nullcontext():
             listed = replace(report.listed, rows=[*report.listed.rows, *report.kept])
-            page = write_page(audit, listed, html, terminal, thumbnails=thumbnails, data=data)
+            page = write_page(audit, listed, html, terminal, thumbnails=thumbnails, data=data, decisions=decisions)
     if output == "table":
         with printed() as console:
             show_table(console, report)

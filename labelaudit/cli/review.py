@@ -64,7 +64,7 @@ def command(
         then = shlex.join(["labelaudit", "relabel", str(run), *labels])
     moves = recorded.labels_file is None
     page = served_page(audit, listed, then, terminal, moves=moves)
-    site = Site(*page, ledger, recorded.root, split=recorded.split, moves=moves)
+    site = Site(page.text, page.policy, ledger, recorded.root, split=recorded.split, moves=moves)
     with serving(site, port) as address:
         terminal.say(f"{plural(len(listed.rows), 'suspicious label')} to review. Decisions go to {file}")
         print(address, flush=True)

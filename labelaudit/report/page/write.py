@@ -18,7 +18,7 @@ from functools import partial
 from importlib import resources
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,7 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.report import sentences
 from labelaudit.report.page import charts
 from labelaudit.report.page.examples import choose_examples
-from labelaudit.review.decisions import decided, read_decisions
+from labelaudit.review.corrections import read_review
 from labelaudit.run.documents import OWN_EMBEDDINGS, PREDICTIONS, Noise
 from labelaudit.run.files import behind_links, write_text
 from labelaudit.run.lists import Listed, unreadable_rows
@@ -90,6 +90,7 @@ def write_page(
     thumbnails: int = 10_000,
     data: Path | None = None,
     sampled: bool = False,
+    decisions: Path | None = None,
 ) -> Page:
     """Write the page of a finished audit, or of a sample to review.
 
@@ -99,7 +100,9 @@ def write_page(
     With ``sampled``, ``listed`` is a sample in the order of its review. Its gallery has no suggestions, probabilities,
     curves and kinds: they would tell the reviewer what to answer.
 
-    Raises a DataError where decisions.csv cannot be read, a RunError where the run is unfinished, damaged or in use,
+    ``decisions`` is a review that the page shows, which `read_review` reads; by default the run's.
+
+    Raises a DataError where the decisions cannot be read, a RunError where the run is unfinished, damaged or in use,
     and a StorageError where the file cannot be written.
     """
     run, catalogue = audit.run, audit.catalogue
@@ -111,8 +114,8 @@ def write_page(
     content["relabel"] = content["command"] = replace(data_of_run, root=root).relabel_command("corrections.csv")
     if sampled:
         content["command"] = shlex.join(["labelaudit", "fit", str(run.root), "--reviewed", "corrections.csv"])
-    else:
-        content["decisions"] = _decided(run.decisions, catalogue, sample_S)
+    elif decisions is not None or run.decisions.is_file():
+        content["decisions"] = _decided(decisions or run.decisions, catalogue, sample_S)
     read = partial(read_thumbnails, root, catalogue, reporter=reporter)
     example_S = np.array(content["examples"]["samples"], dtype=np.int64)
     examples = read(example_S, side=_EXAMPLE_SIDE, most_bytes=int(_EXAMPLE_SHARE * MAX_BYTES), title="Examples")
@@ -141,25 +144,40 @@ def write_page(
     return Page(path=path or place, size_bytes=size, rows=rows, looked_at=len(found), missing=missing)
 
 
-def served_page(
-    audit: Audit, listed: Listed, command: str, reporter: Reporter = QUIET, *, moves: bool
-) -> tuple[str, str]:
-    """Return a page, which shows this command and whether the server moves files, and its Content-Security-Policy."""
+class ServedPage(NamedTuple):
+    """A page as HTML, and its Content-Security-Policy."""
+
+    text: str
+    policy: str
+
+
+def served_page(audit: Audit, listed: Listed, command: str, reporter: Reporter = QUIET, *, moves: bool) -> ServedPage:
+    """Return the page of an audit for `labelaudit.review.server`, which it asks for images and tells the decisions.
+
+    ``command`` puts the decisions into the data; with ``moves`` the server can do so too.
+    """
     content = _content(audit, listed, reporter, sampled=False, examples=_SERVED_EXAMPLES)
     content |= {"command": command, "server": {"moves": moves}}
-    return _render(audit, listed.new, content), _policy(*_parts(), served=True)
+    return ServedPage(_render(audit, listed.new, content), _policy(*_parts(), served=True))
 
 
 def _decided(file: Path, catalogue: Catalogue, sample_S: IntArray) -> list[tuple[int, str, str, int]]:
-    """Return the decisions about shown samples: row, action, label, and milliseconds since 1970."""
+    """Return the decisions in a file about shown samples: row, action, label, and milliseconds since 1970."""
+    otherwise = file.stat().st_mtime if file.is_file() else 0.0
+    by_path: dict[str, tuple[str, str, int]] = {}
+    by_key: dict[tuple[str, str], tuple[str, str, int]] = {}
+    for one in read_review(file).corrections:
+        with contextlib.suppress(ValueError):
+            otherwise = datetime.fromisoformat(one.where).timestamp()
+        if one.sha256:
+            by_key[one.sha256, one.given_label] = (one.action, one.label, int(1000 * otherwise))
+        else:
+            by_path[one.path] = (one.action, one.label, int(1000 * otherwise))
     found: list[tuple[int, str, str, int]] = []
-    about = decided(catalogue, read_decisions(file))
-    for row, one in enumerate(map(about.get, sample_S.tolist())):
-        if one is not None:
-            time = 0.0
-            with contextlib.suppress(ValueError):  # edited by hand
-                time = datetime.fromisoformat(one.time).timestamp()
-            found.append((row, one.action, one.label, int(1000 * time)))
+    for row, sample in enumerate(sample_S.tolist()):
+        key = catalogue.sha256[sample], catalogue.classes[catalogue.label_N[sample]]
+        if entry := by_key.get(key) or by_path.get(catalogue.paths[sample]):
+            found.append((row, *entry))
     return found
 
 

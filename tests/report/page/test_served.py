@@ -1,5 +1,6 @@
 """The review in a real browser, from the server: whole reviews by keys, many at once, reload, two windows, a phone."""
 
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from labelaudit.report.page.write import served_page
 from labelaudit.review.decisions import Decision, Ledger, append_decisions, read_decisions
 from labelaudit.review.server import Site, serving
 from labelaudit.run.caches import Embedded, EmbeddingCache
+from tests.cli.helpers import QUICK, run, start, succeed, write_images
 from tests.data.helpers import write_files
 from tests.report.page.browser import Tab
 from tests.report.page.helpers import MadeUp, make_run, noise_png, page_of, write_noise_images
@@ -50,7 +52,7 @@ def served(tmp_path: Path, request: pytest.FixtureRequest, tab: Tab) -> Iterator
     audit, recorded = Audit(made.run), recorded_data(made.run)
     page = served_page(audit, make_report(audit, Limits(), top=0).listed, "labelaudit relabel ZOO", moves=True)
     ledger = Ledger(run=made.run, catalogue=audit.catalogue, reviewer="ann")
-    with serving(Site(*page, ledger, recorded.root)) as address:
+    with serving(Site(page.text, page.policy, ledger, recorded.root)) as address:
         yield Served(made, address)
         assert [text for text in tab.complaints() if not text.startswith(address)] == []
 
@@ -246,6 +248,27 @@ def test_an_image_that_changed_is_not_shown_but_said(served: Served, tab: Tab) -
     tab._heard.clear()  # the browser's own line about the image that failed
 
 
+def test_a_hostile_page_can_neither_read_nor_decide_even_with_the_token(served: Served, browser: Browser) -> None:
+    attack = """async (address) => {
+      const body = JSON.stringify({ steps: [[[0, "drop", ""]]], after: 0 });
+      const tries = [
+        fetch(address + "decisions").then((answer) => answer.text()),
+        fetch(address + "decisions", { method: "POST", body, headers: { "Content-Type": "application/json" } }),
+        fetch(address + "decisions", { method: "POST", body, mode: "no-cors" }).then((answer) => answer.text()),
+        new Promise((onload, onerror) => Object.assign(new Image(), { onload, onerror, src: address + "image/0" })),
+      ];
+      return (await Promise.allSettled(tries)).map(({ status, value }) => (status === "rejected" ? "refused" : value));
+    }"""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.route("http://evil.example/", lambda route: route.fulfill(body="<p>evil", content_type="text/html"))
+        page.goto("http://evil.example/")
+        assert page.evaluate(attack, served.address) == ["refused"] * 4
+        other = f"http://localhost:{served.address.split(':')[2]}"  # another origin that leads to the same server
+        assert page.evaluate(attack, other) == ["refused"] * 4
+    assert served.decided == []
+
+
 def test_zoom_by_keys_and_wheel_stays_within_the_image(served: Served, tab: Tab) -> None:
     tab.open(served.address)
     tab.click("article .thumbnail")
@@ -373,3 +396,38 @@ def test_the_file_shows_the_runs_decisions_and_takes_dropped_ones(tmp_path: Path
     tab.open(made.run.page)
     assert tab.text("#tally") == "1 changed · 1 kept · 1 dropped"
     assert "wasp" in download(tab, tmp_path / "out").read_text()
+
+
+def test_from_a_folder_to_a_green_gate_without_a_file_handled_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tab: Tab
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photos = write_images(tmp_path / "photos", wrong=2)
+    succeed("score", photos, *QUICK)
+    runs = Path("labelaudit-runs/photos")
+    limit = ("--max-suspicious", 0, "--no-html")
+    assert run("report", runs, *limit).code == 1
+    with start("review", runs, "--no-browser") as process:
+        assert process.stdout is not None
+        tab.open(process.stdout.readline().strip())
+        tab.page.wait_for_selector("article")
+        suspicious = int(tab.text("#found").split()[0])
+        assert suspicious >= 8
+        tab.on("article", "node.focus()")
+        tab.press("Enter")
+        for _ in range(suspicious):
+            # The first images of each class show the next class; what else is suspicious is right.
+            tab.press("c" if int(tab.text("#focus-details .whole-path").split("/")[1][:3]) < 2 else "k")
+        tab.click("#plan")
+        tab.page.wait_for_selector("#apply:not([hidden])")
+        tab.click("#apply")
+        shows(tab, "#applied-text", "Moved 8 files.")
+        tab.page.goto("about:blank")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert err.splitlines()[-1].endswith(f"They are applied. To audit again: labelaudit score {photos}")
+    assert "8 labels changed" in succeed("score", photos, *QUICK).err
+    found = {path.name for path in (photos / "bee").iterdir()}
+    assert {"000-2.png", "001-2.png"} <= found
+    assert run("report", runs, *limit).code == 0
