@@ -201,21 +201,12 @@ def export(
     terminal: Terminal,
     out: Annotated[Path | None, Option("--out", "-o", help="Folder to write; default: exports/FORMAT in RUN.")] = None,
     top: Annotated[int | None, Option(help="Only this many samples, the most suspicious, flagged or not.")] = None,
-<<<<<<< HEAD
-    everything: Annotated[
-        bool, Option("--all", help="Export every audited sample, even in formats that default to suspicious ones.")
-    ] = False,
-    data: Annotated[Path | None, Option(help="Where the images are now; default: where they were audited.")] = None,
+    everything: Annotated[bool, Option("--all", help="Every audited sample, in any format.")] = False,
+    data: o.MovedTo = None,
     url_prefix: Annotated[
         str | None,
         Option(help="Address that Label Studio finds the images' paths behind; default: /data/local-files/?d="),
     ] = None,
-=======
-    everything: Annotated[bool, Option("--all", help="Every audited sample, in any format.")] = False,
-    data: o.MovedTo = None,
-    url_prefix: Annotated[str | None, _served(help="Address that the images' paths are appended to.")] = None,
-    local_files_root: Annotated[Path | None, _served(help="Its LOCAL_FILES_DOCUMENT_ROOT; default: DATA.")] = None,
->>>>>>> f6d71d9 (Command line: terminals wrap text themselves; no --params, which -P says too; options and small modules said once)
     formats: Annotated[
         bool, Option("--formats", callback=_show_formats, is_eager=True, help="List the formats and exit.")
     ] = False,

@@ -179,7 +179,8 @@ def fit(
         Option("--raw-weights", help="Weights from a mixture's posterior as it is, which can rise for small losses."),
     ] = False,
     reviewed: Annotated[
-        Path | None, Option(help="Answers to the run's sample, or corrections, for the noise rate. Kept for later fits.")
+        Path | None,
+        Option(help="Answers to the run's sample, or corrections, for the noise rate. Kept for later fits."),
     ] = None,
 ) -> None:
     """Estimate the noise rate and P(mislabeled) from recorded losses; needs no images and no GPU."""
