@@ -7,9 +7,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
-import itertools
 import os
-import re
 import signal
 import sys
 import threading
@@ -20,13 +18,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 from rich import box
-from rich.cells import cell_len
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 from rich.table import Column, Table
-from rich.text import Text
 
 from labelaudit.errors import StorageError, reason
 from labelaudit.progress import Advance
@@ -37,62 +33,14 @@ if TYPE_CHECKING:
 
 _SHOW_BAR_AFTER_SECONDS = 2.0
 _ENDLESS = 100_000
-_WORD = re.compile(
-    r"""(?:
-        \blabelaudit\ (?:advise|compare|demo|export|fit|relabel|report|retrain|review|score|train-probe)\b[^;,]*
-        | (?<!\w)(['"]).*?\1(?!\w)  # a quoted text
-        | \S*/\S*(?:\ [^\s/:;,]+)*\ [^\s/:;]+/\S*  # a path with blanks between its slashes
-        | \S
-    )+""",
-    re.VERBOSE,
-)
-_BEGINS_PATH = re.compile(r"[(\[]*(?:['\"/]|~/|\.\.?/)")
 
 
-class Screen(Console):
-    """A console that breaks no path and no command.
-
-    On a terminal it wraps text at words. A longer word goes over the edge: the terminal shows the rest in the next line
-    and copies it whole. Elsewhere nothing is wrapped.
-    """
-
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, highlight=False)
-        self._wraps = self.file.isatty()
-        if not self._wraps:
-            self.width = _ENDLESS
-
-    def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
-        """Print; with ``soft_wrap`` text is never wrapped."""
-        if len(objects) == 1 and isinstance(objects[0], str):
-            wraps = self._wraps and not soft_wrap
-            for text in Text.from_markup(objects[0]).split("\n", allow_blank=True):
-                for line in text.divide(_breaks(text.plain, self.width) if wraps else []):
-                    line.rstrip()
-                    super().print(line, soft_wrap=True, **options)
-        else:
-            super().print(*objects, soft_wrap=soft_wrap, **options)
-
-
-def _breaks(text: str, width: int) -> list[int]:
-    """Return where to break a text into lines of this width, as far as the places between words allow."""
-    words = list(_WORD.finditer(text))
-    places = [second.start() for first, second in itertools.pairwise(words) if _may_part(first, second)]
-    breaks: list[int] = []
-    start = last = 0
-    for place in [*places, len(text)]:
-        if last > start and cell_len(text[start:place].rstrip()) > width:
-            breaks.append(last)
-            start = last
-        last = place
-    return breaks
-
-
-def _may_part(first: re.Match[str], second: re.Match[str]) -> bool:
-    """Return whether a line may end between two words: not where both may belong to one path with a blank in it."""
-    if second.start() - first.end() > 1 or first[0].endswith(":") or _BEGINS_PATH.match(second[0]):
-        return True
-    return ("/" not in first[0] or first[0].endswith((".", ";", ")"))) and "/" not in second[0]
+def screen(*, stderr: bool = False) -> Console:
+    """Return a console that breaks no line of text: a terminal wraps it by itself, and copies a path in it whole."""
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not console.file.isatty():
+        console.width = _ENDLESS
+    return console
 
 
 def is_distributed() -> bool:
@@ -105,14 +53,6 @@ def is_helper() -> bool:
     return "MASTER_ADDR" in os.environ and os.environ.get("RANK", "0") != "0"
 
 
-def confirmed(question: str) -> bool:
-    """Ask a question on the terminal; no answer, as by Ctrl-D, is a no."""
-    try:
-        return typer.confirm(question, err=True)
-    except typer.Abort:
-        return False
-
-
 class Terminal:
     """A `labelaudit.progress.Reporter` that writes to stderr; ``quiet`` shows only warnings and errors.
 
@@ -120,7 +60,7 @@ class Terminal:
     """
 
     def __init__(self, *, quiet: bool = False, progress: bool = True) -> None:
-        self.console = Screen(stderr=True)
+        self.console = screen(stderr=True)
         self.quiet = quiet or is_helper()
         self._progress = progress and not self.quiet
         self._warned: set[str] = set()
@@ -171,7 +111,7 @@ class Terminal:
 @contextlib.contextmanager
 def printed() -> Iterator[Console]:
     """Return a console for stdout whose text is written as a whole when the context ends."""
-    console = Screen()
+    console = screen()
     with console.capture() as captured:
         yield console
     typer.echo(captured.get(), nl=False)
@@ -187,9 +127,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, whole:
         console.print(table)
 
 
+def print_data(text: str) -> None:
+    """Print text on stdout as it is, in UTF-8 everywhere."""
+    typer.echo(text.encode(), nl=False)
+
+
 def show_error(message: str) -> None:
     """Print an error as one line on stderr."""
-    Screen(stderr=True).print(f"[bold red]Error:[/bold red] {escape(printable(message))}")
+    screen(stderr=True).print(f"[bold red]Error:[/bold red] {escape(printable(message))}")
     sys.stderr.flush()
 
 
@@ -199,8 +144,8 @@ _OUT, _ERR = 1, 2
 class _Stream(io.FileIO):
     """Write to a descriptor, and drop everything after the first failure.
 
-    A reader that ends early, such as head, is not a failure of the command; nor is any failure of stderr. Another
-    failure of stdout is raised once: the flush when the interpreter ends must not raise it again.
+    A reader that ends early, such as head, is no failure of the command; nor is any failure of stderr. Another failure
+    of stdout is raised once, and not again by the flush when the interpreter ends.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -223,8 +168,8 @@ class _Stream(io.FileIO):
 def guard_streams() -> None:
     """Replace the interpreter's stdout and stderr by streams that cannot break a command.
 
-    A closed descriptor is opened on /dev/null first: otherwise the next file would get its number, and would receive
-    what libraries print. Streams that were already replaced stay as they are.
+    A closed descriptor is opened on /dev/null first: otherwise the next file would get its number, and what libraries
+    print. Streams that were already replaced stay as they are.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _ERR:
         os.set_inheritable(descriptor, True)
