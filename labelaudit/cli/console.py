@@ -7,7 +7,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import itertools
 import os
+import re
 import signal
 import sys
 import threading
@@ -18,11 +20,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 from rich.table import Column, Table
+from rich.text import Text
 
 from labelaudit.errors import StorageError, reason
 from labelaudit.progress import Advance
@@ -33,14 +37,62 @@ if TYPE_CHECKING:
 
 _SHOW_BAR_AFTER_SECONDS = 2.0
 _ENDLESS = 100_000
+_WORD = re.compile(
+    r"""(?:
+        \blabelaudit\ (?:advise|compare|demo|export|fit|relabel|report|retrain|review|score|train-probe)\b[^;,]*
+        | (?<!\w)(['"]).*?\1(?!\w)  # a quoted text
+        | \S*/\S*(?:\ [^\s/:;,]+)*\ [^\s/:;]+/\S*  # a path with blanks between its slashes
+        | \S
+    )+""",
+    re.VERBOSE,
+)
+_BEGINS_PATH = re.compile(r"[(\[]*(?:['\"/]|~/|\.\.?/)")
 
 
-def screen(*, stderr: bool = False) -> Console:
-    """Return a console that breaks no line of text: a terminal wraps it by itself, and copies a path in it whole."""
-    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
-    if not console.file.isatty():
-        console.width = _ENDLESS
-    return console
+class Screen(Console):
+    """A console that breaks no path and no command.
+
+    On a terminal it wraps text at words. A longer word goes over the edge: the terminal shows the rest in the next line
+    and copies it whole. Elsewhere nothing is wrapped.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False)
+        self._wraps = self.file.isatty()
+        if not self._wraps:
+            self.width = _ENDLESS
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
+        """Print; with ``soft_wrap`` text is never wrapped."""
+        if len(objects) == 1 and isinstance(objects[0], str):
+            wraps = self._wraps and not soft_wrap
+            for text in Text.from_markup(objects[0]).split("\n", allow_blank=True):
+                for line in text.divide(_breaks(text.plain, self.width) if wraps else []):
+                    line.rstrip()
+                    super().print(line, soft_wrap=True, **options)
+        else:
+            super().print(*objects, soft_wrap=soft_wrap, **options)
+
+
+def _breaks(text: str, width: int) -> list[int]:
+    """Return where to break a text into lines of this width, as far as the places between words allow."""
+    words = list(_WORD.finditer(text))
+    places = [second.start() for first, second in itertools.pairwise(words) if _may_part(first, second)]
+    breaks: list[int] = []
+    start = last = 0
+    for place in [*places, len(text)]:
+        if last > start and cell_len(text[start:place].rstrip()) > width:
+            breaks.append(last)
+            start = last
+        last = place
+    return breaks
+
+
+def _may_part(first: re.Match[str], second: re.Match[str]) -> bool:
+    """Return whether a line may end between two words: not where both may belong to one path with a blank in it."""
+    if second.start() - first.end() > 1 or first[0].endswith(":") or _BEGINS_PATH.match(second[0]):
+        return True
+    return ("/" not in first[0] or first[0].endswith((".", ";", ")"))) and "/" not in second[0]
 
 
 def is_distributed() -> bool:
@@ -60,7 +112,7 @@ class Terminal:
     """
 
     def __init__(self, *, quiet: bool = False, progress: bool = True) -> None:
-        self.console = screen(stderr=True)
+        self.console = Screen(stderr=True)
         self.quiet = quiet or is_helper()
         self._progress = progress and not self.quiet
         self._warned: set[str] = set()
@@ -111,7 +163,7 @@ class Terminal:
 @contextlib.contextmanager
 def printed() -> Iterator[Console]:
     """Return a console for stdout whose text is written as a whole when the context ends."""
-    console = screen()
+    console = Screen()
     with console.capture() as captured:
         yield console
     typer.echo(captured.get(), nl=False)
@@ -134,7 +186,7 @@ def print_data(text: str) -> None:
 
 def show_error(message: str) -> None:
     """Print an error as one line on stderr."""
-    screen(stderr=True).print(f"[bold red]Error:[/bold red] {escape(printable(message))}")
+    Screen(stderr=True).print(f"[bold red]Error:[/bold red] {escape(printable(message))}")
     sys.stderr.flush()
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
-from labelaudit.cli.console import Terminal, print_table, screen
+from labelaudit.cli.console import Screen, Terminal, print_table
 from tests.cli.helpers import run_process
 
 needs_full = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs Linux's /dev/full")
@@ -38,14 +39,41 @@ def test_a_terminal_shows_that_libraries_are_loaded(shown, terminal: bool, quiet
     assert stream.getvalue().endswith("\x1b[2K") == (terminal and not quiet)
 
 
+@pytest.mark.parametrize(("text", "lines"), [("a\n\nb", 3), ("word " * 17, 3), ("猫 " * 20, 2)])
+def test_a_terminal_gets_words_and_a_pipe_gets_lines(shown, text: str, lines: int) -> None:
+    stream = shown(True)
+    Screen().print(text.strip())
+    wrapped = stream.getvalue().splitlines()
+    assert (len(wrapped), " ".join(wrapped).split()) == (lines, text.split())
+    assert max(map(cell_len, wrapped)) <= 40
+    stream = shown(False)
+    Screen().print(text.strip())
+    assert stream.getvalue() == f"{text.strip()}\n"
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        f"/data/{'x' * 60}/my photos of 2024/last.png",
+        "here/a b/c d.png",
+        "'one quoted name that is longer than a line of forty'",
+        "labelaudit relabel /data/photos corrections.csv --labels 'my labels.csv'",
+    ],
+)
+def test_no_path_and_no_command_is_broken(shown, whole: str) -> None:
+    for before in ("", "cannot read ", "there are words and words before it: "):
+        stream = shown(True)
+        Screen().print(f"{before}{whole}; check that it is there and that you may read it")
+        lines = stream.getvalue().splitlines()
+        assert any(whole in line for line in lines), lines
+        assert len(lines) > 1
+
+
 @pytest.mark.parametrize("terminal", [True, False])
-def test_no_line_of_text_is_broken_and_a_table_is_as_wide_as_the_terminal(shown, terminal: bool) -> None:
+def test_a_table_is_as_wide_as_the_terminal(shown, terminal: bool) -> None:
     stream = shown(terminal)
-    text = f"cannot read /data/{'x' * 60}/my photos of 2024/last.png; check that it is there and that you may read it"
-    screen().print(f"{text}\n\nend")
-    assert stream.getvalue() == f"{text}\n\nend\n"
     print_table(["path", "meaning"], [("a.png", "word " * 20)])
-    table = re.sub(r"\x1b\[\d*m", "", stream.getvalue()).splitlines()[3:]
+    table = re.sub(r"\x1b\[\d*m", "", stream.getvalue()).splitlines()
     assert (max(map(len, table)) <= 40) == terminal
 
 
