@@ -180,7 +180,7 @@ def fit(
     ] = False,
     reviewed: Annotated[
         Path | None,
-        Option(help="Answers to the run's sample, or corrections, for the noise rate. Kept for later fits."),
+        Option(help="Answers to the run's sample, or corrections, for the noise rate. They are kept."),
     ] = None,
 ) -> None:
     """Estimate the noise rate and P(mislabeled) from recorded losses; needs no images and no GPU."""
