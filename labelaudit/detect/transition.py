@@ -98,19 +98,22 @@ class _Fit(NamedTuple):
 
 
 def fit_transition(
-    label_N: IntArray, witnesses: Sequence[Beliefs], classes: int, *, held_out: bool = True
+    label_N: IntArray, witnesses: Sequence[Beliefs], classes: int, *, held_out: bool = True, averaged: bool = False
 ) -> Transition:
     """Fit the model to the samples that all witnesses saw, from several starts, and judge them by it.
 
     The end of the largest evidence wins, or the likeliest of beliefs that are not ``held_out``: they explain the labels
-    too well for the evidence.
+    too well for the evidence. Beliefs that are ``averaged`` over epochs are less sure than they should be, so together
+    these witnesses are trusted at least as far as they trust themselves, Σ a ≥ 1: where most labels are wrong, T would
+    explain them best without any witness.
     """
     from scipy.special import expit
 
     seen_N = np.all([np.isfinite(beliefs.given_N) for beliefs in witnesses], axis=0)
     found, true_Q, given_Q = _candidates(label_N, witnesses, classes, seen_N)
     is_error_Q = true_Q != given_Q
-    fits = [_fit(found, true_Q, is_error_Q, classes, start) for start in c.SHARPNESS_STARTS]
+    least = 1.0 if averaged else 0.0
+    fits = [_fit(found, true_Q, is_error_Q, classes, start, least) for start in c.SHARPNESS_STARTS]
     best = max(fits, key=lambda fit: fit.log_likelihood - (fit.complexity if held_out else 0.0))
     weight_SN = _joint(found, best.sharpness_W, best.log_t_Q, best.log_t_other)
     log_odds_N, doubt_N = np.full((2, len(label_N)), np.nan)
@@ -176,8 +179,10 @@ def _joint(found: _Candidates, sharpness_W: FloatArray, log_t_Q: FloatArray, log
     return weight_SU
 
 
-def _fit(found: _Candidates, true_Q: PairArray, is_error_Q: BoolArray, classes: int, start: float) -> _Fit:
-    """Run expectation-maximization to the end, from a sharpness that all witnesses share evenly."""
+def _fit(
+    found: _Candidates, true_Q: PairArray, is_error_Q: BoolArray, classes: int, start: float, least: float
+) -> _Fit:
+    """Run expectation-maximization to the end, from a sharpness that all witnesses share evenly; Σ a ≥ ``least``."""
     sharpness_W = np.full(len(found.log_belief_WSN), start / len(found.log_belief_WSN))
     samples, strength, error = found.class_SN.shape[1], c.FIRST_STRENGTH, c.FIRST_ERROR
     count_Q: FloatArray = np.zeros(len(true_Q))
@@ -197,7 +202,7 @@ def _fit(found: _Candidates, true_Q: PairArray, is_error_Q: BoolArray, classes: 
         if step % c.STRENGTH_EVERY == 0:
             strength = _strength(count_Q, true_Q, is_error_Q, classes, error)
         log_t_Q, log_t_other = _transition(count_Q, true_Q, is_error_Q, classes, strength, error)
-        sharpness_W = _sharpness(found, share_SU, sharpness_W)
+        sharpness_W = _sharpness(found, share_SU, sharpness_W, least)
     complexity = _complexity(count_Q, true_Q, _prior_mean(is_error_Q, classes, error), classes, strength)
     return _Fit(now, complexity, sharpness_W, strength, log_t_Q, log_t_other, count_Q)
 
@@ -250,7 +255,7 @@ def _strength(count_Q: FloatArray, true_Q: PairArray, is_error_Q: BoolArray, cla
     return float(np.exp(found.x))
 
 
-def _sharpness(found: _Candidates, share_SU: FloatArray, sharpness_W: FloatArray) -> FloatArray:
+def _sharpness(found: _Candidates, share_SU: FloatArray, sharpness_W: FloatArray, least: float) -> FloatArray:
     """Return the a that fits the shares best: Newton's steps on a convex function, cut where it is nearly straight."""
     witnesses, belief_WV = len(sharpness_W), found.log_belief_WSN.reshape(len(sharpness_W), -1)
     for _ in range(c.SHARPNESS_STEPS):
@@ -261,4 +266,5 @@ def _sharpness(found: _Candidates, share_SU: FloatArray, sharpness_W: FloatArray
         step_W = np.linalg.solve(curvature_WW, belief_WV @ (share_SU - p_SU).ravel())
         longest = max(c.LONGEST_STEP * sharpness_W.sum(), c.SHORT_STEP)
         sharpness_W = np.clip(sharpness_W + step_W / max(1.0, np.abs(step_W).max() / longest), *c.SHARPNESSES)
+        sharpness_W += max(least - sharpness_W.sum(), 0.0) / witnesses
     return sharpness_W
