@@ -50,7 +50,9 @@ Run = Annotated[
     Path | None,
     _data(help="Run folder, outside DATA; default: labelaudit-runs/NAME/1, with the name of DATA, or the next number."),
 ]
-Labels = Annotated[Path | None, _data(help="CSV with the columns path,label, instead of class folders.")]
+Labels = Annotated[
+    Path | None, _data(help="CSV with the columns path,label (and annotator), instead of class folders.")
+]
 Split = Annotated[
     str | None,
     _data(

@@ -15,7 +15,7 @@ from labelaudit.auditing.model import Audit
 from labelaudit.data.walk import NO_LOSS
 from labelaudit.detect.theory import wilson
 from labelaudit.errors import RunError, UsageError
-from labelaudit.run.documents import Noise
+from labelaudit.run.documents import AnnotatorsNoise, Noise
 from labelaudit.run.lists import Listed, Row, list_suspicious, read_baseline, suspicious_rows, unreadable_rows
 from labelaudit.text import plural
 
@@ -105,6 +105,7 @@ class Report:
         checks: Every check of the gate.
         top: How many suspicious labels a list for people shows.
         kept: The labels that a person kept, where they are asked for.
+        annotators: The content of annotators.json, where the labels are by annotator.
     """
 
     noise: Noise
@@ -113,6 +114,7 @@ class Report:
     top: int
     unreadable: tuple[Row, ...] = ()
     kept: tuple[Row, ...] = ()
+    annotators: AnnotatorsNoise | None = None
 
     @property
     def failures(self) -> list[str]:
@@ -162,6 +164,7 @@ def make_report(
         top=top,
         unreadable=tuple(unreadable_rows(audit.catalogue)) if noise.unreadable else (),
         kept=tuple(audit.kept_rows) if list_kept else (),
+        annotators=audit.annotators,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from labelaudit.detect.verdicts import ReviewShare
 from labelaudit.names import KINDS
 from labelaudit.run.changes import CauseName, Changes
-from labelaudit.run.documents import Noise
+from labelaudit.run.documents import AnnotatorNoise, AnnotatorsNoise, Noise
 from labelaudit.run.lists import Row
 from labelaudit.text import listed, plural
 
@@ -19,6 +19,12 @@ COPIES_NOTE = "Self-test: copies of images, corrupted in memory, and how many of
 
 CHANGES_HEADER = ("class", ">images", ">suspicious", ">noise rate")
 """The columns of `changed_classes`; ``>`` aligns to the right."""
+
+ANNOTATORS_HEADER = ("annotator", ">labels", ">suspicious", ">error rate", "most frequent given → suggested")
+"""The columns of `annotators_rows`; ``>`` aligns to the right."""
+
+MOST_ANNOTATORS = 12
+"""How many annotators a list for people shows."""
 
 MOST_KINDS = 12
 """How many kinds of left-out files a list for people shows."""
@@ -116,6 +122,34 @@ def kinds_sentences(noise: Noise) -> list[str]:
     if duplicate := kinds.samples.get("duplicate"):
         sentences.append(f"Equal images with different labels: {duplicate:,}; see the column kind of scores.parquet.")
     return sentences
+
+
+def annotators_sentences(found: AnnotatorsNoise) -> list[str]:
+    """Return which annotator is wrong most often, and which two disagree most."""
+    sentences = []
+    if (worst := found.annotators[0]).error_rate is not None:
+        count = f"of {plural(len(found.annotators), 'annotator')}, "
+        sentences.append(f"{count.capitalize()}{worst.name!r} is wrong most often: {_rate(worst)} of the labels.")
+    if found.pairs:
+        (one, other), pair = found.pairs[0].annotators, found.pairs[0]
+        share = f"{pair.different:,} of {plural(pair.images, 'image')}"
+        sentences.append(f"{one!r} and {other!r} disagree most: on {share} ({pair.different / pair.images:.1%}).")
+    return sentences
+
+
+def annotators_rows(found: AnnotatorsNoise) -> list[list[str]]:
+    """Return the figures of the first annotators, with the columns of `ANNOTATORS_HEADER`."""
+    rows = []
+    for row in found.annotators[:MOST_ANNOTATORS]:
+        pairs = ", ".join(f"{pair.given} → {pair.suggested} ({pair.count:,})" for pair in row.confusion[:2])
+        rows.append([row.name, f"{row.labels:,}", f"{row.suspicious:,}", _rate(row), pairs])
+    return rows
+
+
+def _rate(row: AnnotatorNoise) -> str:
+    if row.error_rate is None or row.error_rate_interval is None:
+        return "unknown"
+    return f"{row.error_rate:.1%} ({range_text(row.error_rate_interval)})"
 
 
 def copies_rows(noise: Noise) -> list[list[str]]:
