@@ -1,14 +1,14 @@
 """How often each annotator is wrong: the noise transition model with a matrix for each of them.
 
 An image of true class k has votes: the label y of annotator a, of one annotator or more. As in
-`labelaudit.detect.transition` a held-out witness gives P(k | image); the votes are drawn by themselves:
+`labelaudit.detect.transition` a held-out witness gives P(k | image), and the votes are independent of it and of each
+other:
 
     P(k | image, votes) ∝ P(k | image) · Π T_a[k, y]        error rate of a = mean of 1 − P(y | image, votes)
 
 The mean is over a's votes. The matrices T_a, with a Dirichlet prior each, and the witness's sharpness are fitted by
-expectation-maximization. It is Dawid and Skene's model (1979); theirs has one prior for all images, and knows an image
-that one annotator saw by nothing else. CROWDLAB (Goh, Tkachenko and Mueller 2022) weighs a classifier and the
-annotators too, without their confusions.
+expectation-maximization. It is Dawid and Skene's model (1979), which has one prior for all images. CROWDLAB (Goh,
+Tkachenko and Mueller 2022) weighs a classifier and the annotators too, without their confusions.
 
 Shapes: N samples, U samples that the witness saw, V votes, A annotators, S candidates of a sample, Q cells (annotator,
 true, given), K classes.
@@ -43,7 +43,7 @@ class Annotators:
     Attributes:
         p_wrong_V: P(the vote is wrong), by the witness and all votes on the image.
         doubt_V: The same without the vote itself, by the witness and the others' votes.
-        true_V: The likeliest class of the image.
+        true_V: The likeliest class other than the vote's; −1 where there is none.
         rate_A, low_A, high_A: Error rate and its interval; NaN with fewer than `LEAST_OF_CLASS` votes.
     """
 
@@ -77,8 +77,9 @@ def fit_annotators(
     true_V = np.full(len(votes.label_V), -1, dtype=np.int32)
     p_wrong_V[seen_V] = 1.0 - (share_SU[:-1, sample_V] * is_it_SV).sum(axis=0)
     doubt_V[seen_V] = 1.0 - (without_SV[:-1] * is_it_SV).sum(axis=0)
-    best_U = joint_SU[:-1].argmax(axis=0)
-    true_V[seen_V] = found.class_SN[best_U, np.arange(joint_SU.shape[1])][sample_V]
+    other_SV = np.where(is_it_SV, 0.0, share_SU[:-1, sample_V])
+    best_V = other_SV.argmax(axis=0)
+    true_V[seen_V] = np.where(other_SV.max(axis=0) > 0, found.class_SN[best_V, sample_V], -1)
     rate_A, low_A, high_A = np.full((3, annotators), np.nan)
     for a in np.flatnonzero(~few_A):
         mine_V = seen_V & (votes.annotator_V == a)
