@@ -359,7 +359,7 @@ def read_catalogue(run: RunFolder, description: Description | None = None) -> Ca
     """
     data = (description or read_description(run)).data
     catalogue = read_samples(run.samples, root=Path(data.root), classes=data.classes)
-    catalogue = replace(catalogue, annotations=read_annotations(run.annotations))
+    catalogue = replace(catalogue, annotations=read_annotations(run.annotations, len(catalogue)))
     if catalogue.fingerprint != data.fingerprint:
         raise RunError(f"{run.samples} and {run.description} are of different data", fix="audit into a new folder")
     return replace(catalogue, rendering=data.rendering, left_out=data.left_out, remarks=data.remarks, split=data.split)

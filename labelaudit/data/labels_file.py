@@ -57,8 +57,7 @@ class LabelsFile(NamedTuple):
 
 
 def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()) -> LabelsFile:
-    """Read ``path,label`` rows, or ``path,label,annotator``; paths are relative to the image folder, or matched with
-    its ``images``.
+    """Read ``path,label`` rows, or those of annotators; paths are relative to the folder, or matched with ``images``.
 
     A file that cannot be read, lacks a column or a label, has surplus cells, or names a path twice (for an annotator)
     or outside the folder is a DataError.
@@ -91,21 +90,30 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
         cell, path = changed[0]
         notes.append(f"{len(changed):,} paths in {file} are matched with the folder, as {path!r} for {cell!r}")
     given = tuple(votes.values())
+    label_of = {vote.path: vote.label for vote in given}
     warnings = _doubts(file, [vote.label for vote in given])
-    if annotator_at is None:
-        label_of = {vote.path: vote.label for vote in given}
-        return LabelsFile(header, rows, columns, separator, label_of, paths, (), notes, warnings)
-    label_of, ties = majority(given)
-    known = set(label_of.values())
-    who = plural(len(set(annotators)), "annotator")
-    notes.append(
-        f"{len(given):,} labels by {who} in {file}: each of {plural(len(label_of), 'image')} has the label of most"
-        + (f"; {plural(ties, 'tie')} go to whom the others agree with most" if ties else "")
-    )
-    if outvoted := [vote for vote in given if vote.label not in known]:
+    if annotator_at is not None:
+        label_of, ties = majority(given)
+        notes.append(_said_of_majority(file, given, ties))
+        warnings += _doubts_of_annotators(file, given, set(label_of.values()))
+    voted = () if annotator_at is None else given
+    return LabelsFile(header, rows, columns, separator, label_of, paths, voted, notes, warnings)
+
+
+def _said_of_majority(file: Path, votes: Sequence[Vote], ties: int) -> str:
+    who = plural(len({vote.annotator for vote in votes}), "annotator")
+    images = plural(len({vote.path for vote in votes}), "image")
+    broken = f"; {plural(ties, 'tie goes', 'ties go')} to those whom the others agree with most" if ties else ""
+    return f"{len(votes):,} labels by {who} in {file}: each of {images} has the label of most{broken}"
+
+
+def _doubts_of_annotators(file: Path, votes: Sequence[Vote], classes: set[str]) -> Iterator[str]:
+    """Yield a sentence for annotators who differ only in spelling, and for labels that no majority chose."""
+    for other, who in itertools.islice(alike({vote.annotator for vote in votes}), 1):
+        yield f"the annotators {other!r} and {who!r} in {file} count as two; if one is meant, write them alike"
+    if outvoted := [vote.label for vote in votes if vote.label not in classes]:
         count = plural(len(outvoted), "label is", "labels are")
-        warnings.append(f"{count} of no class in {file}, as {outvoted[0].label!r}: no image has it from most")
-    return LabelsFile(header, rows, columns, separator, label_of, paths, given, notes, warnings)
+        yield f"{count} of no class in {file}, as {outvoted[0]!r}: no image has it from most"
 
 
 def _read_rows(file: Path, notes: list[str]) -> tuple[list[str], tuple[int, int], list[list[str]], list[int], str]:

@@ -114,9 +114,10 @@ def kinds_sentences(noise: Noise) -> list[str]:
 def annotators_sentences(found: AnnotatorsNoise) -> list[str]:
     """Return which annotator is wrong most often, and which two disagree most."""
     sentences = []
-    if (worst := found.annotators[0]).error_rate is not None:
-        count = f"of {plural(len(found.annotators), 'annotator')}, "
-        sentences.append(f"{count.capitalize()}{worst.name!r} is wrong most often: {_rate(worst)} of the labels.")
+    for worst in found.annotators[:1]:
+        if worst.error_rate is not None:
+            who = f"Of {plural(len(found.annotators), 'annotator')}, {worst.name!r}"
+            sentences.append(f"{who} is wrong most often: {_rate(worst)} of the labels.")
     if found.pairs:
         (one, other), pair = found.pairs[0].annotators, found.pairs[0]
         share = f"{pair.different:,} of {plural(pair.images, 'image')}"

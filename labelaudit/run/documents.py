@@ -250,7 +250,7 @@ class Disagreement(JsonRecord, frozen=True, kw_only=True):
     """How many images two annotators both labeled, and how many of these differently."""
 
     annotators: tuple[str, str]
-    images: Count
+    images: Annotated[Count, msgspec.Meta(ge=1)]
     different: Count
 
 

@@ -97,12 +97,16 @@ def write_annotations(path: Path, catalogue: Catalogue) -> None:
         write_table(path, pa.table(values, schema=_ANNOTATIONS))
 
 
-def read_annotations(path: Path) -> Annotations | None:
-    """Read them back; None where there is no file, a RunError where it is damaged."""
+def read_annotations(path: Path, samples: int) -> Annotations | None:
+    """Read them back; None where there is no file, a RunError where it is damaged or has other samples."""
     if not path.exists():
         return None
-    table = read_table(path, _ANNOTATIONS, f"delete {path.parent} and audit again")
-    return Annotations.of(list(zip(*(table.column(name).to_pylist() for name in _ANNOTATIONS.names), strict=True)))
+    fix = f"delete {path.parent} and audit again"
+    table = read_table(path, _ANNOTATIONS, fix)
+    rows = list(zip(*(table.column(name).to_pylist() for name in _ANNOTATIONS.names), strict=True))
+    if not rows or any(None in row or not 0 <= row[0] < samples for row in rows):
+        raise RunError(f"{path} is damaged, or of other data", fix=fix)
+    return Annotations.of(rows)
 
 
 def verdict_table(

@@ -4,6 +4,7 @@ import csv
 import json
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -45,6 +46,12 @@ def votes(photos, tmp_path):
     with open(tmp_path / "votes.csv", "w", newline="") as file:
         csv.writer(file).writerows([("path", "label", "annotator"), *rows])
     return tmp_path / "votes.csv"
+
+
+def table_of(rows):
+    columns = dict(zip(("sample", "annotator", "label"), zip(*rows, strict=True), strict=True))
+    types = {"sample": pa.int32(), "annotator": pa.string(), "label": pa.string()}
+    return pa.table({name: pa.array(column, types[name]) for name, column in columns.items()})
 
 
 @pytest.fixture
@@ -102,6 +109,12 @@ def test_damaged_files_are_refused_in_one_line(audited, tmp_path):
     for name, command in (("annotators.json", ("report", "run", "--no-html")), ("annotations.parquet", ("fit", "run"))):
         (tmp_path / "run" / name).write_bytes(b"damaged")
         assert f"run/{name} is " in run(*command).error
+    rows = [(999, "ann", "ant")], [(None, "ann", "ant")], [(0, "ann", None)]
+    for row in rows:
+        pq.write_table(table_of(row), tmp_path / "run" / "annotations.parquet")
+        assert "annotations.parquet is damaged, or of other data" in run("fit", "run").error
+    pq.write_table(table_of([(0, "ann", "ant")]), tmp_path / "run" / "annotations.parquet")
+    assert "are of different data" in run("fit", "run").error
 
 
 def test_a_corrected_labels_file_has_one_row_for_each_image_that_was_corrected(audited, photos, votes, tmp_path):

@@ -39,7 +39,10 @@ def test_votes_are_read_and_numbered(tmp_path):
     assert table.label_of == {"b.png": "dog", "a.png": "cat", "c.png": "cat", "d.png": "dog"}
     assert table.notes == [f"6 labels by 3 annotators in {file}: each of 4 images has the label of most"]
     assert table.warnings == [f"1 label is of no class in {file}, as 'otter': no image has it from most"]
-    catalogue = scan(root, labels_file=file)
+    spelled = read_labels(labels_csv(tmp_path, "a.png,cat,Ann", "b.png,cat,ann", "b.png,dog,Ann"))
+    assert "the annotators 'Ann' and 'ann' in" in spelled.warnings[0]
+    assert spelled.notes[0].endswith("; 1 tie goes to those whom the others agree with most")
+    catalogue = scan(root, labels_file=labels_csv(tmp_path, *lines))
     assert catalogue.classes == ("cat", "dog")
     assert catalogue.label_N.tolist() == [0, 1, 0, 1]
     sample_V, annotator_V, label_V = catalogue.annotations.numbers(catalogue.classes)
