@@ -250,7 +250,7 @@ class Disagreement(JsonRecord, frozen=True, kw_only=True):
     """How many images two annotators both labeled, and how many of these differently."""
 
     annotators: tuple[str, str]
-    images: Annotated[Count, msgspec.Meta(ge=1)]
+    images: Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
     different: Count
 
 
