@@ -19,9 +19,11 @@ from labelaudit.names import PlanFormatName
 from labelaudit.text import plural
 
 if TYPE_CHECKING:
+    from labelaudit.auditing.model import Data
     from labelaudit.review.copies import WayName
     from labelaudit.review.corrections import ReviewFile
     from labelaudit.review.plan import RelabelingPlan
+    from labelaudit.run.layout import RunFolder
 
 EPILOG = o.examples(
     "labelaudit relabel labelaudit-runs/photos     (what was decided there, in the folder that was audited)",
@@ -75,21 +77,18 @@ def command(
     """
     from labelaudit.run.series import newest
 
-    run, folders = newest(data), o.split_names(split)
-    if run.exists:
-        from labelaudit.auditing.model import recorded_data
-
-        if labels is not None or split is not None:
-            what = f"{data} is a run folder, which knows its labels and splits"
-            raise UsageError(what, fix="leave --labels and --split out, or give the data")
-        recorded = recorded_data(run)
-        data, labels, folders = recorded.root, recorded.labels_file, recorded.split
+    run = newest(data)
     if undo and (out is not None or (labels is not None and not run.exists)):
         raise UsageError("--undo takes moves in DATA back, and --out makes none", fix="delete what --out made")
     if not undo and file is None and not run.exists:
         raise UsageError("no corrections are given", fix="name the file, or give --undo")
+    known = _known(data, labels, split, run, undo=undo)
+    data, labels, folders = known.root, known.labels_file, known.split
     if labels is not None and out is None and not dry_run:
         raise UsageError("--labels needs a place for the corrected labels", fix="give --out NEW.csv")
+    if known.fixed and out is None and not dry_run:
+        what = f"{data} has its labels inside, so that no file can be moved"
+        raise UsageError(what, fix="give --out NEW.csv, for a corrected labels file")
 
     from labelaudit.review.corrections import read_decided, read_review
     from labelaudit.review.relabel import plan_relabeling, relabel, relabel_copy, relabel_labels
@@ -120,15 +119,30 @@ def command(
         terminal.say(moved or "Nothing was moved")
         if moved:
             _tell_next(terminal, data, folders, None)
-    elif labels is None:
+    elif known.moves:
         counts = relabel_copy(data, review, out, split=folders, show=agree, reporter=terminal)
         told = ", ".join(f"{counts[way]:,} {what}" for way, what in _WAYS.items() if counts[way])
         terminal.say(f"Corrected copy: {out} ({told or 'empty'})")
         _tell_next(terminal, out, folders, None)
     else:
-        relabel_labels(data, review, labels, out, show=agree, reporter=terminal)
+        relabel_labels(data, review, labels, out, split=folders, show=agree, reporter=terminal)
         terminal.say(f"Corrected labels: {out}")
-        _tell_next(terminal, data, folders, out)
+        _tell_next(terminal, data, (), out)
+
+
+def _known(data: Path, labels: Path | None, split: str | None, run: RunFolder, *, undo: bool) -> Data:
+    """Return what is known of the data: by their run, or else by a look at them, which undoing does without."""
+    from labelaudit.auditing.model import Data, recorded_data
+    from labelaudit.data.folder import fixed_labels
+
+    if run.exists:
+        if labels is not None or split is not None:
+            what = f"{data} is a run folder, which knows its labels and splits"
+            raise UsageError(what, fix="leave --labels and --split out, or give the data")
+        return recorded_data(run)
+    folders = o.split_names(split)
+    fixed = not undo and labels is None and fixed_labels(data, folders) is not None
+    return Data(root=data, labels_file=labels, split=folders, fixed=fixed)
 
 
 def _tell_next(terminal: Terminal, data: Path, split: Sequence[str], labels: Path | None) -> None:

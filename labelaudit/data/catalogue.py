@@ -104,6 +104,7 @@ class Catalogue:
         reasons: N texts: why a sample was set aside; empty for those that are used.
         remarks: Warnings of the scan, a sentence each.
         split: The folders below ``root`` whose class folders were read; empty for ``root`` itself.
+        fixed: True where the labels stand in an archive, a table or a metadata file, so that no file can be moved.
     """
 
     root: Path
@@ -119,6 +120,7 @@ class Catalogue:
     left_out: tuple[LeftOut, ...] = ()
     remarks: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
+    fixed: bool = False
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -24,7 +24,7 @@ from labelaudit.errors import DataError, reason
 from labelaudit.text import alike, folded, plural, unguarded
 
 _PATH_NAMES = ("path", "file", "filename", "filepath", "image", "imagepath", "imagename", "imagefile", "imgpath", "img")
-_LABEL_NAMES = ("label", "class", "classname", "labelname", "category", "target")
+LABEL_NAMES = ("label", "class", "classname", "labelname", "category", "target")
 """Names of the two columns, without case, spaces, ``_`` and ``-``; the first name wins over the others."""
 
 _MISSING = frozenset({"nan", "null", "<na>"})
@@ -68,7 +68,7 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
         if not label:
             raise DataError(f"{where}: no label for {cell!r}", fix="give its label, or delete the line")
         path = resolve(cell)
-        if path.startswith("/") or _DRIVE.match(path) or ".." in path.split("/") or "\0" in path:
+        if leads_out(path):
             raise DataError(f"{where}: {path!r} leads out of the image folder", fix="give paths below the folder")
         path = str(PurePosixPath(path))
         if path in label_of:
@@ -78,6 +78,11 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
         cell, path = changed[0]
         notes.append(f"{len(changed):,} paths in {file} are matched with the folder, as {path!r} for {cell!r}")
     return LabelsFile(header, rows, columns, separator, label_of, notes, _doubts(file, list(label_of.values())))
+
+
+def leads_out(path: str) -> bool:
+    """Return whether a path may lead out of the folder that it is given below, or is none."""
+    return path.startswith("/") or bool(_DRIVE.match(path)) or ".." in path.split("/") or "\0" in path
 
 
 def _read_rows(file: Path, notes: list[str]) -> tuple[list[str], tuple[int, int], list[list[str]], list[int], str]:
@@ -110,7 +115,8 @@ def _read_rows(file: Path, notes: list[str]) -> tuple[list[str], tuple[int, int]
 def require_one_here(file: Path, label_of: Mapping[str, str], root: Path, images: Sequence[str]) -> None:
     """Raise a DataError where none of the paths in a labels file exists in the image folder with these images."""
     paths = list(label_of)
-    if not images or any("\0" not in path and os.path.lexists(root / path) for path in paths):
+    known = frozenset(images)
+    if not images or any(path in known or ("\0" not in path and os.path.lexists(root / path)) for path in paths):
         return
     stem, name = os.path.splitext(paths[0])[0], posixpath.basename(paths[0])
     meant = [path for path in images if os.path.splitext(path)[0] == stem or posixpath.basename(path) == name]
@@ -209,7 +215,7 @@ def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str]:
     for separator, name in _SEPARATORS.items():
         with contextlib.suppress(csv.Error):
             header = next(csv.reader([first], delimiter=separator), [])
-            if all(_matching(header, names) for names in (_PATH_NAMES, _LABEL_NAMES)):
+            if all(matching(header, names) for names in (_PATH_NAMES, LABEL_NAMES)):
                 if separator != ",":
                     notes.append(f"{file} is read with {name} between its cells")
                 return io.StringIO(text, newline=""), separator
@@ -218,7 +224,7 @@ def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str]:
 
 def _columns(file: Path, header: Sequence[str]) -> tuple[int, int]:
     """Return the numbers of the two columns; refuse a header without one of them, or with several."""
-    found = [_matching(header, names) for names in (_PATH_NAMES, _LABEL_NAMES)]
+    found = [matching(header, names) for names in (_PATH_NAMES, LABEL_NAMES)]
     missing = [name for name, places in zip(("path", "label"), found, strict=True) if not places]
     if missing:
         first = ", ".join(repr(cell[:40]) for cell in header[:4]) or "nothing"
@@ -230,8 +236,8 @@ def _columns(file: Path, header: Sequence[str]) -> tuple[int, int]:
     return found[0][0], found[1][0]
 
 
-def _matching(header: Sequence[str], names: Sequence[str]) -> list[int]:
-    """Return the columns of the first of these names, or all that have any of the others."""
+def matching(header: Sequence[str], names: Sequence[str] = LABEL_NAMES) -> list[int]:
+    """Return the numbers of the columns of the first of these names, or all that have any of the others."""
     plain = [re.sub(r"[\s_-]", "", cell).lower() for cell in header]
     exact = [place for place, name in enumerate(plain) if name == names[0]]
     return exact or [place for place, name in enumerate(plain) if name in names]

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from pathlib import Path
 
 from labelaudit.data.catalogue import each_in_parallel
 from labelaudit.names import ActionName
@@ -20,6 +21,7 @@ from labelaudit.review.tree import (
     checked_class,
     checked_path,
     checked_sample,
+    content_digest,
     free_path,
     numbered,
     parents,
@@ -141,7 +143,7 @@ def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> Re
             classes.append(step.label)
         return step
 
-    settled, refused = _settle(review, step_of, tree, reporter)
+    settled, refused = _settle(review, step_of, tree.root, reporter)
     steps: list[Step] = []
     folders: dict[str, None] = {}
     taken: set[str] = set()
@@ -175,15 +177,15 @@ def _is_there(tree: Tree, target: str, sha256: str) -> bool:
     for path in itertools.islice(numbered(target), _MOST_NAMES):
         with contextlib.suppress(RefusedError):
             tree.device_of_file(path)
-            if tree.sha256(path) == sha256:
+            if content_digest(tree.root / path) == sha256:
                 return True
     return False
 
 
-def plan_labels(tree: Tree, label_of: dict[str, str], review: ReviewFile, reporter: Reporter = QUIET) -> RelabelingPlan:
+def plan_labels(root: Path, label_of: dict[str, str], review: ReviewFile, reporter: Reporter = QUIET) -> RelabelingPlan:
     """Plan the changes to a labels file that a review asks for.
 
-    ``label_of`` is the label by path, as the labels file has them; contents are checked in ``tree``.
+    ``label_of`` is the label by path, as the labels file has them; contents are checked below ``root``.
     """
     known = set(label_of.values())
     uploads = cache(lambda: _by_stored_name(label_of.items()))
@@ -198,7 +200,7 @@ def plan_labels(tree: Tree, label_of: dict[str, str], review: ReviewFile, report
             raise RefusedError(f"{step.label!r} is no label")
         return step
 
-    settled, refused = _settle(review, step_of, tree, reporter)
+    settled, refused = _settle(review, step_of, root, reporter)
     steps = tuple(step for _, step in settled if step.action != "keep")
     return RelabelingPlan(
         steps=steps,
@@ -219,7 +221,7 @@ def _step(correction: Correction, path: str, given: str) -> Step:
 
 
 def _settle(
-    review: ReviewFile, step_of: Callable[[Correction], Step | None], tree: Tree, reporter: Reporter
+    review: ReviewFile, step_of: Callable[[Correction], Step | None], root: Path, reporter: Reporter
 ) -> tuple[list[tuple[Correction, Step]], list[Refusal]]:
     """Return the decisions that can be carried out, one per sample, and those that cannot.
 
@@ -246,7 +248,11 @@ def _settle(
     def fault(entry: tuple[Correction, str]) -> str:
         correction, path = entry
         try:
-            return "" if tree.sha256(path) == correction.sha256 else "its content has changed since it was reviewed"
+            return (
+                ""
+                if content_digest(root / path) == correction.sha256
+                else "its content has changed since it was reviewed"
+            )
         except RefusedError as error:
             return str(error)
 

@@ -227,6 +227,6 @@ def test_an_upload_of_label_studio_is_matched_by_its_name(root):
     assert [step.path for step in plan(root, prefixed("x/cat/1a2b3c4d-4.png")).steps] == ["cat/1a2b3c4d-4.png"]
     corrections = (uploaded("4.png", "cat"), uploaded("1.png", "cat"), prefixed("x/./cat//1.png", "cat"))
     review = ReviewFile(file=Path("c.json"), digest="", corrections=corrections)
-    planned = plan_labels(Tree(root), dict.fromkeys(FILES, "dog"), review)
+    planned = plan_labels(root, dict.fromkeys(FILES, "dog"), review)
     assert [step.path for step in planned.steps] == ["dog/4.png", "cat/1.png"]
     assert "2 images have the name '1.png'" in planned.refused[0].reason
