@@ -34,6 +34,7 @@ from labelaudit.data.walk import (
     NO_WAY_IN,
     NOT_LISTED,
     OTHER_SPLIT,
+    PARTS_ORDER,
     Walk,
     part_name,
     printable_path,
@@ -265,7 +266,6 @@ def _rendering(root: Path, paths: Sequence[str], headers: Sequence[Header], repo
 
 # Layout: are the top folders classes, or parts of a data set?
 
-_ORDER = "train val test unlabeled"
 _IMAGES = frozenset({"image", "images", "imgs", "jpegimages"})
 _ANNOTATIONS = frozenset({"mask", "masks", "labels", "annotations", "segmentations", "gt", "groundtruth"})
 """Names of folders of images, and of the masks or boxes that belong to them."""
@@ -380,7 +380,7 @@ def _parts(top: _Folder) -> list[_Folder]:
     for rest, kind_of in sorted(groups.items(), key=lambda item: -len(item[1])):
         if len(set(kind_of.values())) < 2:
             continue
-        parts = [top.inner[name] for name in sorted(kind_of, key=lambda name: (_ORDER.find(kind_of[name]), name))]
+        parts = [top.inner[name] for name in sorted(kind_of, key=lambda name: (PARTS_ORDER.find(kind_of[name]), name))]
         train_and_test_only = rest == "" and len(parts) == len(top.inner)
         if train_and_test_only or any(part.innermost.has_classes for part in parts):
             return parts

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from labelaudit.data.containers import Table, inside, opened, read_file
 from labelaudit.data.images import UnreadableImageError, image_suffixes
 from labelaudit.data.labels_file import leads_out, matching
-from labelaudit.data.walk import NO_IMAGE, NO_LABEL, OTHER_SPLIT, Walk, part_name, walk_folder, walk_names
+from labelaudit.data.walk import NO_IMAGE, NO_LABEL, OTHER_SPLIT, PARTS_ORDER, Walk, part_name, walk_folder, walk_names
 from labelaudit.errors import DataError, brief
 from labelaudit.text import listed
 
@@ -51,14 +51,16 @@ def in_split(root: Path, walk: Walk, split: Sequence[str]) -> dict[str, str]:
     """
     label_of = dict(walk.label_of or {})
     places = {posixpath.dirname(path) for path in label_of}
-    parts = sorted({part for place in places for part in place.split("/") if part_name(part)[0]})
-    if not split and len({part_name(part)[0] for part in parts}) > 1:
-        names = list(dict.fromkeys(re.split(r"[-.]", part)[0] for part in parts))
+    kind_of = {part: kind for place in places for part in place.split("/") if (kind := part_name(part)[0])}
+    parts = sorted(kind_of, key=lambda part: (PARTS_ORDER.find(kind_of[part]), part))
+    names = list(dict.fromkeys(re.split(r"[-.]", part)[0] for part in parts))
+    if not split and len(set(kind_of.values())) > 1:
         what = f"{root} holds {listed(names, 6)}: parts of a data set"
         raise DataError(what, fix=f"audit them as one data set with --split {','.join(names)}, or one of them")
     kept = {place for place in places if not split or any(_is_in(place, name) for name in split)}
     if not kept:
-        raise DataError(f"--split: there is no {' or '.join(split)} in {root}", fix=f"there are: {listed(parts, 6)}")
+        fix = f"there are: {listed(names, 6)}" if names else "leave --split out"
+        raise DataError(f"--split: there is no {' or '.join(split)} in {root}", fix=fix)
     for path in [path for path in label_of if posixpath.dirname(path) not in kept]:
         walk.leave_out(path, OTHER_SPLIT)
         del label_of[path]

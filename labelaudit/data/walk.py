@@ -251,6 +251,7 @@ _PARTS = {
     **dict.fromkeys(("unlabeled", "unlabelled"), "unlabeled"),
 }
 """Names of parts of a data set, with their kind."""
+PARTS_ORDER = "train val test unlabeled"
 
 
 def part_name(name: str) -> tuple[str, str]:

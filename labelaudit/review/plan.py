@@ -248,11 +248,8 @@ def _settle(
     def fault(entry: tuple[Correction, str]) -> str:
         correction, path = entry
         try:
-            return (
-                ""
-                if content_digest(root / path) == correction.sha256
-                else "its content has changed since it was reviewed"
-            )
+            is_same = content_digest(root / path) == correction.sha256
+            return "" if is_same else "its content has changed since it was reviewed"
         except RefusedError as error:
             return str(error)
 
