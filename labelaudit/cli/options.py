@@ -27,7 +27,9 @@ _data = functools.partial(Option, rich_help_panel="Data")
 _advanced = functools.partial(Option, rich_help_panel=ADVANCED)
 _screen = functools.partial(Option, rich_help_panel="Screen")
 
-DataArgument = Annotated[Path, Argument(metavar="DATA", help="Folder with one folder of images per class.")]
+DataArgument = Annotated[
+    Path, Argument(metavar="DATA", help="Folder with one folder of images per class; a zip, tar or Parquet file.")
+]
 
 
 def newest_run(given: Path) -> Path:

@@ -59,7 +59,10 @@ def command(
         Path | None, Option(help="Write a corrected copy here (hard links) and leave DATA as it is.")
     ] = None,
     labels: Annotated[
-        Path | None, Option(help="CSV path,label instead of class folders; --out gets the corrected CSV.")
+        Path | None,
+        Option(
+            help="CSV path,label instead of class folders; --out gets the corrected CSV, as for a zip or Parquet file."
+        ),
     ] = None,
     split: o.Split = None,
     undo: Annotated[bool, Option("--undo", help="Take the last relabeling of DATA back.")] = False,

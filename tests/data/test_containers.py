@@ -76,18 +76,18 @@ def test_names_that_lead_out_refuse_the_archive(make, name, tmp_path):
 def test_links_and_special_files_refuse_the_archive(kind, tmp_path):
     info = tarfile.TarInfo("cat/1.png")
     info.type, info.linkname = kind, "/etc/passwd"
-    with pytest.raises(DataError, match="'cat/1.png' is a (link|special file)"):
+    with pytest.raises(DataError, match=r"'cat/1.png' is a (link|special file)"):
         opened(tar_of(tmp_path / "photos.tar", {"cat/1.png": info}))
     linked = zipfile.ZipInfo("cat/1.png")
     linked.external_attr = 0o120777 << 16
-    with pytest.raises(DataError, match="'cat/1.png' is a link"):
+    with pytest.raises(DataError, match=r"'cat/1.png' is a link"):
         opened(zip_of(tmp_path / "photos.zip", {linked: b"/etc/passwd"}))
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("make", [zip_of, tar_of])
 def test_one_name_twice_refuses_the_archive(make, tmp_path):
-    with pytest.raises(DataError, match="it has 'cat/1.png' twice"):
+    with pytest.raises(DataError, match=r"it has 'cat/1.png' twice"):
         opened(make(tmp_path / "photos", {"cat/1.png": PNG, "./cat//1.png": PNG}))
 
 

@@ -59,7 +59,7 @@ def test_an_archive_of_class_folders_is_the_folder(tmp_path):
 
 def test_splits_in_an_archive_are_those_of_a_folder(tmp_path):
     file = zip_of(tmp_path / "a.zip", {f"{part}/{name}": FILES[name] for part in ("train", "test") for name in FILES})
-    with pytest.raises(DataError, match="the folders train, test in .* are parts of a data set"):
+    with pytest.raises(DataError, match=r"the folders train, test in .* are parts of a data set"):
         scan(file)
     assert set(given(scan(file, split=["train"]))) == {f"train/{name}" for name in FILES}
 
@@ -84,14 +84,14 @@ def test_shards_of_a_folder_are_one_data_set_and_names_lead_back_to_them(tmp_pat
         (tmp_path / "data").mkdir(exist_ok=True)
         images = [plain_png(10 * number + n) for n in range(4)]
         table_of(tmp_path / "data" / f"{part}.parquet", ["a", "b", "a", "b"], images)
-    with pytest.raises(DataError, match="holds train, test: parts of a data set; .* --split train,test"):
+    with pytest.raises(DataError, match=r"holds train, test: parts of a data set; .* --split train,test"):
         scan(tmp_path)
     catalogue = scan(tmp_path, split=["train"])
     assert len(catalogue) == 8
     assert catalogue.paths[5] == "data/train-00001-of-00002.parquet/000001"
     assert read_file(tmp_path / catalogue.paths[5]) == plain_png(11)
     assert len(scan(tmp_path, split=["train", "test"])) == 12
-    with pytest.raises(DataError, match="there is no val in .*; there are: train, test"):
+    with pytest.raises(DataError, match=r"there is no val in .*; there are: train, test"):
         scan(tmp_path, split=["val"])
 
 
