@@ -28,7 +28,7 @@ _advanced = functools.partial(Option, rich_help_panel=ADVANCED)
 _screen = functools.partial(Option, rich_help_panel="Screen")
 
 DataArgument = Annotated[
-    Path, Argument(metavar="DATA", help="Folder with one folder of images per class; a zip, tar or Parquet file.")
+    Path, Argument(metavar="DATA", help="Folder with a folder of images per class; a zip, tar or Parquet file.")
 ]
 
 

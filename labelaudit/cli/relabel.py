@@ -56,13 +56,12 @@ def command(
         ),
     ] = None,
     out: Annotated[
-        Path | None, Option(help="Write a corrected copy here (hard links) and leave DATA as it is.")
+        Path | None,
+        Option(help="Write a corrected copy here (hard links), or of a zip, tar or table the labels; DATA stays."),
     ] = None,
     labels: Annotated[
         Path | None,
-        Option(
-            help="CSV path,label instead of class folders; --out gets the corrected CSV, as for a zip or Parquet file."
-        ),
+        Option(help="CSV path,label instead of class folders; --out gets the corrected CSV."),
     ] = None,
     split: o.Split = None,
     undo: Annotated[bool, Option("--undo", help="Take the last relabeling of DATA back.")] = False,

@@ -143,7 +143,9 @@ def _refuse_contradictions(top: int, thumbnails: int, data: Path | None, html: P
         raise UsageError("--html and --no-html contradict each other", fix="leave one of them out")
     if data is not None and no_html:
         raise UsageError("--data is for the page, and --no-html writes none", fix="leave one of them out")
-    if data is not None and not data.is_dir():
+    from labelaudit.data.containers import inside
+
+    if data is not None and not data.is_dir() and inside(data) is None:
         raise UsageError(f"--data {data} is not a folder", fix="give the folder that the images are in now")
 
 

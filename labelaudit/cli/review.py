@@ -42,7 +42,9 @@ def command(
     Every decision is written to decisions.csv in RUN at once, so nothing is lost and nothing has to be downloaded.
     Ctrl-C ends the server.
     """
-    if data is not None and not data.is_dir():
+    from labelaudit.data.containers import inside
+
+    if data is not None and not data.is_dir() and inside(data) is None:
         raise UsageError(f"--data {data} is not a folder", fix="give the folder that the images are in now")
 
     from labelaudit.auditing.model import Audit, recorded_data
