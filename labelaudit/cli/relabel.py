@@ -53,7 +53,9 @@ def command(
             help="corrections.csv, Label Studio's JSON or CVAT's export; default: decisions.csv of RUN.",
         ),
     ] = None,
-    out: Annotated[Path | None, Option(help="Write a corrected copy (hard links) here, and leave DATA.")] = None,
+    out: Annotated[
+        Path | None, Option(help="Write a corrected copy (hard links) here, of a zip or table the labels; DATA stays.")
+    ] = None,
     labels: Annotated[Path | None, Option(help="CSV path,label, not class folders; corrected in --out.")] = None,
     split: o.Split = None,
     undo: Annotated[bool, Option("--undo", help="Take the last relabeling of DATA back.")] = False,

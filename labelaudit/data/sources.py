@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from labelaudit.data.containers import Table, inside, opened, read_file
-from labelaudit.data.images import UnreadableImageError, image_suffixes
+from labelaudit.data.images import UnreadableImageError
 from labelaudit.data.labels_file import leads_out, matching
 from labelaudit.data.walk import NO_IMAGE, NO_LABEL, OTHER_SPLIT, PARTS_ORDER, Walk, part_name, walk_folder, walk_names
 from labelaudit.errors import DataError, brief
@@ -109,18 +109,15 @@ def _walk_shards(root: Path, walk: Walk, shards: Sequence[str]) -> Walk:
 
 
 def _paired(root: Path, walk: Walk) -> Walk | None:
-    """Return the walk with WebDataset's labels: ``a/1.jpg`` has that in ``a/1.cls``; None where there are none.
-
-    The key of a file ends at the first dot of its name.
-    """
+    """Return the walk with WebDataset's labels: ``a/1.jpg`` has that in ``a/1.cls``; None where there are none."""
     texts = {path.removesuffix(".cls"): path for path in _not_images(walk) if path.endswith(".cls")}
     if not texts:
         return None
     label_of: dict[str, str] = {}
     fix = "store one text or number in it"
     for path in walk.images:
-        stem, suffix = os.path.splitext(path)
-        if stem not in texts or suffix.lower() not in image_suffixes():
+        stem = os.path.splitext(path)[0]
+        if stem not in texts:
             walk.leave_out(path, NO_LABEL)
             continue
         try:
