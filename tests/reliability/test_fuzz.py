@@ -55,8 +55,8 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = write_images(place / "images", each=6, wrong=1)
     succeed("score", root, "--run", place / "plain", *QUICK)
     drawn = draw_sample(RunFolder(place / "plain"), 24)
-    (place / "answers.csv").write_text("".join(drawn.lines).replace(",,", ",right,"))
-    succeed("fit", place / "plain", "--reviewed", place / "answers.csv")
+    (place / "filled.csv").write_text("".join(drawn.lines).replace(",,", ",right,"))
+    succeed("fit", place / "plain", "--reviewed", place / "filled.csv")
     with interrupted("labelaudit.run.losses.write_epoch", call=3):
         assert run("score", root, "--run", place / "half", *QUICK).code == 130
     return place / "plain"
@@ -224,9 +224,9 @@ CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
     "w.csv": (b"path,weight,sha256", csv_files, each(lambda file: read_weights(file, read_catalogue(run_of(file))))),
     "baseline.csv": (b"sha256,given_label", csv_files, each(read_baseline)),
     "corrections.csv": (b"path,action,label", csv_files, read_corrections),
-    "answers.csv": (b"path,answer,given_label,sha256", csv_files, read_corrections),
+    "filled.csv": (b"path,answer,given_label,sha256", csv_files, read_corrections),
     "sample.parquet": (None, tables, read_sample),
-    "reviewed.parquet": (None, tables, read_sample),
+    "answers.csv": (None, damaged, each(read_sample, read_corrections)),
     "tasks.json": (TASKS, tampered, read_corrections),
     "other.json": (b"", lambda _: tampered(b"[[]]"), read_corrections),
     "annotations.xml": (XML, damaged, read_corrections),
