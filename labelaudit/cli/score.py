@@ -132,15 +132,14 @@ def _tell_changes(folder: RunFolder, terminal: Terminal) -> None:
     from labelaudit.auditing.model import Audit
     from labelaudit.report.sentences import changes_sentence
     from labelaudit.run.changes import find_changes
-    from labelaudit.run.series import earlier_runs
+    from labelaudit.run.series import judged_before
 
-    judged = [run for run in earlier_runs(folder) if run.noise.exists()]
-    if judged:
+    if before := judged_before(folder):
         try:
-            changes = find_changes(Audit(judged[-1]), Audit(folder))
+            changes = find_changes(Audit(before), Audit(folder))
             terminal.say(f"Since the last audit: {changes_sentence(changes)}")
         except RunError as error:
-            terminal.warn(f"{judged[-1].root} cannot be compared with: {error}")
+            terminal.warn(f"{before.root} cannot be compared with: {error}")
 
 
 @o.screen_options

@@ -31,7 +31,7 @@ from labelaudit.data.folder import read_file
 from labelaudit.data.images import CHANGED, PREVIEW_SIDE, PREVIEW_TYPE, UnreadableImageError, preview
 from labelaudit.data.rendering import Rendering
 from labelaudit.detect import BoolArray
-from labelaudit.errors import RunError
+from labelaudit.errors import LabelauditError, RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report import sentences
 from labelaudit.report.page import charts
@@ -39,8 +39,9 @@ from labelaudit.report.page.examples import choose_examples
 from labelaudit.review.corrections import read_review
 from labelaudit.run.documents import OWN_EMBEDDINGS, PREDICTIONS, Noise
 from labelaudit.run.files import behind_links, write_text
-from labelaudit.run.lists import Listed, unreadable_rows
+from labelaudit.run.lists import Listed, read_baseline, unreadable_rows
 from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs
+from labelaudit.run.series import judged_before
 from labelaudit.text import plural, printable
 
 IntArray = npt.NDArray[np.int64]
@@ -392,7 +393,15 @@ def _content(
         "command": "",
         "dropped": "" if recorded_data(run).labels_file else f"{catalogue.root.name}-dropped",
         "server": None,
+        "since": None,
     }
+    if not sampled and (before := judged_before(run)):
+        try:
+            known, findings = read_baseline(before.suspicious), zip(digests, catalogue.label_N[samples], strict=True)
+            new = [(sha256, catalogue.classes[label]) not in known for sha256, label in findings]
+            content["since"] = {"name": before.root.name, "new": (suspicious_N[samples] & new).tolist()}
+        except LabelauditError as error:
+            reporter.warn(f"{before.root} cannot be compared with: {error}")
     if sampled:
         content["rows"] |= {"p": [None] * rows, "value": [None] * rows, "kind": [-1] * rows}
         content |= {"kinds": [], "curves": {"points": 0, "samples": "", "classes": ""}}

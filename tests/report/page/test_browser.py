@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.review.corrections import Correction, read_review
+from labelaudit.run.layout import RunFolder
 from labelaudit.text import csv_lines
 from tests.cli.helpers import edit
 from tests.data.helpers import catalogue_of, write_files
@@ -133,6 +134,28 @@ def test_filters_and_sorting(made: MadeUp, tab: Tab) -> None:
     tab.click("#pairs li:first-child button")
     tab.frames()
     assert tab.text("#found") == "3 of 6 shown"
+
+
+def test_what_is_new_since_the_last_audit_is_a_filter(tab: Tab, tmp_path: Path) -> None:
+    names = [f"{name}/{number:03d}.png" for name in CLASSES for number in range(8)]
+    root = write_noise_images(tmp_path / "zoo", names)
+    make_run(tmp_path / "runs/1", root, wrong=WRONG[:4])
+    later = make_run(tmp_path / "runs/2", root, wrong=WRONG[1:])
+    page_of(later.run)
+    tab.open(later.run.page, height=TALL)
+    assert tab.texts("#pairs li")[0] == "New since audit 1 (2)"
+    tab.click("#pairs li:first-child button")
+    tab.frames()
+    assert sorted(tab.texts("article .path")) == ["bee/001.png", "cat/000.png"]
+    assert tab.text("#fresh option:checked") == "new since audit 1 (2)"
+    tab.click("#pairs li:nth-child(2) button")  # a pair is one of all again
+    tab.frames()
+    assert tab.text("#found") == "2 of 5 shown"
+    page_of(RunFolder(tmp_path / "runs/1"))
+    tab.open(tmp_path / "runs/1/report.html")
+    assert tab.on("#fresh", "return node.closest('label').hidden")
+    (tmp_path / "runs/1/suspicious.csv").unlink()
+    page_of(later.run)  # an earlier audit that is damaged is no reason for having no page
 
 
 def test_review_with_keys_reload_and_download(made: MadeUp, tab: Tab, tmp_path: Path) -> None:

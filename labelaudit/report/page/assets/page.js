@@ -124,11 +124,11 @@ if (data.sampled) {
   STATES.keep.name = "right";
   Object.assign(STATES, { change: { name: "wrong", fits: isOne("wrong", "change") }, skip: { name: "unsure", fits: isOne("skip") } });
 }
-const filters = new Filters({ rows, classes, kinds, review, changed: onceAFrame(() => refilter()) });
+const filters = new Filters({ rows, classes, kinds, since: data.since, review, changed: onceAFrame(() => refilter()) });
 
-const jumpTo = (given, suggested) => {
+const jumpTo = (given, suggested, fresh = "") => {
   showTab("tab-review");
-  filters.set({ given, suggested });
+  filters.set({ given, suggested, fresh });
   byId("review").scrollIntoView();
 };
 
@@ -160,7 +160,12 @@ if (data.confusion.length) {
   } else byId("confusion").remove();
 } else without("confusion");
 
-// Pairs of labels, the most frequent first.
+// What is new since the last audit, and pairs of labels, the most frequent first.
+const offer = (action, ...content) => {
+  const button = make("button", { type: "button" }, ...content);
+  button.addEventListener("click", action);
+  byId("pairs").append(make("li", {}, button));
+};
 const pairsOf = () => {
   const counts = new Map();
   for (const row of rows.all) {
@@ -170,11 +175,11 @@ const pairsOf = () => {
   }
   return [...counts].sort(([, one], [, other]) => other - one).slice(0, matchMedia("(max-width: 640px)").matches ? 4 : 8);
 };
+const fresh = (data.since?.new ?? []).filter(Boolean).length;
+if (fresh) offer(() => jumpTo("", "", 1), `New since audit ${visible(data.since.name)} (${whole.format(fresh)})`);
 for (const [pair, number] of data.sampled ? [] : pairsOf()) {
   const [given, suggested] = pair.split(" ").map(Number);
-  const button = make("button", { type: "button" }, nameOf(classes[given]), " → ", nameOf(classes[suggested]), ` (${whole.format(number)})`);
-  button.addEventListener("click", () => jumpTo(given, suggested));
-  byId("pairs").append(make("li", {}, button));
+  offer(() => jumpTo(given, suggested), nameOf(classes[given]), " → ", nameOf(classes[suggested]), ` (${whole.format(number)})`);
 }
 
 // The gallery.
