@@ -185,7 +185,7 @@ def fit(
     """Estimate the noise rate and P(mislabeled) from recorded losses; needs no images and no GPU."""
     from labelaudit.auditing import fit as audit
     from labelaudit.detect.verdicts import FitSettings
-    from labelaudit.report.console import show_estimators, show_summary
+    from labelaudit.report.console import show_summary
     from labelaudit.run.layout import RunFolder
 
     folder = RunFolder(run)
@@ -193,5 +193,4 @@ def fit(
     fitted = audit.fit(folder, chosen, terminal, reviewed=reviewed)
     if not terminal.quiet:
         show_summary(terminal.console, fitted.noise)
-        show_estimators(terminal.console, fitted.noise)
     terminal.say(f"Ranked list: {folder.suspicious}")

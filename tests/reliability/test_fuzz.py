@@ -31,7 +31,6 @@ from labelaudit.data.labels_file import read_labels
 from labelaudit.engine.pretrained import read_weights_file
 from labelaudit.engine.settings import settings_from_json
 from labelaudit.errors import LabelauditError
-from labelaudit.report.console import show_estimators
 from labelaudit.report.exports.export import export
 from labelaudit.report.formats import FORMATS, show_table
 from labelaudit.report.gate import Limits, Report, make_report
@@ -168,9 +167,7 @@ def page(file: Path) -> object:
 
 
 def show(file: Path) -> None:
-    console = Console(file=io.StringIO())
-    show_estimators(console, report(file).noise)
-    show_table(console, report(file))
+    show_table(Console(file=io.StringIO()), report(file))
 
 
 def fit_run(file: Path) -> None:
