@@ -96,6 +96,14 @@ def command(
     renew(RunFolder(run), terminal)
     audit = Audit(RunFolder(run))
     report = make_report(audit, limits, baseline=baseline, top=top, list_kept=list_kept)
+    images = recorded_data(audit.run)
+    images = images if data is None else replace(images, root=data)
+    if moved := audit.elsewhere(images.root):
+        what = f"{plural(moved, 'image')} of this list {'is' if moved == 1 else 'are'} no longer there"
+        terminal.warn(
+            f"{images.root} has changed since this audit ({what}): figures and gate are those from before. "
+            f"To audit again: {images.score_command}"
+        )
     for path, name in targets.items():
         write_text(behind_links(path), FORMATS[name](report))
     if summary := os.environ.get(markdown.VARIABLE):
