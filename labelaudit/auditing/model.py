@@ -161,7 +161,7 @@ class Audit:
         Where there is no such folder, nothing is known of them: 0.
         """
         samples = {*self.flagged_S.tolist(), *decided(self.catalogue, read_decisions(self.run.decisions))}
-        return sum(not (root / self.catalogue.paths[i]).is_file() for i in samples) if root.is_dir() else 0
+        return sum(_is_gone(root / self.catalogue.paths[i]) for i in samples) if root.is_dir() else 0
 
     @property
     def noise_rate(self) -> float | None:
@@ -254,6 +254,16 @@ class Audit:
     def _notes(self) -> list[str]:
         notes = kept_sentence(self.summary), unreadable_sentence(self.summary), *self.warnings
         return [text for text in notes if text]
+
+
+def _is_gone(file: Path) -> bool:
+    try:
+        file.stat()
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):  # nothing is known of it
+        return False
+    return False
 
 
 def _html_row(catalogue: Catalogue, row: Mapping[str, object]) -> str:
