@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from labelaudit.auditing.annotators import JudgedVotes, judge_votes
 from labelaudit.auditing.model import read_catalogue, read_courses, read_curves
 from labelaudit.auditing.sample import Review, agree, find_review, spare, take_answers
 from labelaudit.data.catalogue import Catalogue
@@ -40,11 +41,17 @@ class Fitted:
     noise: documents.Noise
     kept_N: BoolArray
     review: Review | None = None
+    votes: JudgedVotes | None = None
 
     def csv(self, *, top: int | None = None) -> str:
         """Return suspicious.csv as text: the flagged samples, or the ``top`` most suspicious ones, flagged or not."""
         first = self.verdicts.order[: self.verdicts.flagged if top is None else top]
         return "".join(lists.ranked_lines(lists.SUSPICIOUS_COLUMNS, self.table, self.catalogue, first))
+
+    @property
+    def annotators(self) -> documents.AnnotatorsNoise | None:
+        """The content of annotators.json; None where the labels file names no annotators."""
+        return None if self.votes is None else self.votes.noise
 
     @cached_property
     def table(self) -> pa.Table:
@@ -81,6 +88,9 @@ def fit(
         write_lines(run.suspicious, [fitted.csv()])
         write_lines(run.corrupted, corrupted)
         lists.write_unreadable(run.unreadable, fitted.catalogue)
+        if fitted.votes is not None:
+            write_table(run.annotators_table, fitted.votes.table)
+            write_json(run.annotators, documents.as_json(fitted.votes.noise))
         # Last: whoever finds this file finds the others too.
         write_json(run.noise, documents.as_json(fitted.noise))
     return fitted
@@ -133,6 +143,7 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
         noise=noise,
         kept_N=kept_N,
         review=review,
+        votes=judge_votes(catalogue, statistics, (heads or curves).beliefs),
     )
 
 

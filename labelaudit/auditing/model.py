@@ -36,10 +36,12 @@ from labelaudit.review.decisions import decided, read_decisions
 from labelaudit.run.documents import (
     PREDICTIONS,
     TRAINED,
+    AnnotatorsNoise,
     Count,
     Description,
     Noise,
     as_json,
+    read_annotators,
     read_description,
     read_noise,
 )
@@ -48,7 +50,7 @@ from labelaudit.run.lists import SUSPICIOUS_COLUMNS, Row, ranked_lines, suspicio
 from labelaudit.run.losses import read_epochs, recorded_epochs
 from labelaudit.run.parquet import columns
 from labelaudit.run.series import newest
-from labelaudit.run.tables import read_samples, read_scores
+from labelaudit.run.tables import read_annotations, read_samples, read_scores
 from labelaudit.text import printable, require_local
 
 RowArray = npt.NDArray[np.int64]
@@ -105,6 +107,11 @@ class Audit:
     def summary(self) -> Noise:
         """The content of noise.json."""
         return read_noise(self.run)
+
+    @cached_property
+    def annotators(self) -> AnnotatorsNoise | None:
+        """The content of annotators.json; None where the labels file names no annotators."""
+        return read_annotators(self.run)
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -378,6 +385,7 @@ def read_catalogue(run: RunFolder, description: Description | None = None) -> Ca
     """
     data = (description or read_description(run)).data
     catalogue = read_samples(run.samples, root=Path(data.root), classes=data.classes)
+    catalogue = replace(catalogue, annotations=read_annotations(run.annotations, len(catalogue)))
     if catalogue.fingerprint != data.fingerprint:
         raise RunError(f"{run.samples} and {run.description} are of different data", fix="audit into a new folder")
     return replace(catalogue, rendering=data.rendering, left_out=data.left_out, remarks=data.remarks, split=data.split)

@@ -42,7 +42,9 @@ _RUN = "Run folder of an audit; labelaudit-runs/NAME is the newest of its runs."
 RunArgument = Annotated[Path, Argument(metavar="RUN", callback=newest_run, help=_RUN)]
 BegunRunArgument = Annotated[Path, Argument(metavar="RUN", callback=_begun_run, help=_RUN)]
 Run = Annotated[Path | None, _data(help="Run folder, outside DATA; default: the next in labelaudit-runs/NAME.")]
-Labels = Annotated[Path | None, _data(help="CSV with the columns path,label, instead of class folders.")]
+Labels = Annotated[
+    Path | None, _data(help="CSV with the columns path,label (and annotator), instead of class folders.")
+]
 Split = Annotated[
     str | None, _data(metavar="FOLDER,…", help="Folders in DATA that hold the class folders, as train,val; . is DATA.")
 ]

@@ -68,7 +68,7 @@ def score(
     with terminal.loading():
         from labelaudit.auditing import score as audit
         from labelaudit.auditing.model import Audit, Data, is_trained, recorded_data
-        from labelaudit.report.console import show_outcome
+        from labelaudit.report.console import show_annotators, show_outcome
         from labelaudit.report.formats import FORMATS
         from labelaudit.report.gate import Limits, make_report
         from labelaudit.run.files import behind_links, write_text
@@ -93,13 +93,15 @@ def score(
         audit.train_missing(None, folder, training, terminal)
         return
     if not is_data and is_trained(folder) and (found := audit.finished(folder, asked)):
-        csv, noise = found.csv, found.summary
+        csv, noise, annotators = found.csv, found.summary, found.annotators
     else:
         fitted = audit.score(None, folder, training, asked, terminal, keep=is_data or out is None)
-        csv, noise = fitted.csv, fitted.noise
+        csv, noise, annotators = fitted.csv, fitted.noise, fitted.annotators
     if not terminal.quiet:
         rows = list(read_rows(csv(top=min(noise.suspicious, _SHOWN))))
         show_outcome(terminal.console, noise, rows, recorded_data(folder).root, everything=verbose)
+        if annotators is not None:
+            show_annotators(terminal.console, annotators, everything=verbose)
         _tell_changes(folder, terminal)
     listed = folder.suspicious
     if output == "json":
@@ -116,7 +118,7 @@ def score(
 def _next_step(noise: Noise, folder: RunFolder) -> str:
     if noise.suspicious:
         return f"To review and correct them: {shlex.join(['labelaudit', 'review', str(folder.root)])}"
-    words = shlex.join(["labelaudit", "sample", str(folder.root)])
+    words = shlex.join(["labelaudit", "review", str(folder.root), "--sample", "200"])
     return f"That is no proof that all labels are right. To see some drawn by chance: {words}"
 
 
@@ -179,13 +181,13 @@ def fit(
     ] = False,
     reviewed: Annotated[
         Path | None,
-        Option(help="Answers to the run's sample, or corrections, for the noise rate. Kept for later fits."),
+        Option(help="Answers to the run's sample, or corrections, for the noise rate. They are kept."),
     ] = None,
 ) -> None:
     """Estimate the noise rate and P(mislabeled) from recorded losses; needs no images and no GPU."""
     from labelaudit.auditing import fit as audit
     from labelaudit.detect.verdicts import FitSettings
-    from labelaudit.report.console import show_summary
+    from labelaudit.report.console import show_annotators, show_summary
     from labelaudit.run.layout import RunFolder
 
     folder = RunFolder(run)
@@ -193,4 +195,6 @@ def fit(
     fitted = audit.fit(folder, chosen, terminal, reviewed=reviewed)
     if not terminal.quiet:
         show_summary(terminal.console, fitted.noise)
+        if fitted.annotators is not None:
+            show_annotators(terminal.console, fitted.annotators)
     terminal.say(f"Ranked list: {folder.suspicious}")

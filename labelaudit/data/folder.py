@@ -27,6 +27,7 @@ from labelaudit.data.catalogue import Catalogue, each_in_parallel, in_parallel
 from labelaudit.data.images import Header, UnreadableImageError, read_header, read_values
 from labelaudit.data.labels_file import read_labels, require_one_here
 from labelaudit.data.rendering import BACKGROUNDS, DEEP_KINDS, Rendering, background_of, range_of
+from labelaudit.data.votes import Vote, annotations_of
 from labelaudit.data.walk import (
     BESIDE,
     CLOSED,
@@ -66,7 +67,7 @@ def scan(
 
     Args:
         root: ``root/<class>/…/<image>``; or any layout, with ``labels_file``.
-        labels_file: CSV with the columns ``path`` and ``label``; replaces the class folders.
+        labels_file: CSV with the columns ``path`` and ``label``, or also ``annotator``; replaces the class folders.
         split: Folders below ``root`` whose class folders are read, as one data set: ``train``; ``.`` is ``root``.
         reporter: Receives the progress.
 
@@ -85,7 +86,13 @@ def scan(
             walk.leave_out(path, NOT_LISTED)
         left = [entry for entry in walk.left if entry[0] not in table.label_of and entry[0] != own]
         catalogue = _inspect(root, table.label_of, reporter)
-        return replace(catalogue, left_out=summed(left), remarks=tuple(table.warnings))
+        votes = [Vote(printable_path(path), who, printable_path(label)) for path, who, label in table.votes]
+        return replace(
+            catalogue,
+            left_out=summed(left),
+            remarks=tuple(table.warnings),
+            annotations=annotations_of(votes, catalogue.paths) if votes else None,
+        )
     bases = _bases(root, walk, split) if split else [""]
     doubt = "" if split else _refuse_split_folders(root, walk.images)
     label_of = _from_class_folders(root, walk, bases)

@@ -16,7 +16,7 @@ from labelaudit.data.walk import NO_LOSS
 from labelaudit.detect.theory import wilson
 from labelaudit.errors import RunError, UsageError
 from labelaudit.names import JudgeName
-from labelaudit.run.documents import Noise
+from labelaudit.run.documents import AnnotatorsNoise, Noise
 from labelaudit.run.lists import Listed, Row, list_suspicious, read_baseline, suspicious_rows, unreadable_rows
 from labelaudit.text import plural
 
@@ -88,7 +88,8 @@ class Check:
 class Report:
     """An audit and the outcome of every check of the gate; a list for people shows ``top`` suspicious labels.
 
-    ``unreadable`` has the rows of unreadable.csv, ``kept`` the labels that a person kept, where they are asked for.
+    ``unreadable`` has the rows of unreadable.csv, ``kept`` the labels that a person kept, where they are asked for, and
+    ``annotators`` the content of annotators.json, where the labels are by annotator.
     """
 
     noise: Noise
@@ -97,6 +98,7 @@ class Report:
     top: int
     unreadable: tuple[Row, ...] = ()
     kept: tuple[Row, ...] = ()
+    annotators: AnnotatorsNoise | None = None
 
     @property
     def failures(self) -> list[str]:
@@ -137,6 +139,7 @@ def make_report(
         top=top,
         unreadable=tuple(unreadable_rows(audit.catalogue)) if noise.unreadable else (),
         kept=tuple(audit.kept_rows) if list_kept else (),
+        annotators=audit.annotators,
     )
 
 

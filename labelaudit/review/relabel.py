@@ -156,13 +156,18 @@ def _labels(root: Path, labels_file: Path) -> LabelsFile:
 
 
 def _corrected_lines(labels: LabelsFile, plan: RelabelingPlan) -> Iterator[str]:
-    """Guard only the two columns: the others are the user's own, and formulas in them may be meant."""
+    """Guard only the two columns: the others are the user's own, and formulas in them may be meant.
+
+    Of an image with several annotators that is corrected, the first row is left.
+    """
     step_of = {step.path: step for step in plan.steps}
     path_at, label_at = labels.columns
     rows = []
-    for path, row in zip(labels.label_of, labels.rows, strict=True):
+    corrected: set[str] = set()
+    for path, row in zip(labels.paths, labels.rows, strict=True):
         step = step_of.get(path)
-        if step is None or step.action != "drop":
+        if step is None or (step.action != "drop" and path not in corrected):
+            corrected |= {path} if step else set()
             label = unguarded(row[label_at]) if step is None else step.label
             cells = {path_at: guarded(unguarded(row[path_at])), label_at: guarded(label)}
             rows.append([cells.get(number, cell) for number, cell in enumerate(row)])
