@@ -12,14 +12,13 @@ import pyarrow as pa
 
 from labelaudit.auditing.annotators import JudgedVotes, judge_votes
 from labelaudit.auditing.model import read_catalogue, read_courses, read_curves
-from labelaudit.auditing.sample import Review, agree, find_review, read_given_answers, spare
+from labelaudit.auditing.sample import Review, agree, find_review, spare, take_answers
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect import BoolArray
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.estimators import Estimate
 from labelaudit.detect.kinds import Kinds, tell_kinds
-from labelaudit.detect.sample import Answers
 from labelaudit.detect.verdicts import FitSettings, Verdicts, judge
 from labelaudit.names import KINDS
 from labelaudit.progress import QUIET, Reporter
@@ -28,7 +27,7 @@ from labelaudit.run import documents, lists
 from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.parquet import write_table
-from labelaudit.run.tables import read_answers, read_image_table, verdict_table, write_answers
+from labelaudit.run.tables import read_image_table, verdict_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +70,8 @@ def fit(
 ) -> Fitted:
     """Judge every sample of a trained run from its recorded losses, and write the run folder's score files.
 
-    A label that the run's decisions.csv says to keep counts as right. ``reviewed`` is a file with answers to the run's
-    sample, which replace earlier ones and hold for later fits too.
+    A label that the run's decisions.csv says to keep counts as right. The answers to its sample in answers.csv count as
+    soon as they are enough; ``reviewed`` is a file with others, which replace them and hold for later fits too.
 
     Raises:
         DataError: the answers or decisions cannot be read, or the answers are of other data.
@@ -80,10 +79,9 @@ def fit(
     """
     run.read_description()  # writing() would make a folder where there is no run
     with run.writing():
-        given = None if reviewed is None else read_given_answers(run, reviewed, read_catalogue(run))
-        fitted = compute(run, settings or FitSettings(), reporter, answers=given)
-        if given is not None:
-            write_answers(run.reviewed, given, fitted.catalogue.classes)
+        if reviewed is not None:
+            take_answers(run, reviewed, read_catalogue(run))
+        fitted = compute(run, settings or FitSettings(), reporter)
         write_table(run.scores, fitted.table)
         lists.write_weights(run.weights_csv, run.weights_npy, fitted.catalogue, fitted.verdicts.weight_N)
         corrupted = lists.ranked_lines(lists.CORRUPTED_COLUMNS, fitted.table, fitted.catalogue, fitted.kinds.corrupted)
@@ -98,15 +96,9 @@ def fit(
     return fitted
 
 
-def compute(
-    run: RunFolder,
-    settings: FitSettings,
-    reporter: Reporter = QUIET,
-    *,
-    answers: Answers | None = None,
-) -> Fitted:
-    """Judge every sample as `fit` does, without writing anything; the default of ``answers`` is those of the run."""
-    catalogue, digest = read_catalogue(run), digest_of(run.decisions)
+def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -> Fitted:
+    """Judge every sample as `fit` does, without writing anything."""
+    catalogue, digest = read_catalogue(run), digest_of(run.decisions, run.answers)
     kept_N = np.zeros(len(catalogue), dtype=bool)
     for sample, decision in decided(catalogue, read_decisions(run.decisions)).items():
         kept_N[sample] = decision.action == "keep"
@@ -117,9 +109,7 @@ def compute(
     heads = None if heads_course is None else read_curves(run.heads, heads_course, label_N, classes)
     statistics = curves.result(heads)
     verdicts = judged = judge(statistics, settings)
-    if answers is None and run.reviewed.exists():
-        answers = read_answers(run.reviewed, len(catalogue), catalogue.classes)
-    review = None if answers is None else find_review(run, catalogue, answers)
+    review = find_review(run, catalogue, reporter)
     if review is not None:
         verdicts = agree(verdicts, review, settings)
     verdicts = spare(verdicts, kept_N, judged, settings)

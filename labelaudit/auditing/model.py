@@ -33,6 +33,7 @@ from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report.console import show_suspicious
 from labelaudit.report.sentences import headline, kept_sentence, review_sentences, unreadable_sentence
+from labelaudit.review.decisions import decided, read_decisions
 from labelaudit.run.documents import (
     PREDICTIONS,
     TRAINED,
@@ -79,6 +80,13 @@ class Data:
     def scan(self, reporter: Reporter = QUIET) -> Catalogue:
         """List the images; see `labelaudit.data.folder.scan`."""
         return scan(self.root, labels_file=self.labels_file, split=self.split, reporter=reporter)
+
+    @property
+    def score_command(self) -> str:
+        """The command that audits the data."""
+        words = ["labelaudit", "score", str(self.root)]
+        words += ["--split", ",".join(self.split)] if self.split else []
+        return shlex.join(words + (["--labels", str(self.labels_file)] if self.labels_file else []))
 
     def relabel_command(self, corrections: str) -> str:
         """Return the command that puts corrections into the data."""
@@ -163,6 +171,14 @@ class Audit:
     def flagged(self) -> int:
         """The number of suspicious samples."""
         return len(self.flagged_S)
+
+    def elsewhere(self, root: Path) -> int:
+        """Return how many of the images that were suspicious or decided on are not where they were audited below root.
+
+        Where there is no such folder, nothing is known of them: 0.
+        """
+        samples = {*self.flagged_S.tolist(), *decided(self.catalogue, read_decisions(self.run.decisions))}
+        return sum(_is_gone(root / self.catalogue.paths[i]) for i in samples) if root.is_dir() else 0
 
     @property
     def noise_rate(self) -> float | None:
@@ -255,6 +271,16 @@ class Audit:
     def _notes(self) -> list[str]:
         notes = kept_sentence(self.summary), unreadable_sentence(self.summary), *self.warnings
         return [text for text in notes if text]
+
+
+def _is_gone(file: Path) -> bool:
+    try:
+        file.stat()
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):  # nothing is known of it
+        return False
+    return False
 
 
 def _html_row(catalogue: Catalogue, row: Mapping[str, object]) -> str:

@@ -15,7 +15,7 @@ from labelaudit.auditing.own import own_digest
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.looks import look_size
 from labelaudit.engine.devices import choose_device, choose_precision, compute_deterministically, set_threads
-from labelaudit.engine.networks import pretrained_config, require_known
+from labelaudit.engine.networks import is_ours, pretrained_config, require_known
 from labelaudit.engine.pretrained import (
     EMBEDDED_MODEL,
     EMBEDDED_SIZE,
@@ -214,7 +214,7 @@ def plan(
         weights=weights,
         preset=options.preset or "fast",
         image_size=size,
-        channels=1 if weights == SCRATCH and catalogue.is_grey else 3,
+        channels=1 if catalogue.is_grey and (weights == SCRATCH or (kind == "train" and is_ours(model))) else 3,
         resize=options.resize or "stretch",
         members=options.members or 1,
         folds=options.folds or (HEAD_FOLDS if kind == "frozen" else 1),
@@ -382,7 +382,8 @@ def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str)
     side = catalogue.median_short_side
     config = pretrained_config(model)
     if config is None:
-        return _scratch_size(side) if kind == "train" and weights == SCRATCH else _PRETRAINED_SIZE
+        from_probe = weights == SCRATCH or is_ours(model)
+        return _scratch_size(side) if kind == "train" and from_probe else _PRETRAINED_SIZE
     own = int(config.input_size[-1])
     least = int(config.min_input_size[-1]) if config.min_input_size else 0
     if kind == "frozen" or config.fixed_input_size:

@@ -24,7 +24,7 @@ from labelaudit.detect.constants import MOST_COPIED
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable, copy_statistics, image_statistics
 from labelaudit.engine.features import Backbone, Embeddings, embed, normalization
 from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, Statistics, channel_statistics
-from labelaudit.engine.networks import Heads, linear_head
+from labelaudit.engine.networks import Heads, is_ours, linear_head
 from labelaudit.engine.order import derive_seed
 from labelaudit.engine.parallel import ALONE, World
 from labelaudit.engine.pretrained import build_network, embedded_digest, network_digest
@@ -150,7 +150,7 @@ def prepare(
         catalogue, pixels = _loaded(catalogue, decode, is_validation=is_validation)
         sample_R, pixels_RCHW = pixels.sample_R, pixels.array_RCHW
         if statistics is None:
-            scratch = settings.weights == SCRATCH
+            scratch = settings.weights == SCRATCH or is_ours(settings.model)
             statistics = channel_statistics(pixels_RCHW) if scratch else normalization(settings.model, settings.weights)
         augment, (mean_C, std_C) = settings.augmentation, statistics
         inputs = ImageInputs(pixels_RCHW, mean_C=mean_C, std_C=std_C, augment=augment, device=source.device)

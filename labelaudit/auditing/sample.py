@@ -14,7 +14,8 @@ from labelaudit.detect import sample as s
 from labelaudit.detect.constants import FLAG_ABOVE, HALF_WIDTH
 from labelaudit.detect.verdicts import FitSettings, Verdicts, review_shares
 from labelaudit.errors import DataError, RunError, UsageError
-from labelaudit.review.answers import has_answers, read_answers, sample_lines
+from labelaudit.progress import Reporter
+from labelaudit.review.answers import has_answers, read_answers, record_answers, recorded_answers, sample_lines
 from labelaudit.run import tables
 from labelaudit.run.documents import ReviewedClass, ReviewedNoise
 from labelaudit.run.files import behind_links, write_lines
@@ -56,7 +57,7 @@ def draw_sample(run: RunFolder, count: int) -> DrawnSample:
         with run.writing():
             tables.write_design(run.design, s.draw(p_N, order_U, generator))
     design = tables.read_design(run.design, catalogue.used_N)
-    answers = tables.read_answers(run.reviewed, len(catalogue), catalogue.classes)
+    answers = recorded_answers(run.answers, catalogue)
     samples = design.order_S[:count].tolist()
     return DrawnSample(
         samples=tuple(samples),
@@ -75,7 +76,7 @@ def write_sample(run: RunFolder, sample: DrawnSample, path: Path | None) -> Path
     if place.is_file() and has_answers(place):
         catalogue = Audit(run).catalogue
         old_N = read_answers(place, catalogue).answer_N
-        kept_N = tables.read_answers(run.reviewed, len(catalogue), catalogue.classes).answer_N
+        kept_N = recorded_answers(run.answers, catalogue).answer_N
         if lost := int(((old_N != s.NONE) & (old_N != kept_N)).sum()):
             what = f"{place} has {plural(lost, 'answer')} that the audit does not have"
             raise DataError(what, fix=f"run labelaudit fit {run.root} --reviewed {place} first, or give another -o")
@@ -96,21 +97,30 @@ class Review:
     noise: ReviewedNoise
 
 
-def read_given_answers(run: RunFolder, file: Path, catalogue: Catalogue) -> s.Answers:
-    """Read the answers in a file that a user gave; raise a RunError where the run has no sample."""
-    tables.read_design(run.design, catalogue.used_N)
-    return read_answers(file, catalogue)
+def take_answers(run: RunFolder, file: Path, catalogue: Catalogue) -> None:
+    """Record the answers in a file that a user gave instead of those of the run; too few of them are a RunError."""
+    design, answers = tables.read_design(run.design, catalogue.used_N), read_answers(file, catalogue)
+    if (reached := len(design.reached(answers.answer_N))) < design.least:
+        raise _too_few(run, reached, design.least)
+    record_answers(run.answers, catalogue, answers)
 
 
-def find_review(run: RunFolder, catalogue: Catalogue, answers: s.Answers) -> Review:
-    """Return what these answers say; raise a RunError where there are too few at the beginning of the sample."""
+def _too_few(run: RunFolder, reached: int, least: int) -> RunError:
+    what = f"{plural(reached, 'image')} at the beginning of the sample {'is' if reached == 1 else 'are'} reviewed"
+    fix = f"go on in labelaudit review {run.root} --sample 200, from the top"
+    return RunError(f"{what}, and an estimate needs {least}", fix=fix)
+
+
+def find_review(run: RunFolder, catalogue: Catalogue, reporter: Reporter) -> Review | None:
+    """Return what the run's answers say; None where there are none, or as is told, too few of them."""
+    answers = recorded_answers(run.answers, catalogue)
+    if (answers.answer_N == s.NONE).all():
+        return None
     design, answer_N = tables.read_design(run.design, catalogue.used_N), answers.answer_N
     found = s.estimate(design, answer_N, np.random.default_rng([0, _ESTIMATED]))
     if found is None:
-        reached = len(design.reached(answer_N))
-        what = f"{plural(reached, 'image')} at the beginning of the sample {'is' if reached == 1 else 'are'} reviewed"
-        fix = f"answer the rows of labelaudit sample {run.root} from the top"
-        raise RunError(f"{what}, and an estimate needs {design.least}", fix=fix)
+        reporter.warn(f"no reviewed noise rate: {_too_few(run, len(design.reached(answer_N)), design.least)}")
+        return None
     left = s.reviews_left(design, answer_N, HALF_WIDTH, np.random.default_rng([0, _ESTIMATED]))
     classes = tuple(
         ReviewedClass(

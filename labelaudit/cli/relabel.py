@@ -96,7 +96,7 @@ def command(
     if review is None:
         from labelaudit.auditing.model import read_catalogue
 
-        review = read_decided(run, read_catalogue(run))
+        review = read_decided(run.decisions, read_catalogue(run))
 
     def agree(plan: RelabelingPlan) -> bool:
         asks = bool(plan.steps) and out is None and not yes

@@ -17,7 +17,7 @@ from typer import Option
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, print_data, print_table, printed
 from labelaudit.errors import EXIT_GATE_FAILED, StorageError, UsageError
-from labelaudit.names import AdviceFormatName, ExportName, FormatName
+from labelaudit.names import AdviceFormatName, ExportName, FormatName, JudgeName
 from labelaudit.text import plural
 
 if TYPE_CHECKING:
@@ -47,14 +47,16 @@ EPILOG_EXPORT = o.examples(
 def command(
     run: o.RunArgument,
     terminal: Terminal,
-    max_noise: Annotated[float | None, _gate(help="Largest noise rate; the low end of its interval counts.")] = None,
+    max_noise: Annotated[float | None, _gate(help="Largest noise rate, 0 to 1; see --judge.")] = None,
     max_class_noise: Annotated[float | None, _gate(help="Largest noise rate of a class, 0 to 1.")] = None,
     max_suspicious: Annotated[int | None, _gate(help="Most suspicious labels.")] = None,
     max_unreadable: Annotated[int | None, _gate(help="Most images that cannot be read.")] = None,
     fail_on_warning: Annotated[
         bool, _gate("--fail-on-warning", help="Any warning fails, and any image unreadable or left out.")
     ] = False,
-    strict: Annotated[bool, _gate("--strict", help="Noise rates themselves count, not low ends.")] = False,
+    judge: Annotated[
+        JudgeName, _gate(help="Which figure of a noise rate counts; lower, upper: that end of its interval.")
+    ] = "lower",
     baseline: Annotated[Path | None, _gate(help="Earlier RUN or suspicious.csv: its labels do not count.")] = None,
     top: Annotated[int, _output(min=0, help="How many suspicious labels to list.")] = 10,
     list_kept: Annotated[bool, _output("--all", help="List the labels that a person kept too.")] = False,
@@ -89,11 +91,19 @@ def command(
         max_suspicious=max_suspicious,
         max_unreadable=max_unreadable,
         fail_on_warning=fail_on_warning,
-        strict=strict,
+        judge=judge,
     )
     renew(RunFolder(run), terminal)
     audit = Audit(RunFolder(run))
     report = make_report(audit, limits, baseline=baseline, top=top, list_kept=list_kept)
+    images = recorded_data(audit.run)
+    images = images if data is None else replace(images, root=data)
+    if moved := audit.elsewhere(images.root):
+        what = f"{plural(moved, 'image')} of this list {'is' if moved == 1 else 'are'} no longer there"
+        terminal.warn(
+            f"{images.root} has changed since this audit ({what}): figures and gate are those from before. "
+            f"To audit again: {images.score_command}"
+        )
     for path, name in targets.items():
         write_text(behind_links(path), FORMATS[name](report))
     if summary := os.environ.get(markdown.VARIABLE):

@@ -1,4 +1,4 @@
-"""``labelaudit review``: decide on the suspicious labels in a browser; ``sample``: on labels drawn by chance."""
+"""``labelaudit review``: decide on suspicious labels in a browser, or on a drawn sample; ``sample``: that as a CSV."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import threading
 import webbrowser
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
@@ -19,12 +19,17 @@ from labelaudit.cli import options as o
 from labelaudit.cli.console import Stopped, Terminal, print_data
 from labelaudit.text import plural
 
+if TYPE_CHECKING:
+    from labelaudit.auditing.model import Audit
+    from labelaudit.run.lists import Listed
+
 EPILOG = o.examples(
     "labelaudit review labelaudit-runs/photos",
+    "labelaudit review labelaudit-runs/photos --sample 200    (then: labelaudit fit labelaudit-runs/photos)",
     "labelaudit review labelaudit-runs/photos --port 8000 --no-browser    (then: ssh -L 8000:127.0.0.1:8000 HOST)",
 )
 EPILOG_SAMPLE = o.examples(
-    "labelaudit sample audit                        (then review audit/sample.html, or fill in audit/sample.csv)",
+    "labelaudit sample audit                        (then fill in audit/sample.csv)",
     "labelaudit fit audit --reviewed audit/sample.csv",
     "labelaudit sample audit -n 400                 (the same images first, with their answers, and 200 more)",
 )
@@ -34,15 +39,19 @@ EPILOG_SAMPLE = o.examples(
 def command(
     run: o.RunArgument,
     terminal: Terminal,
+    count: Annotated[
+        int | None, Option("--sample", metavar="N", help="Review N images drawn by chance, for the noise rate.")
+    ] = None,
     port: Annotated[int, Option(help="Port on 127.0.0.1; 0 is any that is free.")] = 0,
     no_browser: Annotated[bool, Option("--no-browser", help="Only print the address.")] = False,
-    reviewer: Annotated[str | None, Option(help="Your name in decisions.csv; default: your account's.")] = None,
+    reviewer: Annotated[str | None, Option(help="Your name in what is written; default: your account's.")] = None,
     data: o.MovedTo = None,
 ) -> None:
     """Review the suspicious labels of an audit in a browser, from a server on this machine.
 
     Every decision is written to decisions.csv in RUN at once, so nothing is lost and nothing has to be downloaded.
-    Ctrl-C ends the server.
+    Ctrl-C ends the server. With --sample the labels are those of N images drawn by chance, the same ones whenever you
+    go on, and answers.csv has the answers. labelaudit fit RUN makes the noise rate of them.
     """
     from labelaudit.auditing.model import Audit, recorded_data
     from labelaudit.report.gate import Limits, make_report
@@ -52,19 +61,24 @@ def command(
     from labelaudit.run.layout import RunFolder
 
     audit = Audit(RunFolder(run))
-    listed = make_report(audit, Limits(), top=0).listed
-    file = audit.run.decisions
-    ledger = Ledger(run=audit.run, catalogue=audit.catalogue, reviewer=_account() if reviewer is None else reviewer)
+    listed = make_report(audit, Limits(), top=0).listed if count is None else _drawn(audit, count)
+    file = audit.run.decisions if count is None else audit.run.answers
+    ledger = Ledger(file=file, catalogue=audit.catalogue, reviewer=_account() if reviewer is None else reviewer)
     recorded = recorded_data(audit.run)
     recorded = recorded if data is None else replace(recorded, root=data.resolve())
     then = recorded.relabel_command(str(file))
     if data is None:
         labels = [] if recorded.moves else ["--out", "corrected.csv"]
         then = shlex.join(["labelaudit", "relabel", str(run), *labels])
-    page = served_page(audit, listed, then, terminal, moves=recorded.moves)
-    site = Site(page.text, page.policy, ledger, recorded.root, split=recorded.split, moves=recorded.moves)
+    moves, correct = recorded.moves and count is None, ""
+    if count is not None:
+        correct, then = recorded.relabel_command(str(file)), shlex.join(["labelaudit", "fit", str(run)])
+    page = served_page(audit, listed, then, terminal, moves=moves, relabel=correct)
+    site = Site(page.text, page.policy, ledger, recorded.root, split=recorded.split, moves=moves)
     with serving(site, port) as address:
-        terminal.say(f"{plural(len(listed.rows), 'suspicious label')} to review. Decisions go to {file}")
+        what = "suspicious label" if count is None else "label drawn by chance"
+        names = plural(len(listed.rows), what, "labels drawn by chance" if count else "")
+        terminal.say(f"{names} to review. {'Decisions' if count is None else 'Answers'} go to {file}")
         print(address, flush=True)
         if not no_browser and _has_screen():
             webbrowser.open(address)
@@ -72,8 +86,22 @@ def command(
         with contextlib.suppress(Stopped, KeyboardInterrupt):
             threading.Event().wait()
     terminal.say("")  # the terminal has shown ^C
-    told = f"They are applied. To audit again: {site.again}" if site.is_applied else f"To apply them: {then}"
-    terminal.say(f"{plural(len(read_decisions(file)), 'decision')} in {file}. {told}")
+    made, told = plural(len(read_decisions(file)), "decision" if count is None else "answer"), f"To apply them: {then}"
+    if count is not None:
+        told = f"For the noise rate: {then}"
+    elif site.is_applied:
+        told = f"They are applied. To audit again: {site.again}"
+    terminal.say(f"{made} in {file}. {told}")
+
+
+def _drawn(audit: Audit, count: int) -> Listed:
+    """Return the first images of the run's sample as the rows of a page."""
+    from labelaudit.auditing.sample import draw_sample
+    from labelaudit.run.lists import Listed
+
+    paths = audit.catalogue.paths
+    rows = [{"sample": str(number), "path": paths[number]} for number in draw_sample(audit.run, count).samples]
+    return Listed(rows=rows, total=len(rows))
 
 
 def _account() -> str:
@@ -96,14 +124,11 @@ def sample(
 ) -> None:
     """Draw images to review by hand, for a noise rate that holds however wrong the audit is.
 
-    Review them in sample.html, or write right, wrong, the right label, or skip into the column answer of sample.csv.
-    Begin at the top and stop where you like; labelaudit fit --reviewed takes the CSV, or the page's corrections.csv.
+    labelaudit review --sample shows them in a browser. Or write right, wrong, the right label, or skip into the column
+    answer of sample.csv; labelaudit fit --reviewed takes it. Begin at the top and stop where you like.
     """
-    from labelaudit.auditing.model import Audit
     from labelaudit.auditing.sample import draw_sample, write_sample
-    from labelaudit.report.page.write import write_page
     from labelaudit.run.layout import RunFolder
-    from labelaudit.run.lists import Listed
 
     folder = RunFolder(run)
     drawn = draw_sample(folder, count)
@@ -113,12 +138,6 @@ def sample(
     place = write_sample(folder, drawn, out)
     done = f", {drawn.answered:,} of them answered" if drawn.answered else ""
     terminal.say(f"{plural(len(drawn.samples), 'image')} to look at{done}: {place}")
-    page = None
-    if out is None:
-        audit = Audit(folder)
-        rows = [{"sample": str(number), "path": audit.catalogue.paths[number]} for number in drawn.samples]
-        page = write_page(audit, Listed(rows=rows, total=len(rows)), reporter=terminal, sampled=True)
-        terminal.say(f"Review them in a browser: {page.path}")
     terminal.say(f"Begin at the top. You can stop anywhere; an estimate needs {drawn.least:,} images.")
-    then = shlex.join(["labelaudit", "fit", str(folder.root), "--reviewed", str(place)])
-    terminal.say(f"Then: {then}{'   (or corrections.csv of the page)' if page else ''}")
+    terminal.say(f"Then: {shlex.join(['labelaudit', 'fit', str(folder.root), '--reviewed', str(place)])}")
+    terminal.say(f"Or in a browser: {shlex.join(['labelaudit', 'review', str(folder.root), '--sample', str(count)])}")

@@ -118,7 +118,7 @@ def score(
 def _next_step(noise: Noise, folder: RunFolder) -> str:
     if noise.suspicious:
         return f"To review and correct them: {shlex.join(['labelaudit', 'review', str(folder.root)])}"
-    words = shlex.join(["labelaudit", "sample", str(folder.root)])
+    words = shlex.join(["labelaudit", "review", str(folder.root), "--sample", "200"])
     return f"That is no proof that all labels are right. To see some drawn by chance: {words}"
 
 
@@ -134,15 +134,14 @@ def _tell_changes(folder: RunFolder, terminal: Terminal) -> None:
     from labelaudit.auditing.model import Audit
     from labelaudit.report.sentences import changes_sentence
     from labelaudit.run.changes import find_changes
-    from labelaudit.run.series import earlier_runs
+    from labelaudit.run.series import judged_before
 
-    judged = [run for run in earlier_runs(folder) if run.noise.exists()]
-    if judged:
+    if before := judged_before(folder):
         try:
-            changes = find_changes(Audit(judged[-1]), Audit(folder))
+            changes = find_changes(Audit(before), Audit(folder))
             terminal.say(f"Since the last audit: {changes_sentence(changes)}")
         except RunError as error:
-            terminal.warn(f"{judged[-1].root} cannot be compared with: {error}")
+            terminal.warn(f"{before.root} cannot be compared with: {error}")
 
 
 @o.screen_options
@@ -188,7 +187,7 @@ def fit(
     """Estimate the noise rate and P(mislabeled) from recorded losses; needs no images and no GPU."""
     from labelaudit.auditing import fit as audit
     from labelaudit.detect.verdicts import FitSettings
-    from labelaudit.report.console import show_annotators, show_estimators, show_summary
+    from labelaudit.report.console import show_annotators, show_summary
     from labelaudit.run.layout import RunFolder
 
     folder = RunFolder(run)
@@ -198,5 +197,4 @@ def fit(
         show_summary(terminal.console, fitted.noise)
         if fitted.annotators is not None:
             show_annotators(terminal.console, fitted.annotators)
-        show_estimators(terminal.console, fitted.noise)
     terminal.say(f"Ranked list: {folder.suspicious}")

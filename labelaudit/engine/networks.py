@@ -248,6 +248,11 @@ for _depth, _blocks in ((20, 3), (32, 5), (44, 7), (56, 9)):
     _OURS[f"cifar_resnet{_depth}"] = partial(SmallResNet, blocks=(_blocks,) * 3, widths=(16, 32, 64))
 
 
+def is_ours(name: str) -> bool:
+    """True for a network of this package, which takes images of any size, with one channel or three."""
+    return name in _OURS
+
+
 def create(name: str, **kwargs: Any) -> nn.Module:
     """Build a network; of our own, ``kwargs`` are num_classes and in_chans, else those of timm's create_model."""
     if name in _OURS:

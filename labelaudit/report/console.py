@@ -19,6 +19,7 @@ from labelaudit.text import printable
 
 _MOST_CLASSES = 12
 _MOST_ROWS = 10
+_SHORTEST_PATH = 24
 _ANY_WIDTH = 100_000
 
 
@@ -72,15 +73,6 @@ def show_annotators(console: Console, found: AnnotatorsNoise, *, everything: boo
         console.print(f"[yellow]Warning:[/yellow] {shown(warning)}")
 
 
-def show_estimators(console: Console, noise: Noise) -> None:
-    """Print what each estimator says; an arrow marks the chosen one."""
-    table = table_of("estimator", "from", ">noise rate", ">suspicious")
-    for name, found in noise.estimators.items():
-        mark = "[bold]→ " if name == noise.fit.estimator else "  "
-        table.add_row(mark + name, found.rank_by, f"{found.noise_rate:.1%}", f"{found.suspicious:,}")
-    console.print(table)
-
-
 def show_changes(console: Console, changes: Changes) -> None:
     """Print what changed between two audits: figures, classes, and the first suspicious labels of each sort."""
     for line in sentences.changes_lines(changes):
@@ -98,22 +90,40 @@ def show_changes(console: Console, changes: Changes) -> None:
 
 
 def show_suspicious(console: Console, rows: Sequence[Row], root: Path | None = None) -> None:
-    """Print the first rows of suspicious.csv as a table, or where that is too wide, each path on a line of its own."""
-    cells = [_cells(row, root) for row in rows]
-    kinds = ["kind"] if any(kind for *_, kind in cells) else []
-    table = table_of(">", "path", "given → suggested", ">P(wrong)", *kinds, no_wrap=True)
-    for row_cells in cells:
-        table.add_row(*row_cells[: 4 + len(kinds)])
-    if console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum <= console.width:
-        console.print(table)
-        return
-    for rank, path, labels, p_mislabeled, kind in cells:
+    """Print the first rows of suspicious.csv as a table; where it is too wide, long paths are cut in the middle.
+
+    Where little would be left of them, each whole path is on a line of its own.
+    """
+    most = max((len(printable(row["path"])) for row in rows), default=0)
+    while True:
+        cells = [_cells(row, root, most) for row in rows]
+        kinds = ["kind"] if any(kind for *_, kind in cells) else []
+        table = table_of(">", "path", "given → suggested", ">P(wrong)", *kinds, no_wrap=True)
+        for row_cells in cells:
+            table.add_row(*row_cells[: 4 + len(kinds)])
+        excess = console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum - console.width
+        if excess <= 0:
+            console.print(table)
+            return
+        most -= excess
+        if most < _SHORTEST_PATH:
+            break
+    for rank, path, labels, p_mislabeled, kind in (_cells(row, root) for row in rows):
         console.print(f"{rank:>5}  {labels}, P(wrong) {p_mislabeled}{kind and ', '}{kind}", soft_wrap=True)
         console.print(f"       {path}", soft_wrap=True)
 
 
-def _cells(row: Row, root: Path | None) -> tuple[str, str, str, str, str]:
-    path = shown(row["path"])
+def _cut(path: str, most: int) -> str:
+    """Return a path in at most so many characters, with its end, if possible the whole file name, and its beginning."""
+    if len(path) <= most:
+        return path
+    name = len(path) - path.rfind("/")  # with the slash before it
+    end = min(max(name, 2 * most // 3), most - 5)
+    return f"{path[: most - 1 - end]}…{path[-end:]}"
+
+
+def _cells(row: Row, root: Path | None, most: int = _ANY_WIDTH) -> tuple[str, str, str, str, str]:
+    path = escape(_cut(printable(row["path"]), most))
     if root is not None:
         path = f"[link={(root.absolute() / row['path']).as_uri()}]{path}[/link]"
     labels = shown(f"{row['given_label']} → {row['suggested_label']}")

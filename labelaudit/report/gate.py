@@ -1,7 +1,8 @@
 """The report of an audit, and the data-quality gate: which limits it exceeds.
 
 By default a limit is exceeded only where even the lower end of a rate's interval is above it, so that chance alone
-rarely fails a pipeline. Where a sample was reviewed, its rates and intervals are compared.
+rarely fails a pipeline; by the upper end, a rate passes only where it is surely within the limit. Where a sample was
+reviewed, its rates and intervals are compared.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from labelaudit.auditing.model import Audit
 from labelaudit.data.walk import NO_LOSS
 from labelaudit.detect.theory import wilson
 from labelaudit.errors import RunError, UsageError
+from labelaudit.names import JudgeName
 from labelaudit.run.documents import AnnotatorsNoise, Noise
 from labelaudit.run.lists import Listed, Row, list_suspicious, read_baseline, suspicious_rows, unreadable_rows
 from labelaudit.text import plural
@@ -31,6 +33,8 @@ TITLES: dict[CheckName, str] = {
     "warnings": "Warnings",
 }
 
+_FIGURES: dict[JudgeName, str] = {"lower": "lower end", "estimate": "estimate itself", "upper": "upper end"}
+
 _MOST_NAMED = 5
 _MOST_LISTED = 50_000  # suspicious labels that a report holds: the page has the longest list
 
@@ -40,7 +44,7 @@ class Limits:
     """The limits of the gate, rates as shares in [0, 1]; None sets no limit, and a UsageError refuses other numbers.
 
     With a baseline ``max_suspicious`` is of new labels. With ``fail_on_warning`` unreadable and left-out images fail
-    too. ``strict`` compares the estimated rates, not the lower ends of their intervals.
+    too. ``judge`` says which figure of a rate is compared: an end of its interval, or the estimate itself.
     """
 
     max_noise: float | None = None
@@ -48,7 +52,7 @@ class Limits:
     max_suspicious: int | None = None
     max_unreadable: int | None = None
     fail_on_warning: bool = False
-    strict: bool = False
+    judge: JudgeName = "lower"
 
     def __post_init__(self) -> None:
         for option, share in (("--max-noise", self.max_noise), ("--max-class-noise", self.max_class_noise)):
@@ -168,16 +172,19 @@ def _check_noise(noise: Noise, limits: Limits) -> _Found | None:
     if limit is None:
         return None
     rate, named = _noise_rate(noise), "noise rate" if noise.reviewed is None else "reviewed noise rate"
-    if limits.strict or interval is None:
-        why = "the estimate itself: " + ("--strict" if limits.strict else "this audit has no interval")
-        return rate > limit, f"{named} {_compared(rate, limit)} ({why})", ()
-    low, high = interval
-    text = f"{named} {rate:.2%} ({low:.2%} to {high:.2%}): the lower end {_compared(low, limit)}"
-    return low > limit, text + (f"; the upper end {high:.2%} is" if low <= limit < high else ""), ()
+    if interval is None:
+        if limits.judge == "upper":
+            return True, f"{named} {rate:.2%}: this audit has no interval, so its upper end is unknown", ()
+        return rate > limit, f"{named} {_compared(rate, limit)} (the estimate itself: this audit has no interval)", ()
+    figures = dict(zip(_FIGURES, (interval[0], rate, interval[1]), strict=True))
+    text = f"{named} {rate:.2%} ({interval[0]:.2%} to {interval[1]:.2%}): the {_FIGURES[limits.judge]} "
+    judged = figures[limits.judge]
+    more = f"; the upper end {interval[1]:.2%} is" if judged <= limit < interval[1] else ""
+    return judged > limit, text + _compared(judged, limit) + more, ()
 
 
 def _check_classes(noise: Noise, limits: Limits) -> _Found | None:
-    limit, strict = limits.max_class_noise, limits.strict
+    limit, judge = limits.max_class_noise, limits.judge
     if limit is None:
         return None
     _noise_rate(noise)  # without one, the rates of the classes are zeros that mean nothing
@@ -185,19 +192,21 @@ def _check_classes(noise: Noise, limits: Limits) -> _Found | None:
     judged = []
     for row in [row for row in noise.classes if row.samples]:
         if found := reviewed.get(row.name):
-            rate, low = found.noise_rate, found.noise_rate_interval[0]
+            rate, (low, high) = found.noise_rate, found.noise_rate_interval
         else:  # the interval is made for zeros and ones; the variance of probabilities is at most theirs, p(1−p)
-            rate, low = row.noise_rate, wilson(row.noise_rate * row.samples, row.samples)[0]
-        judged.append((rate if strict else low, rate, low, row))
+            rate, (low, high) = row.noise_rate, wilson(row.noise_rate * row.samples, row.samples)
+        judged.append(({"lower": low, "estimate": rate, "upper": high}[judge], rate, (low, high), row))
     above = sorted((entry for entry in judged if entry[0] > limit), key=lambda entry: -entry[0])
     by_estimate = sum(rate > limit for _, rate, _, _ in judged)
-    how = f"by the lower end of its 95% interval ({by_estimate} by the estimate itself)"
+    how = "" if judge == "estimate" else f" of its 95% interval ({by_estimate} by the estimate itself)"
     text = (
         f"{len(above)} of {plural(len(judged), 'class', 'classes')} {'is' if len(above) == 1 else 'are'} "
-        f"above a noise rate of {limit:.2%} {'(the estimate itself: --strict)' if strict else how}"
+        f"above a noise rate of {limit:.2%} by the {_FIGURES[judge]}{how}"
     )
+    ends = ("at most", 1) if judge == "upper" else ("at least", 0)
     subjects = tuple(
-        (row.name, f"{rate:.2%} of {plural(row.samples, 'image')}, at least {low:.2%}") for _, rate, low, row in above
+        (row.name, f"{rate:.2%} of {plural(row.samples, 'image')}, {ends[0]} {interval[ends[1]]:.2%}")
+        for _, rate, interval, row in above
     )
     return bool(above), text, subjects
 

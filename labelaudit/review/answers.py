@@ -1,14 +1,17 @@
-"""A sample to review: write it as a CSV with an empty column ``answer``, and read the answers, or corrections, back."""
+"""A sample to review: write it as a CSV with a column ``answer``, read answers back, and keep them in answers.csv."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.sample import NONE, RIGHT, SKIPPED, WRONG, Answers
 from labelaudit.errors import DataError, reason
-from labelaudit.review.corrections import Correction, read_review
+from labelaudit.review.corrections import NO_LABEL, Correction, read_review
+from labelaudit.review.decisions import Ledger, LedgerAction, decided, read_decisions
 from labelaudit.run.lists import read_csv
 from labelaudit.text import csv_lines, unguarded
 
@@ -119,4 +122,29 @@ def _corrected(file: Path) -> Iterator[_Entry]:
     for decision in review.corrections:
         yield RIGHT if decision.action == "keep" else WRONG, decision
     for refusal in review.unclear:
-        yield SKIPPED, Correction(path=refusal.path, action="keep", where=refusal.where, prefixed=True)
+        said = WRONG if refusal.reason == NO_LABEL else SKIPPED
+        yield said, Correction(path=refusal.path, action="keep", where=refusal.where, prefixed=True)
+
+
+_ACTIONS: dict[int, LedgerAction] = {NONE: "undo", RIGHT: "keep", WRONG: "wrong", SKIPPED: "skip"}
+
+
+def recorded_answers(ledger: Path, catalogue: Catalogue) -> Answers:
+    """Return the answers in an answers.csv, to every copy of an image too; none where there is no file."""
+    answers, number_of = Answers.none(len(catalogue)), {name: number for number, name in enumerate(catalogue.classes)}
+    said = {action: answer for answer, action in _ACTIONS.items()}
+    for sample, decision in decided(catalogue, read_decisions(ledger)).items():
+        answers.answer_N[sample] = said.get(decision.action, WRONG)
+        answers.label_N[sample] = number_of.get(decision.label, -1)
+    return answers
+
+
+def record_answers(ledger: Path, catalogue: Catalogue, answers: Answers) -> None:
+    """Append to an answers.csv what makes it say these answers."""
+    known, step = recorded_answers(ledger, catalogue), list[tuple[int, LedgerAction, str]]()
+    differs_N = (known.answer_N != answers.answer_N) | (known.label_N != answers.label_N)
+    for sample in np.flatnonzero(differs_N).tolist():
+        label = int(answers.label_N[sample])
+        action = "change" if label >= 0 else _ACTIONS[int(answers.answer_N[sample])]
+        step.append((sample, action, catalogue.classes[label] if label >= 0 else ""))
+    Ledger(file=ledger, catalogue=catalogue, reviewer="").add([step])

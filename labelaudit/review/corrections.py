@@ -23,7 +23,6 @@ from labelaudit.errors import DataError, brief, reason
 from labelaudit.names import ActionName
 from labelaudit.review.decisions import Decision, Key, decided, decisions_from, digest_of, read_decisions
 from labelaudit.run.files import write_lines
-from labelaudit.run.layout import RunFolder
 from labelaudit.text import csv_lines, unguarded
 
 
@@ -68,6 +67,9 @@ class ReviewFile:
     unclear: tuple[Refusal, ...] = ()
 
 
+NO_LABEL, UNSURE = "is wrong, and nobody said what is right", "was skipped"
+"""Why answers to a drawn sample change no label."""
+
 COLUMNS = ("path", "given_label", "action", "label", "sha256", "sample")
 _ACTIONS: dict[str, ActionName] = {name: name for name in get_args(ActionName)}
 
@@ -82,7 +84,7 @@ _Decision = tuple[ActionName, str] | str  # action and label, or why there are n
 
 
 def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
-    """Read decisions.csv, corrections.csv, Label Studio's JSON export, or CVAT's XML, also in its ZIP.
+    """Read decisions.csv, answers.csv, corrections.csv, Label Studio's JSON export, or CVAT's XML, also in its ZIP.
 
     With ``accept_suggestions`` tags of CVAT that nobody touched are taken as accepted; else they are not reviewed.
     Raises a DataError that says the place where the file cannot be read, or is none of these.
@@ -110,15 +112,14 @@ def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
     )
 
 
-def read_decided(run: RunFolder, catalogue: Catalogue) -> ReviewFile:
+def read_decided(file: Path, catalogue: Catalogue) -> ReviewFile:
     """Read a run folder's decisions about the images of its audit; raise a DataError where there are none."""
-    file = run.decisions
     digest = digest_of(file)
     if not digest:
-        raise DataError(f"{run.root} has no decisions yet", fix="review it first, or name a file of corrections")
+        raise DataError(f"{file.parent} has no decisions yet", fix="review it first, or name a file of corrections")
     found = decided(catalogue, read_decisions(file))
-    corrections = (_correction(decision, catalogue.paths[sample]) for sample, decision in found.items())
-    return ReviewFile(file=file, digest=digest, corrections=tuple(corrections))
+    made = [_correction(decision, catalogue.paths[sample]) for sample, decision in found.items()]
+    return ReviewFile(file=file, digest=digest, corrections=tuple(one for one in made if isinstance(one, Correction)))
 
 
 def write_corrections(file: Path, corrections: Iterable[Correction]) -> None:
@@ -127,7 +128,7 @@ def write_corrections(file: Path, corrections: Iterable[Correction]) -> None:
     write_lines(file, csv_lines(COLUMNS, rows, numbers={"sample"}))
 
 
-def _read_ledger(file: Path) -> Iterator[Correction]:
+def _read_ledger(file: Path) -> Iterator[Correction | Refusal]:
     paths_of: defaultdict[Key, dict[str, None]] = defaultdict(dict)  # equal files in one class have one decision
     for decision in decisions_from(file)[0]:
         paths_of[decision.key][decision.path] = None
@@ -137,7 +138,9 @@ def _read_ledger(file: Path) -> Iterator[Correction]:
         yield from (_correction(decision, path) for path in paths_of[key])
 
 
-def _correction(decision: Decision, path: str) -> Correction:
+def _correction(decision: Decision, path: str) -> Correction | Refusal:
+    if decision.action not in _ACTIONS:
+        return Refusal(path=path, where=decision.time, reason=NO_LABEL if decision.action == "wrong" else UNSURE)
     return Correction(
         path=path,
         action=_ACTIONS[decision.action],

@@ -1,4 +1,4 @@
-"""Keep a review's decisions in decisions.csv: one line for each, only ever appended to.
+"""Keep a review's decisions in decisions.csv, and the answers to a sample in answers.csv: lines that are only appended.
 
 A decision is about an image and the label it has: the key is the content's SHA-256 and the given label. So it holds
 after files were renamed, in another folder, and for every copy of the image. The last line of a key counts; ``undo``
@@ -27,19 +27,19 @@ from labelaudit.errors import DataError, reason
 from labelaudit.names import ActionName
 from labelaudit.review.tree import RefusedError, checked_class
 from labelaudit.run.files import lock, require_regular, storage_errors
-from labelaudit.run.layout import RunFolder
 from labelaudit.text import csv_lines, unguarded
 
-LedgerAction = ActionName | Literal["undo"]
+LedgerAction = ActionName | Literal["wrong", "skip", "undo"]
 Key = tuple[str, str]  # SHA-256 (hex) of an image's content, and the label it was given
-_ACTIONS = (*get_args(ActionName), "undo")
+_ACTIONS = (*get_args(ActionName), "wrong", "skip", "undo")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What a person decided about an image and its label; the fields are the columns of decisions.csv.
+    """What a person decided about an image and its label; the fields are the columns of a ledger.
 
-    ``time`` is ISO 8601 in UTC, ``path`` where the image was, ``label`` the right one for ``change`` and else empty.
+    ``time`` is ISO 8601 in UTC, ``path`` where the image was, ``label`` the right one for ``change`` and else empty. Of
+    a drawn sample, ``wrong`` says no more than that, and ``skip`` that the person is unsure.
     """
 
     time: str
@@ -127,14 +127,17 @@ def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:
     return found, start + len(content)
 
 
-def digest_of(file: Path) -> str:
-    """Return the SHA-256 (hex) of a ledger, or "" where there is none; raise a DataError where it cannot be read."""
-    try:
-        return hashlib.sha256(require_regular(file).read_bytes()).hexdigest()
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise DataError(f"cannot read the decisions {file}: {reason(error)}", fix="check the path") from error
+def digest_of(*files: Path) -> str:
+    """Return the SHA-256 (hex) of ledgers one after the other, or "" without any; an unreadable one is a DataError."""
+    content = []
+    for file in files:
+        try:
+            content.append(require_regular(file).read_bytes())
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise DataError(f"cannot read the decisions {file}: {reason(error)}", fix="check the path") from error
+    return hashlib.sha256(b"".join(content)).hexdigest() if content else ""
 
 
 def decided(catalogue: Catalogue, decisions: Mapping[Key, Decision]) -> dict[int, Decision]:
@@ -149,13 +152,13 @@ Event = tuple[str, int, LedgerAction, str]  # time, sample, action and label of 
 
 @dataclass(kw_only=True)
 class Ledger:
-    """The ledger of a run that several threads read and append to, and other processes too.
+    """A ledger of a run, ``file``, that several threads read and append to, and other processes too.
 
     A decision concerns each sample with its content and given label; ``events`` is what the file says so far. A file
     that cannot be written is a StorageError, one that is no ledger a DataError.
     """
 
-    run: RunFolder
+    file: Path
     catalogue: Catalogue
     reviewer: str
     events: list[Event] = field(default_factory=list)
@@ -169,7 +172,7 @@ class Ledger:
         self._samples: defaultdict[Key, list[int]] = defaultdict(list)
         for sample, key in enumerate(zip(self.catalogue.sha256, self._labels, strict=True)):
             self._samples[key].append(sample)
-        append_decisions(self.run.decisions, [])
+        append_decisions(self.file, [])
         self._refresh()
 
     def after(self, known: int) -> dict[str, object]:
@@ -187,7 +190,7 @@ class Ledger:
             for number, step in enumerate(steps):
                 time = (now + timedelta(milliseconds=number)).isoformat(timespec="milliseconds")
                 lines += [self._line(time, *decision) for decision in step]
-            append_decisions(self.run.decisions, lines)
+            append_decisions(self.file, lines)
             self._refresh()
 
     def _line(self, time: str, sample: int, action: LedgerAction, label: str) -> Decision:
@@ -210,7 +213,7 @@ class Ledger:
         )
 
     def _refresh(self) -> None:
-        file = self.run.decisions
+        file = self.file
         if file.exists() and file.stat().st_size < self._read_bytes:  # somebody has replaced the file
             self.events, self._read_bytes = [], 0
         lines, self._read_bytes = decisions_from(file, self._read_bytes)

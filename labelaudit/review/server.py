@@ -103,12 +103,12 @@ class Site:
     def is_applied(self) -> bool:
         """True when there are decisions, and no image to be changed or dropped is still where it was audited."""
         catalogue = self._ledger.catalogue
-        found = decided(catalogue, read_decisions(self._ledger.run.decisions))
+        found = decided(catalogue, read_decisions(self._ledger.file)) if self._moves else {}
         for sample in (sample for sample, decision in found.items() if decision.action != "keep"):
             with contextlib.suppress(UnreadableImageError):
                 self._content(sample, catalogue.paths[sample])
                 return False
-        return self._moves and bool(found)
+        return bool(found)
 
     def _content(self, sample: int, path: str) -> bytes:
         content = read_file(self._root / path)
@@ -132,7 +132,7 @@ class Site:
         return JSONResponse(await run_in_threadpool(self._ledger.after, posted.after), 201)
 
     def _review(self) -> ReviewFile:
-        return read_decided(self._ledger.run, self._ledger.catalogue)
+        return read_decided(self._ledger.file, self._ledger.catalogue)
 
     def _get_plan(self, _request: Request) -> Response:
         plan = plan_relabeling(self._root, self._review(), split=self._split)

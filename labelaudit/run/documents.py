@@ -194,7 +194,7 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
         reviewed: What a reviewed sample says; None without one.
         flag_above: P(mislabeled) above which a sample is suspicious.
         kept: Number of labels that a person decided to keep: they count as right.
-        decisions: SHA-256 (hex) of the decisions.csv that the verdicts go by; empty without one.
+        decisions: SHA-256 (hex) of the decisions.csv and answers.csv that the verdicts go by; empty without any.
         confusion: Pairs of given and suggested labels, the most frequent first.
         review: About which share of the errors is at the head of the list, by its length.
         warnings: Why not to trust the figures, a sentence each.

@@ -51,10 +51,9 @@ class RunFolder:
     weights_csv = _Place("weights.csv")  # path, weight, sha256
     weights_npy = _Place("weights.npy")  # float64 weights in the order of samples.parquet
     design = _Place("sample.parquet")  # the order in which samples are reviewed for a noise rate, and their strata
-    sample_csv = _Place("sample.csv")  # the first of them, for the reviewer's answers
-    sample_page = _Place("sample.html")  # the same to look at
-    reviewed = _Place("reviewed.parquet")  # the answers that the last fit was given
-    decisions = _Place("decisions.csv")  # what a person decided, line by line
+    sample_csv = _Place("sample.csv")  # the first of them, to be answered in a spreadsheet
+    answers = _Place("answers.csv")  # what a person answered about them, line by line
+    decisions = _Place("decisions.csv")  # what a person decided about suspicious labels, line by line
     page = _Place("report.html")  # the findings to look at and to review
     # The folder of a retraining has, beside run.json and checkpoint.pt:
     metrics = _Place("metrics.parquet")  # one row per epoch

@@ -33,6 +33,12 @@ def next_run(home: Path) -> RunFolder:
     return RunFolder(home / str(max(numbers) + 1))
 
 
+def judged_before(run: RunFolder) -> RunFolder | None:
+    """Return the last of the earlier runs that has verdicts, if there is one."""
+    judged = [each for each in earlier_runs(run) if each.noise.exists()]
+    return judged[-1] if judged else None
+
+
 def earlier_runs(run: RunFolder) -> list[RunFolder]:
     """Return the runs of the same data folder that were begun before this one; none for a run without a number."""
     if not run.root.name.isdecimal():

@@ -19,7 +19,7 @@ from labelaudit.detect import BoolArray, IntArray
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable
 from labelaudit.detect.kinds import Kinds
-from labelaudit.detect.sample import NONE, RIGHT, SKIPPED, WRONG, Answers, Design
+from labelaudit.detect.sample import Design
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.errors import RunError, brief
 from labelaudit.names import COPY_KINDS, KINDS
@@ -171,8 +171,6 @@ def _nullable(value_N: npt.NDArray[np.float64]) -> pa.Array:
 
 
 _DESIGN = columns("sample:int32 stratum:int32 place:int32")
-_ANSWERS = columns("sample:int32 answer:str label:str")
-_WORDS = {"right": RIGHT, "wrong": WRONG, "skip": SKIPPED}
 
 
 def write_design(path: Path, design: Design) -> None:
@@ -200,37 +198,6 @@ def read_design(path: Path, used_N: BoolArray) -> Design:
     stratum_N, place_N = (np.full(len(used_N), -1, dtype=np.int32) for _ in range(2))
     stratum_N[sample_S], place_N[sample_S] = stratum_S, place_S
     return Design(stratum_N=stratum_N, place_N=place_N)
-
-
-def write_answers(path: Path, answers: Answers, classes: Sequence[str]) -> None:
-    """Write a reviewer's answers, a row per sample that has one."""
-    samples = np.flatnonzero(answers.answer_N != NONE)
-    words = {answer: word for word, answer in _WORDS.items()}
-    columns = {
-        "sample": pa.array(samples, pa.int32()),
-        "answer": [words[answer] for answer in answers.answer_N[samples].tolist()],
-        "label": _names(classes, answers.label_N[samples]),
-    }
-    write_table(path, pa.table(columns, schema=_ANSWERS))
-
-
-def read_answers(path: Path, samples: int, classes: Sequence[str]) -> Answers:
-    """Read the answers of a run with so many samples; none where it has no file, a RunError where that is damaged."""
-    answers = Answers.none(samples)
-    if not path.exists():
-        return answers
-    fix = f"delete it to do without the review, or run labelaudit fit {path.parent} --reviewed FILE"
-    table = read_table(path, _ANSWERS, fix)
-    label_of: dict[str | None, int] = {name: number for number, name in enumerate(classes)} | {None: -1}
-    try:
-        rows = zip(*(table.column(name).to_pylist() for name in _ANSWERS.names), strict=True)
-        for sample, answer, label in rows:
-            if not 0 <= sample < samples:
-                raise ValueError("other samples")
-            answers.answer_N[sample], answers.label_N[sample] = _WORDS[answer], label_of[label]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged, or of other data ({brief(error)})", fix=fix) from error
-    return answers
 
 
 _TEXTS = ("spoiled", "digest")

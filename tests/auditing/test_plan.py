@@ -188,6 +188,16 @@ def test_without_weights_auto_trains_from_scratch_offline_and_fine_tuning_downlo
     assert (settings.model, settings.weights) == ("tf_efficientnet_lite0", "timm")
 
 
+def test_an_audit_from_the_weights_of_an_earlier_probe_has_its_network(tmp_path):
+    (tmp_path / "probe.safetensors").write_bytes(b"")
+    for grey in (True, False):
+        images = catalogue(grey=grey)
+        first = plan(images, TrainingOptions(probe="train"), CPU).settings
+        asked = TrainingOptions(model=first.model, network_weights=tmp_path / "probe.safetensors", probe="train")
+        again = plan(images, asked, CPU).settings
+        assert (again.channels, again.image_size) == (first.channels, first.image_size) == (1 if grey else 3, 32)
+
+
 def test_weights_of_a_file_are_known_by_their_content(tmp_path):
     (tmp_path / "a.pt").write_bytes(b"one")
     (tmp_path / "b.pt").write_bytes(b"one")

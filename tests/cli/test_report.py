@@ -82,7 +82,7 @@ def test_the_gate_passes_at_the_limit_and_fails_below(audit: Path, noise: dict) 
     rate, count, (low, _) = noise["noise_rate"], noise["suspicious"], noise["noise_rate_interval"]
     passed = report(audit, "--max-noise", low, "--max-suspicious", count)
     assert (passed.code, passed.out.count("Passed: ")) == (0, 2)
-    failed = report(audit, "--strict", "--max-noise", rate - 1e-6, "--max-suspicious", count - 1)
+    failed = report(audit, "--judge", "estimate", "--max-noise", rate - 1e-6, "--max-suspicious", count - 1)
     assert (failed.code, failed.err, failed.out.count("Failed: ")) == (1, "", 2)
     ant = {"class": "ant", "noise_rate": 0.5, "samples": 100, "suspicious": 50}
     edit(audit / "noise.json", classes=[ant], warnings=["look closer"])

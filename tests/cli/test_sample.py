@@ -47,10 +47,9 @@ def test_a_sample_is_drawn_reviewed_and_decides(audit):
     for text in (
         f"40 images to look at: {file}",
         f"labelaudit fit {audit} --reviewed {file}",
-        f"Review them in a browser: {audit / 'sample.html'}",
+        f"Or in a browser: labelaudit review {audit} --sample 40",
     ):
         assert text in drawn
-    assert "40 images drawn by chance, in the order of their review" in (audit / "sample.html").read_text()
     rows = read_rows(file.read_text())
     assert [row["answer"] for row in rows] == [""] * 40
     assert not {"p_mislabeled", "label_score"} & set(rows[0])  # they would bias the reviewer
@@ -99,9 +98,21 @@ def test_answers_stay_for_later_fits_and_samples(reviewed):
     assert exact["noise_rate"] == pytest.approx(8 / 48)
     assert exact["noise_rate_interval"] == [exact["noise_rate"]] * 2
     # Without the file there is no review.
-    (reviewed / "reviewed.parquet").unlink()
+    (reviewed / "answers.csv").unlink()
     succeed("fit", reviewed)
     assert noise_of(reviewed)["reviewed"] is None
+
+
+def test_a_few_answers_are_told_and_count_once_they_are_enough(reviewed):
+    ledger = reviewed / "answers.csv"
+    lines = ledger.read_text().splitlines(keepends=True)
+    first = {row["path"] for row in read_rows((reviewed / "sample.csv").read_text())[:7]}
+    ledger.write_text("".join([lines[0], *(line for line in lines if first & set(line.split(",")))]))
+    told = succeed("report", reviewed, "--no-html")
+    assert "no reviewed noise rate: 7 images at the beginning of the sample are reviewed, and an estimate" in told.err
+    assert "estimated noise rate" in told.out
+    ledger.write_text("".join(lines))
+    assert "reviewed noise rate" in succeed("report", reviewed, "--no-html").out
 
 
 def test_the_gate_uses_the_reviewed_interval_in_every_format(reviewed):
@@ -141,6 +152,6 @@ def test_what_is_wrong_is_said_in_one_line(audit, half_trained, tmp_path):
     fill(audit / "sample.csv", lambda _: "perhaps")
     assert "'perhaps' is no answer and no class" in run(*fit).error
     assert file_bytes(audit, "noise.json") == untouched
-    assert not (audit / "reviewed.parquet").exists()
+    assert not (audit / "answers.csv").exists()
     (audit / "sample.parquet").write_bytes(b"PAR1")
     assert "sample.parquet is damaged" in run("sample", audit).error

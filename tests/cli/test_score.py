@@ -150,6 +150,13 @@ def test_large_images_are_embedded_once(large: Path, cache_folder: Path) -> None
     third = succeed("train-probe", large, "--run", "third", "--offline").err
     assert f"23 of 24 embeddings are in the cache ({cache_folder}" in third
     assert cached_embeddings(cache_folder) == [24, 1]
+    # Images arrive while the runs have numbers: each audit embeds the new ones only.
+    more = write_images(Path("more"), classes=("dog",), each=3, size=96, suffix=".jpg")
+    for number in (1, 2):
+        (more / f"dog/{number:03d}.jpg").rename(large / f"ant/new{number}.jpg")
+        succeed("score", large, "--offline")
+        assert cached_embeddings(cache_folder) == [24, *[1] * (1 + number)]
+    assert Path("labelaudit-runs/large/2/noise.json").exists()
 
 
 def stop_heads(folder: Path) -> None:

@@ -31,7 +31,6 @@ from labelaudit.data.labels_file import read_labels
 from labelaudit.engine.pretrained import read_weights_file
 from labelaudit.engine.settings import settings_from_json
 from labelaudit.errors import LabelauditError
-from labelaudit.report.console import show_estimators
 from labelaudit.report.exports.export import export
 from labelaudit.report.formats import FORMATS, show_table
 from labelaudit.report.gate import Limits, Report, make_report
@@ -55,8 +54,8 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = write_images(place / "images", each=6, wrong=1)
     succeed("score", root, "--run", place / "plain", *QUICK)
     drawn = draw_sample(RunFolder(place / "plain"), 24)
-    (place / "answers.csv").write_text("".join(drawn.lines).replace(",,", ",right,"))
-    succeed("fit", place / "plain", "--reviewed", place / "answers.csv")
+    (place / "filled.csv").write_text("".join(drawn.lines).replace(",,", ",right,"))
+    succeed("fit", place / "plain", "--reviewed", place / "filled.csv")
     with interrupted("labelaudit.run.losses.write_epoch", call=3):
         assert run("score", root, "--run", place / "half", *QUICK).code == 130
     return place / "plain"
@@ -168,9 +167,7 @@ def page(file: Path) -> object:
 
 
 def show(file: Path) -> None:
-    console = Console(file=io.StringIO())
-    show_estimators(console, report(file).noise)
-    show_table(console, report(file))
+    show_table(Console(file=io.StringIO()), report(file))
 
 
 def fit_run(file: Path) -> None:
@@ -224,9 +221,9 @@ CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
     "w.csv": (b"path,weight,sha256", csv_files, each(lambda file: read_weights(file, read_catalogue(run_of(file))))),
     "baseline.csv": (b"sha256,given_label", csv_files, each(read_baseline)),
     "corrections.csv": (b"path,action,label", csv_files, read_corrections),
-    "answers.csv": (b"path,answer,given_label,sha256", csv_files, read_corrections),
+    "filled.csv": (b"path,answer,given_label,sha256", csv_files, read_corrections),
     "sample.parquet": (None, tables, read_sample),
-    "reviewed.parquet": (None, tables, read_sample),
+    "answers.csv": (None, damaged, each(read_sample, read_corrections)),
     "tasks.json": (TASKS, tampered, read_corrections),
     "other.json": (b"", lambda _: tampered(b"[[]]"), read_corrections),
     "annotations.xml": (XML, damaged, read_corrections),

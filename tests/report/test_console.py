@@ -1,8 +1,9 @@
 import io
+import re
 
 from rich.console import Console
 
-from labelaudit.report.console import show_estimators, show_outcome, show_summary, show_suspicious
+from labelaudit.report.console import show_outcome, show_summary, show_suspicious
 from labelaudit.report.formats import show_table
 from labelaudit.report.gate import Limits
 from labelaudit.report.sentences import MOST_KINDS, copies_rows, kinds_sentences, left_out_sentences, review_sentences
@@ -91,15 +92,6 @@ def test_a_terminal_with_links_gets_one_for_each_image(tmp_path):
     assert f"file://{tmp_path}/ant/a%20b%5B1%5D.png" in console.file.getvalue()
 
 
-def test_every_estimator_is_shown_and_the_chosen_one_marked():
-    estimators = {
-        "transition": {"rank_by": "aum", "noise_rate": 0.11, "suspicious": 900},
-        "gmm": {"rank_by": "aul", "noise_rate": 0.123, "suspicious": 1234},
-    }
-    lines = [" ".join(line.split()) for line in printed(show_estimators, noise(estimators=estimators)).splitlines()]
-    assert {"→ gmm aul 12.3% 1,234", "transition aum 11.0% 900"} <= set(lines)
-
-
 def test_suspicious_labels_are_a_table_or_whole_paths():
     (cells,) = [line.split() for line in printed(show_suspicious, [row()]).splitlines() if "ant/1.png" in line]
     assert cells == ["1", "ant/1.png", "ant", "→", "bee", "0.988"]
@@ -108,6 +100,17 @@ def test_suspicious_labels_are_a_table_or_whole_paths():
     narrow = printed(show_suspicious, [row(path=path)], width=40)
     for part in (path, "ant → bee", "0.988"):
         assert part in narrow
+
+
+def test_a_long_path_is_cut_in_the_middle_and_keeps_its_file_name():
+    rows = [row(path=f"class/{'folder/' * 9}IMG_{number:04d}.jpeg") for number in (1, 2)]
+    text = printed(show_suspicious, rows, width=80)
+    lines = [line for line in text.splitlines() if "IMG_" in line]
+    assert [line.split()[1].endswith(f"/IMG_000{number}.jpeg") for number, line in enumerate(lines, 1)] == [True, True]
+    assert all("class/fo" in line and "…" in line and len(line) <= 80 for line in lines)
+    assert "ant → bee" in lines[0]
+    name = f"ant/{'n' * 90}.jpeg"  # a name that is longer than its place keeps its end
+    assert re.search(r"ant/n?…n+\.jpeg +ant → bee", printed(show_suspicious, [row(path=name)], width=80))
 
 
 def test_names_cannot_steer_the_terminal_or_the_markup():

@@ -44,8 +44,8 @@ def test_a_reviewed_interval_decides_in_the_place_of_the_estimated_one():
     assert failed.outcome == "failed"
     assert failed.text == "reviewed noise rate 10.00% (6.00% to 14.00%): the lower end 6.00% is above 5.00%"
     assert outcome("noise_rate", Limits(max_noise=0.07), **found).outcome == "passed"
-    strict = outcome("noise_rate", Limits(max_noise=0.07, strict=True), **found)
-    assert strict.text == "reviewed noise rate 10.00% is above 7.00% (the estimate itself: --strict)"
+    strict = outcome("noise_rate", Limits(max_noise=0.07, judge="estimate"), **found)
+    assert strict.text.endswith("(6.00% to 14.00%): the estimate itself 10.00% is above 7.00%")
     # An audit without an estimate has one now.
     assert outcome("noise_rate", Limits(max_noise=0.05), **{**found, "noise_rate": None}).outcome == "failed"
 
@@ -55,8 +55,10 @@ def test_a_class_with_a_reviewed_rate_is_judged_by_it():
     limits = Limits(max_class_noise=0.1)
     assert outcome("class_noise_rate", limits).outcome == "failed"
     assert outcome("class_noise_rate", limits, reviewed=review).outcome == "passed"
-    strict = outcome("class_noise_rate", Limits(max_class_noise=0.25, strict=True), reviewed=review)
-    assert strict.subjects == (("bee", "30.00% of 100 images, at least 2.00%"),)
+    for judge, end in (("estimate", "at least 2.00%"), ("upper", "at most 50.00%")):
+        failed = outcome("class_noise_rate", Limits(max_class_noise=0.25, judge=judge), reviewed=review)
+        assert failed.subjects == (("bee", f"30.00% of 100 images, {end}"),)
+    assert outcome("class_noise_rate", Limits(max_class_noise=0.5, judge="upper"), reviewed=review).outcome == "passed"
 
 
 def test_each_check_that_fails_is_a_sentence():
@@ -77,7 +79,7 @@ def test_each_check_that_fails_is_a_sentence():
 def test_limits_may_be_reached_and_zero_is_a_limit():
     limits = Limits(max_noise=0.1, max_class_noise=0.2, max_suspicious=7, max_unreadable=0, fail_on_warning=True)
     assert outcomes(limits) == ["passed"] * 5
-    assert outcomes(Limits(max_noise=0.1, max_class_noise=0.2, strict=True))[:2] == ["passed"] * 2
+    assert outcomes(Limits(max_noise=0.1, max_class_noise=0.2, judge="estimate"))[:2] == ["passed"] * 2
     zero = Limits(max_noise=0.0, max_class_noise=0.0, max_suspicious=0)
     assert outcomes(zero)[:3] == ["failed"] * 3
     clean = classes((0.0, 7), (0.0, 1000))
@@ -85,16 +87,24 @@ def test_limits_may_be_reached_and_zero_is_a_limit():
 
 
 @pytest.mark.parametrize(
-    ("low", "strict", "expected", "why"),
+    ("limit", "judge", "expected", "why"),
     [
-        (0.06, False, "failed", " (6.00% to 14.00%): the lower end 6.00% is above 5.00%"),
-        (0.04, False, "passed", " (4.00% to 14.00%): the lower end 4.00% is not above 5.00%; the upper end 14.00% is"),
-        (0.04, True, "failed", " is above 5.00% (the estimate itself: --strict)"),
+        (0.05, "lower", "failed", "lower end 6.00% is above 5.00%"),
+        (0.07, "lower", "passed", "lower end 6.00% is not above 7.00%; the upper end 14.00% is"),
+        (0.07, "estimate", "failed", "estimate itself 10.00% is above 7.00%"),
+        (0.12, "estimate", "passed", "estimate itself 10.00% is not above 12.00%; the upper end 14.00% is"),
+        (0.12, "upper", "failed", "upper end 14.00% is above 12.00%"),
+        (0.14, "upper", "passed", "upper end 14.00% is not above 14.00%"),
     ],
 )
-def test_the_noise_check_takes_the_lower_end_and_says_what_it_takes(low, strict, expected, why):
-    found = outcome("noise_rate", Limits(max_noise=0.05, strict=strict), noise_rate_interval=[low, 0.14])
-    assert (found.outcome, found.text) == (expected, f"noise rate 10.00%{why}")
+def test_the_noise_check_says_which_figure_it_takes(limit, judge, expected, why):
+    found = outcome("noise_rate", Limits(max_noise=limit, judge=judge), noise_rate_interval=[0.06, 0.14])
+    assert (found.outcome, found.text) == (expected, f"noise rate 10.00% (6.00% to 14.00%): the {why}")
+
+
+def test_without_an_interval_nobody_can_be_sure():
+    failed = outcome("noise_rate", Limits(max_noise=0.5, judge="upper"))
+    assert (failed.outcome, "no interval, so its upper end is unknown" in failed.text) == ("failed", True)
 
 
 def test_figures_that_differ_look_different():
@@ -104,16 +114,18 @@ def test_figures_that_differ_look_different():
 
 CLASSES = [
     # Three images of which one looks wrong say little, four of which all look wrong say enough.
-    (False, [(1 / 3, 3), (1.0, 4), (0.4, 1000)], ["class 1", "class 2"], "2 of 3 classes are above", "(3 by the"),
-    (False, [(1 / 3, 3)], [], "0 of 1 class are above", "(1 by the estimate itself)"),
-    (False, [(0.0, 0), (0.0, 5)], [], "0 of 1 class ", "(0 by the estimate itself)"),
-    (True, [(0.2, 1000), (1 / 3, 3), (0.15, 10)], ["class 1", "class 0"], "2 of 3 classes", "itself: --strict)"),
+    ("lower", [(1 / 3, 3), (1.0, 4), (0.4, 1000)], ["class 1", "class 2"], "2 of 3 classes are above", "(3 by the"),
+    ("lower", [(1 / 3, 3)], [], "0 of 1 class are above", "(1 by the estimate itself)"),
+    ("lower", [(0.0, 0), (0.0, 5)], [], "0 of 1 class ", "(0 by the estimate itself)"),
+    ("estimate", [(0.2, 1000), (1 / 3, 3), (0.15, 10)], ["class 1", "class 0"], "2 of 3 classes", "estimate itself"),
+    # Of five clean images nobody knows that less than 15% of more would be wrong; of a thousand, yes.
+    ("upper", [(0.0, 5), (0.1, 1000)], ["class 0"], "1 of 2 classes is", "by the upper end of its 95% interval (0 by"),
 ]
 
 
-@pytest.mark.parametrize(("strict", "rates", "named", "start", "end"), CLASSES)
-def test_classes_fail_on_strong_evidence_or_by_their_estimate(strict, rates, named, start, end):
-    limits = Limits(max_class_noise=0.15, strict=strict)
+@pytest.mark.parametrize(("judge", "rates", "named", "start", "end"), CLASSES)
+def test_classes_fail_on_strong_evidence_or_by_another_figure(judge, rates, named, start, end):
+    limits = Limits(max_class_noise=0.15, judge=judge)
     found = outcome("class_noise_rate", limits, classes=classes(*rates))
     assert [name for name, _ in found.subjects] == named
     assert found.outcome == ("failed" if named else "passed")

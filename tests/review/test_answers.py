@@ -6,7 +6,9 @@ import pytest
 
 from labelaudit.detect.sample import NONE, RIGHT, SKIPPED, WRONG, Answers
 from labelaudit.errors import DataError
-from labelaudit.review.answers import COLUMNS, has_answers, read_answers, sample_lines
+from labelaudit.review.answers import COLUMNS, has_answers, read_answers, record_answers, recorded_answers, sample_lines
+from labelaudit.review.corrections import read_review
+from labelaudit.review.decisions import Ledger
 from labelaudit.text import csv_lines
 from tests.cli.helpers import read_rows
 from tests.review.helpers import change, drop, keep, saved
@@ -36,6 +38,34 @@ def test_answers_are_words_or_the_right_label(tmp_path):
     found = read_answers(write(tmp_path, "ant", "?", "yes", "class:cat", "wrong"), catalogue())
     assert found.answer_N.tolist() == [RIGHT, SKIPPED, RIGHT, WRONG, WRONG]
     assert found.label_N.tolist() == [-1, -1, -1, 2, -1]
+
+
+def test_answers_are_kept_line_by_line_and_replaced_and_read_as_corrections(tmp_path):
+    ledger, audited = tmp_path / "answers.csv", catalogue()
+    assert (recorded_answers(ledger, audited).answer_N == NONE).all()
+    for words in (("right", "cat", "wrong", "skip", ""), ("right", "wrong", "", "skip", "ant")):
+        answers = read_answers(write(tmp_path, *words, name="filled.csv"), audited)
+        for _ in range(2):  # the second time it says nothing new
+            record_answers(ledger, audited, answers)
+        found = recorded_answers(ledger, audited)
+        assert found.answer_N.tolist() == answers.answer_N.tolist()
+        assert found.label_N.tolist() == answers.label_N.tolist()
+    actions = [row["action"] for row in read_rows(ledger.read_text())]
+    assert actions == ["keep", "change", "wrong", "skip", "wrong", "undo", "change"]
+    # In another run the same file is one of answers; where labels are corrected, only what names one counts.
+    assert read_answers(ledger, audited).answer_N.tolist() == answers.answer_N.tolist()
+    review = read_review(ledger)
+    assert [(one.path, one.label) for one in review.corrections] == [("ant/a.png", ""), ("bee/e.png", "ant")]
+    assert [one.path for one in review.unclear] == ["bee/d.png", "ant/b.png"]
+
+
+def test_a_copy_has_the_answer_to_the_image_and_a_new_class_is_a_wrong_label(tmp_path):
+    ledger, digest = tmp_path / "answers.csv", "0" * 64
+    audited = replace(catalogue(), sha256=(digest, digest, *catalogue().sha256[2:]))
+    Ledger(file=ledger, catalogue=audited, reviewer="").add([[(0, "skip", ""), (2, "change", "wasp")]])
+    found = recorded_answers(ledger, audited)
+    assert found.answer_N.tolist() == [SKIPPED, SKIPPED, WRONG, NONE, NONE]
+    assert found.label_N.tolist() == [-1] * 5
 
 
 def test_a_written_sample_is_read_back_with_its_answers(tmp_path):

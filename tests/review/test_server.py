@@ -68,10 +68,10 @@ def client(tmp_path: Path) -> Iterator[Client]:
     }
     images["ant/copy.png"] = images["ant/1.png"]
     catalogue = scan(write_files(tmp_path / "zoo", images))
-    ledger = Ledger(run=RunFolder(tmp_path), catalogue=catalogue, reviewer="ann")
+    ledger = Ledger(file=RunFolder(tmp_path).decisions, catalogue=catalogue, reviewer="ann")
     site = Site("<h1>page</h1>", "default-src 'none'", ledger, catalogue.root)
     with serving(site) as address:
-        yield Client(address, catalogue, ledger.run.decisions, site)
+        yield Client(address, catalogue, ledger.file, site)
 
 
 def test_the_page_is_served_to_who_has_its_address(client: Client) -> None:
@@ -249,4 +249,4 @@ def test_a_port_in_use_and_a_folder_that_cannot_be_written_are_refused(client: C
         with pytest.raises(UsageError, match=f"port {port} cannot be used"), serving(client.site, port):
             pass
     with pytest.raises(StorageError, match="cannot write"):
-        Ledger(run=RunFolder(tmp_path / "gone"), catalogue=client.catalogue, reviewer="")
+        Ledger(file=RunFolder(tmp_path / "gone").decisions, catalogue=client.catalogue, reviewer="")

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.series import earlier_runs, newest, next_run, runs_in
+from labelaudit.run.series import earlier_runs, judged_before, newest, next_run, runs_in
 
 
 def begin(folder: Path, *, judged: bool = False) -> RunFolder:
@@ -35,6 +35,7 @@ def test_a_path_means_the_newest_run_with_verdicts_or_the_newest(tmp_path: Path)
     assert newest(tmp_path / "photos", judged=False) == third
     assert newest(first.root) == first
     assert earlier_runs(third) == [first, second]
+    assert (judged_before(third), judged_before(second)) == (second, None)
     assert earlier_runs(RunFolder(tmp_path / "photos")) == []
 
 

@@ -9,18 +9,16 @@ from hypothesis import strategies as st
 
 from labelaudit.detect.curves import STATISTICS
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable
-from labelaudit.detect.sample import NONE, RIGHT, SKIPPED, WRONG, Answers, Design
+from labelaudit.detect.sample import Design
 from labelaudit.errors import RunError, StorageError
 from labelaudit.names import COPY_KINDS
 from labelaudit.run.lists import read_weights, write_weights
 from labelaudit.run.parquet import write_table
 from labelaudit.run.tables import (
-    read_answers,
     read_design,
     read_image_table,
     read_samples,
     read_scores,
-    write_answers,
     write_design,
     write_image_table,
     write_samples,
@@ -203,25 +201,6 @@ def test_a_design_is_read_back_and_other_ones_are_refused(tmp_path):
         write_table(file, changed)
         with pytest.raises(RunError, match="is damaged"):
             read_design(file, used_N)
-
-
-def test_answers_are_read_back_and_other_ones_are_refused(tmp_path):
-    file, classes = tmp_path / "reviewed.parquet", ("ant", "bee")
-    assert (read_answers(file, 4, classes).answer_N == NONE).all()
-    answers = Answers.none(4)
-    answers.answer_N[:], answers.label_N[2] = (RIGHT, NONE, WRONG, SKIPPED), 1
-    write_answers(file, answers, classes)
-    assert pq.read_table(file).to_pylist() == [
-        {"sample": 0, "answer": "right", "label": None},
-        {"sample": 2, "answer": "wrong", "label": "bee"},
-        {"sample": 3, "answer": "skip", "label": None},
-    ]
-    found = read_answers(file, 4, classes)
-    np.testing.assert_array_equal(found.answer_N, answers.answer_N)
-    np.testing.assert_array_equal(found.label_N, answers.label_N)
-    for samples, names in ((3, classes), (4, ("ant", "cat"))):
-        with pytest.raises(RunError, match="is damaged, or of other data"):
-            read_answers(file, samples, names)
 
 
 def test_a_full_disk_is_a_storage_error_and_leaves_no_piece(tmp_path):

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -32,7 +31,7 @@ from labelaudit.data.containers import read_file
 from labelaudit.data.images import CHANGED, PREVIEW_SIDE, PREVIEW_TYPE, UnreadableImageError, preview
 from labelaudit.data.rendering import Rendering
 from labelaudit.detect import BoolArray
-from labelaudit.errors import RunError
+from labelaudit.errors import LabelauditError, RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report import sentences
 from labelaudit.report.page import charts
@@ -40,8 +39,9 @@ from labelaudit.report.page.examples import choose_examples
 from labelaudit.review.corrections import read_review
 from labelaudit.run.documents import OWN_EMBEDDINGS, PREDICTIONS, Noise
 from labelaudit.run.files import behind_links, write_text
-from labelaudit.run.lists import Listed, unreadable_rows
+from labelaudit.run.lists import Listed, read_baseline, unreadable_rows
 from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs
+from labelaudit.run.series import judged_before
 from labelaudit.text import plural, printable
 
 IntArray = npt.NDArray[np.int64]
@@ -89,16 +89,12 @@ def write_page(
     *,
     thumbnails: int = 10_000,
     data: Path | None = None,
-    sampled: bool = False,
     decisions: Path | None = None,
 ) -> Page:
-    """Write the page of a finished audit, or of a sample to review.
+    """Write the page of a finished audit.
 
-    ``path`` is by default report.html or sample.html in the run folder; ``thumbnails`` is how many images are read at
-    most, below ``data`` or where they were audited. Images that have moved or changed get a placeholder.
-
-    With ``sampled``, ``listed`` is a sample in the order of its review. Its gallery has no suggestions, probabilities,
-    curves and kinds: they would tell the reviewer what to answer.
+    ``path`` is by default report.html in the run folder; ``thumbnails`` is how many images are read at most, below
+    ``data`` or where they were audited. Images that have moved or changed get a placeholder.
 
     ``decisions`` is a review that the page shows, which `read_review` reads; by default the run's.
 
@@ -106,15 +102,13 @@ def write_page(
     and a StorageError where the file cannot be written.
     """
     run, catalogue = audit.run, audit.catalogue
-    content = _content(audit, listed, reporter, sampled=sampled, examples=_EXAMPLES)
+    content = _content(audit, listed, reporter, examples=_EXAMPLES)
     sample_S, rows = np.array(content["rows"]["sample"], dtype=np.int64), len(content["rows"]["sample"])
     data_of_run = recorded_data(run)
     root = data_of_run.root if data is None else data.resolve()
     content["dropped"] = content["dropped"] and f"{root.name}-dropped"
-    content["relabel"] = content["command"] = replace(data_of_run, root=root).relabel_command("corrections.csv")
-    if sampled:
-        content["command"] = shlex.join(["labelaudit", "fit", str(run.root), "--reviewed", "corrections.csv"])
-    elif decisions is not None or run.decisions.is_file():
+    content["command"] = replace(data_of_run, root=root).relabel_command("corrections.csv")
+    if decisions is not None or run.decisions.is_file():
         content["decisions"] = _decided(decisions or run.decisions, catalogue, sample_S)
     read = partial(read_thumbnails, root, catalogue, reporter=reporter)
     example_S = np.array(content["examples"]["samples"], dtype=np.int64)
@@ -134,14 +128,13 @@ def write_page(
     }
     missing = sum(text is None for text, _ in found)
     text = _render(audit, listed.new, content, missing_root=str(root) if 0 < len(found) == missing else "")
-    place = run.sample_page if sampled else run.page
     if path is None:
         with run.writing():
-            write_text(place, text)
+            write_text(run.page, text)
     else:
         write_text(behind_links(path), text)
     size = len(text.encode())
-    return Page(path=path or place, size_bytes=size, rows=rows, looked_at=len(found), missing=missing)
+    return Page(path=path or run.page, size_bytes=size, rows=rows, looked_at=len(found), missing=missing)
 
 
 class ServedPage(NamedTuple):
@@ -151,13 +144,19 @@ class ServedPage(NamedTuple):
     policy: str
 
 
-def served_page(audit: Audit, listed: Listed, command: str, reporter: Reporter = QUIET, *, moves: bool) -> ServedPage:
+def served_page(
+    audit: Audit, listed: Listed, command: str, reporter: Reporter = QUIET, *, moves: bool, relabel: str = ""
+) -> ServedPage:
     """Return the page of an audit for `labelaudit.review.server`, which it asks for images and tells the decisions.
 
     ``command`` puts the decisions into the data; with ``moves`` the server can do so too.
+
+    With ``relabel`` the page is of a sample, in the order of its review. It has no suggestions, probabilities, curves
+    and kinds, which would tell the reviewer what to answer. Its ``command`` gives the noise rate, and ``relabel`` puts
+    the right labels into the data.
     """
-    content = _content(audit, listed, reporter, sampled=False, examples=_SERVED_EXAMPLES)
-    content |= {"command": command, "server": {"moves": moves}}
+    content = _content(audit, listed, reporter, sampled=bool(relabel), examples=_SERVED_EXAMPLES)
+    content |= {"command": command, "relabel": relabel, "server": {"moves": moves}}
     return ServedPage(_render(audit, listed.new, content), _policy(*_parts(), served=True))
 
 
@@ -340,7 +339,9 @@ def _asset(name: str) -> str:
     return (resources.files("labelaudit.report.page") / "assets" / name).read_text(encoding="utf-8")
 
 
-def _content(audit: Audit, listed: Listed, reporter: Reporter, *, sampled: bool, examples: int) -> dict[str, Any]:
+def _content(
+    audit: Audit, listed: Listed, reporter: Reporter, *, sampled: bool = False, examples: int
+) -> dict[str, Any]:
     """Return the data of a page, ready for JSON, still without images."""
     run, catalogue = audit.run, audit.catalogue
     sizes = [len(row["path"].encode("utf-8", "backslashreplace")) + _BYTES_A_ROW for row in listed.rows]
@@ -392,7 +393,15 @@ def _content(audit: Audit, listed: Listed, reporter: Reporter, *, sampled: bool,
         "command": "",
         "dropped": f"{catalogue.root.name}-dropped" if recorded_data(run).moves else "",
         "server": None,
+        "since": None,
     }
+    if not sampled and (before := judged_before(run)):
+        try:
+            known, findings = read_baseline(before.suspicious), zip(digests, catalogue.label_N[samples], strict=True)
+            new = [(sha256, catalogue.classes[label]) not in known for sha256, label in findings]
+            content["since"] = {"name": before.root.name, "new": (suspicious_N[samples] & new).tolist()}
+        except LabelauditError as error:
+            reporter.warn(f"{before.root} cannot be compared with: {error}")
     if sampled:
         content["rows"] |= {"p": [None] * rows, "value": [None] * rows, "kind": [-1] * rows}
         content |= {"kinds": [], "curves": {"points": 0, "samples": "", "classes": ""}}

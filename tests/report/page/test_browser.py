@@ -4,22 +4,16 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from playwright.sync_api import expect
 
-from labelaudit.auditing.model import Audit
-from labelaudit.auditing.sample import draw_sample
-from labelaudit.detect import sample
-from labelaudit.report.page.write import write_page
-from labelaudit.review.answers import read_answers
 from labelaudit.review.corrections import Correction, read_review
-from labelaudit.run.lists import Listed
+from labelaudit.run.layout import RunFolder
 from labelaudit.text import csv_lines
 from tests.cli.helpers import edit
 from tests.data.helpers import catalogue_of, write_files
@@ -142,65 +136,26 @@ def test_filters_and_sorting(made: MadeUp, tab: Tab) -> None:
     assert tab.text("#found") == "3 of 6 shown"
 
 
-def sample_page(made: MadeUp, folder: Path, paths: Sequence[str]) -> Path:
-    rows = [{"sample": str(made.catalogue.paths.index(path)), "path": path} for path in paths]
-    listed = Listed(rows=rows, total=len(rows))
-    return write_page(Audit(made.run), listed, folder / "sample.html", sampled=True).path
-
-
-def test_a_sample_is_reviewed_in_its_order_and_its_corrections_are_answers(
-    made: MadeUp, tab: Tab, tmp_path: Path
-) -> None:
-    drawn = draw_sample(made.run, 15)
-    paths = [made.catalogue.paths[number] for number in drawn.samples]
-    tab.open(sample_page(made, tmp_path, paths), height=TALL)
-    assert tab.texts("article .path") == paths
-    assert tab.texts("article .numbers") == [f"#{place}" for place in range(1, 16)]  # and no P, which would tell
-    assert tab.texts("article .kind") == tab.texts("article svg") == []
-    assert tab.text("#sort option:checked") == "as drawn"
-    show_cards(tab)
-    tab.on("article", "node.focus()")
-    tab.press(*"ko", "Enter")  # Enter alone chooses nothing
-    given = tab.text("article.active .given")
-    assert tab.texts("#choices li") == [name for name in CLASSES if name != given]
-    tab.press("ArrowDown", "Enter")
-    tab.click("#finish")
-    assert tab.text("#wrong-text") == "To correct the wrong one:"
-    tab.press("Escape")
-    tab.press(*"d", "ArrowRight", "k")
-    tab.click("#finish")
-    end = " ".join(tab.text("#end").split())
-    assert f"To get the noise rate: labelaudit fit {made.run.root} --reviewed corrections.csv" in end
-    assert f"To correct the 2 wrong ones: labelaudit relabel {made.catalogue.root} corrections.csv" in end
-    tab.click("#wrong .copy")
-    expect(tab.page.locator("#wrong .copy")).not_to_have_text("Copy")
-    tab.press("Escape")
-    answers = read_answers(download(tab, tmp_path), made.catalogue)
-    said = [sample.RIGHT, sample.WRONG, sample.WRONG, sample.NONE, sample.RIGHT, sample.NONE]
-    assert answers.answer_N[list(drawn.samples[:6])].tolist() == said
-
-
-def test_a_sample_shows_no_suggestion(made: MadeUp, tab: Tab, tmp_path: Path) -> None:
-    page = sample_page(made, tmp_path, WRONG)
-    assert '"suggested":[-1,-1,-1,-1,-1,-1]' in page.read_text()
-    tab.open(page, height=TALL)
-    assert tab.texts("article:first-child .actions button") == ["Keep", "Other…", "Drop"]
-    assert tab.texts("article:first-child .what") == ["given"]
-    assert "suggest" not in tab.on("article", "return node.getAttribute('aria-label')")
-    assert tab.on("#suggested", "return node.closest('label').hidden")
-    assert "suggested label" not in tab.texts("#sort option")
-    assert not {"C", "X", "A"} & set(tab.texts("kbd"))
-    show_cards(tab)
-    tab.on("article", "node.focus()")
-    tab.press("c")
-    assert tab.text("#reviewed") == "0"
-    tab.choose("#given", "1")
-    tab.click("[data-action=other]")
-    assert tab.texts("#choices li") == ["ant", "cat"]  # the audit would suggest cat
-    tab.press("Escape")
-    tab.click("article .thumbnail")
-    assert tab.texts("#focus .what") == ["given"]
-    assert [text.strip() for text in tab.texts("#focus-actions button")] == ["KeepK", "Other…O", "DropD"]
+def test_what_is_new_since_the_last_audit_is_a_filter(tab: Tab, tmp_path: Path) -> None:
+    names = [f"{name}/{number:03d}.png" for name in CLASSES for number in range(8)]
+    root = write_noise_images(tmp_path / "zoo", names)
+    make_run(tmp_path / "runs/1", root, wrong=WRONG[:4])
+    later = make_run(tmp_path / "runs/2", root, wrong=WRONG[1:])
+    page_of(later.run)
+    tab.open(later.run.page, height=TALL)
+    assert tab.texts("#pairs li")[0] == "New since audit 1 (2)"
+    tab.click("#pairs li:first-child button")
+    tab.frames()
+    assert sorted(tab.texts("article .path")) == ["bee/001.png", "cat/000.png"]
+    assert tab.text("#fresh option:checked") == "new since audit 1 (2)"
+    tab.click("#pairs li:nth-child(2) button")  # a pair is one of all again
+    tab.frames()
+    assert tab.text("#found") == "2 of 5 shown"
+    page_of(RunFolder(tmp_path / "runs/1"))
+    tab.open(tmp_path / "runs/1/report.html")
+    assert tab.on("#fresh", "return node.closest('label').hidden")
+    (tmp_path / "runs/1/suspicious.csv").unlink()
+    page_of(later.run)  # an earlier audit that is damaged is no reason for having no page
 
 
 def test_review_with_keys_reload_and_download(made: MadeUp, tab: Tab, tmp_path: Path) -> None:

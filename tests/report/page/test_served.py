@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from labelaudit.auditing.model import Audit, recorded_data
+from labelaudit.auditing.sample import draw_sample
 from labelaudit.report.gate import Limits, make_report
 from labelaudit.report.page.write import served_page
 from labelaudit.review.decisions import Decision, Ledger, append_decisions, read_decisions
@@ -51,7 +52,7 @@ def served(tmp_path: Path, request: pytest.FixtureRequest, tab: Tab) -> Iterator
     made = make(tmp_path, each=each, wrong=wrong)
     audit, recorded = Audit(made.run), recorded_data(made.run)
     page = served_page(audit, make_report(audit, Limits(), top=0).listed, "labelaudit relabel ZOO", moves=True)
-    ledger = Ledger(run=made.run, catalogue=audit.catalogue, reviewer="ann")
+    ledger = Ledger(file=made.run.decisions, catalogue=audit.catalogue, reviewer="ann")
     with serving(Site(page.text, page.policy, ledger, recorded.root)) as address:
         yield Served(made, address)
         assert [text for text in tab.complaints() if not text.startswith(address)] == []
@@ -396,6 +397,68 @@ def test_the_file_shows_the_runs_decisions_and_takes_dropped_ones(tmp_path: Path
     tab.open(made.run.page)
     assert tab.text("#tally") == "1 changed · 1 kept · 1 dropped"
     assert "wasp" in download(tab, tmp_path / "out").read_text()
+
+
+def test_a_drawn_sample_is_answered_by_keys_and_fit_takes_the_answers(tmp_path: Path, tab: Tab) -> None:
+    made = make(tmp_path, each=25, wrong=10)
+    words = ("review", made.run.root, "--sample", 40, "--no-browser", "--reviewer", "ann")
+    rows = [made.catalogue.paths[number] for number in draw_sample(made.run, 40).samples]
+    with start(*words) as process:
+        assert process.stdout is not None
+        tab.open(address := process.stdout.readline().strip())
+        # Nothing on the page tells what to answer.
+        assert tab.texts("article:first-child .actions button") == ["Right", "Wrong", "Other…", "Unsure"]
+        assert tab.texts("article .numbers")[:3] == ["#1", "#2", "#3"]
+        assert tab.texts("article .kind") == tab.texts("article svg") == tab.texts("#pairs li") == []
+        assert tab.texts("article:first-child .what") == ["given"]
+        assert not {"C", "D", "K", "X", "A"} & set(tab.texts("kbd"))
+        assert "suggested label" not in tab.texts("#sort option")
+        assert tab.texts("#state option")[3:] == ["right", "wrong", "unsure"]
+        tab.on("article", "node.focus()")
+        tab.press(*"kcdrws")  # the first three mean nothing here
+        assert tab.text("#tally") == "1 right · 1 wrong · 1 unsure"
+        tab.press("o")
+        given = tab.text("article.active .given")
+        assert tab.texts("#choices li") == [name for name in CLASSES if name != given]
+        tab.press("ArrowDown", "Enter", "Enter")
+        assert tab.text("#focus-place") == "5 of 40"
+        assert [text.strip() for text in tab.texts("#focus-actions button")] == [
+            "RightR",
+            "WrongW",
+            "Other…O",
+            "UnsureS",
+        ]
+        assert tab.texts("#focus .what") == ["given"]
+        tab.press("r", "Escape")
+        tab.open(address)
+        shows(tab, "#tally", "2 right · 2 wrong · 1 unsure")
+        tab.choose("#state", "change")
+        assert tab.text("#found") == "2 of 40 shown"
+        tab.choose("#state", "open")
+        tab.on("article", "node.focus()")
+        tab.press(*"r" * 34)
+        assert tab.on("#end", "return node.open") is False
+        tab.press("r")
+        assert tab.text("#end-title") == "All 40 labels reviewed"
+        assert tab.text("#command") == f"labelaudit fit {made.run.root}"
+        assert tab.text("#relabel") == f"labelaudit relabel {made.catalogue.root} {made.run.answers}"
+        assert not tab.page.is_visible("#plan")
+        tab.page.goto("about:blank")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert f"40 labels drawn by chance to review. Answers go to {made.run.answers}" in err
+    then = f"labelaudit fit {made.run.root}"
+    assert err.splitlines()[-1] == f"40 answers in {made.run.answers}. For the noise rate: {then}"
+    answers = read_decisions(made.run.answers).values()
+    assert [one.path for one in sorted(answers, key=lambda one: one.time)] == rows
+    assert {one.reviewer for one in answers} == {"ann"}
+    fitted = succeed(*then.split()[1:]).err
+    assert "Reviewed by a person: 37 right, 2 wrong, 1 skipped of 40 labels drawn by chance" in fitted
+    assert "reviewed noise rate" in fitted
+    plan = succeed("relabel", made.catalogue.root, made.run.answers, "--dry-run").out
+    assert "1 change, 0 dropped, 37 kept" in plan
+    assert "is wrong, and nobody said what is right" in plan
 
 
 def test_from_a_folder_to_a_green_gate_without_a_file_handled_by_hand(

@@ -3,7 +3,9 @@
 const CURVE = { width: 150, height: 46 };
 const PATH_END = 18;
 const LABEL = { line: 17, lines: 3, height: 20 }; // characters in a line of the narrowest card
-const KEY_OF = { keep: "K", suggested: "C", other: "O", drop: "D" };
+const KEYS = { keep: "K", suggested: "C", other: "O", drop: "D" };
+const ANSWER_KEYS = { keep: "R", wrong: "W", other: "O", skip: "S" };
+const VERDICTS = { keep: "Kept.", drop: "Dropped.", wrong: "Wrong.", skip: "Unsure." };
 const TINY = 64; // pixels below which an image is enlarged without smoothing
 // Characters of full width count twice.
 const widthOf = (text) => Array.from(text).reduce((sum, character) => sum + (character > "\u2e7f" ? 2 : 1), 0);
@@ -51,7 +53,7 @@ const reasonOf = (source) =>
 
 class Cards {
   constructor({ rows, classes, kinds, curves, examples, images, statistic, sampled, dropped, review }) {
-    Object.assign(this, { rows, classes, kinds, examples, images, statistic, sampled, review });
+    Object.assign(this, { rows, classes, kinds, examples, images, statistic, sampled, review, keys: sampled ? ANSWER_KEYS : KEYS });
     this.toDrop = dropped ? `Drop: the image moves to ${visible(dropped)} (D)` : "Drop the image from the data (D)";
     this.points = curves.points;
     this.own = bytesOf(curves.samples);
@@ -112,8 +114,8 @@ class Cards {
   verdict(row) {
     const decision = this.review.of(row);
     if (!decision) return "Not reviewed.";
-    if (decision.action === "keep") return "Kept.";
-    return decision.action === "drop" ? "Dropped." : `Changed to ${visible(this.classes[decision.label])}.`;
+    if (decision.action === "keep" && this.sampled) return "Right.";
+    return VERDICTS[decision.action] ?? `${this.sampled ? "Wrong: it is" : "Changed to"} ${visible(this.classes[decision.label])}.`;
   }
 
   numbers(row) {
@@ -178,18 +180,20 @@ class Cards {
         "button",
         { type: "button", "data-action": action, title: says, "aria-label": says, tabindex: -1, "aria-pressed": pressed ? "true" : "false" },
         ...content,
-        isCard ? null : make("kbd", { class: "keyboard" }, KEY_OF[action]),
+        isCard ? null : make("kbd", { class: "keyboard" }, this.keys[action]),
       );
     const changeTo = (name) => `Change to ${visible(name)}`;
+    const simple = (action, text, says) => button(action, says, decision?.action === action, text);
     return make(
       "div",
       { class: "actions" },
       suggested === null ? null : button("suggested", `${changeTo(suggested)} (C)`, toSuggested, "→ ", parted(suggested, differsAt(suggested, given, 8))),
-      button("keep", "Keep the given label (K)", decision && decision.action === "keep", "Keep"),
+      this.sampled ? simple("keep", "Right", "The given label is right (R)") : simple("keep", "Keep", "Keep the given label (K)"),
+      this.sampled ? simple("wrong", "Wrong", "The given label is wrong (W)") : null,
       other === null
         ? button("other", "Choose another label (O)", false, "Other…")
         : button("other", changeTo(other), true, "→ ", parted(other, differsAt(other, given, 8))),
-      button("drop", this.toDrop, decision && decision.action === "drop", "Drop"),
+      this.sampled ? simple("skip", "Unsure", "Unsure (S)") : simple("drop", "Drop", this.toDrop),
     );
   }
 }

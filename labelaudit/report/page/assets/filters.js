@@ -18,17 +18,21 @@ const STATES = {
 };
 
 class Filters {
-  constructor({ rows, classes, kinds, review, changed }) {
-    Object.assign(this, { rows, review });
+  // since: the name of an earlier audit, and which rows are new since then; null without one.
+  constructor({ rows, classes, kinds, since, review, changed }) {
+    Object.assign(this, { rows, review, isNew: since?.new ?? [] });
     const names = (used) => [...new Set(used)].filter((at) => at >= 0).sort((a, b) => a - b);
     this.offer("given", [["", "all"], ...names(rows.given).map((at) => [at, visible(classes[at])])]);
     this.offer("suggested", [["", "all"], ...names(rows.suggested).map((at) => [at, visible(classes[at])])]);
     this.offer("kind", [["", "all"], ...names(rows.kind).map((at) => [at, visible(kinds[at])])]);
     this.offer("state", Object.entries(STATES).map(([value, { name }]) => [value, name]));
     this.offer("sort", Object.entries(SORTS).map(([value, { name }]) => [value, name]));
+    const fresh = this.isNew.filter(Boolean).length;
+    this.offer("fresh", [["", "all"], ["1", `new since audit ${since?.name} (${whole.format(fresh)})`]]);
+    byId("fresh").closest("label").hidden = !since;
     byId("kind").closest("label").hidden = !kinds.length;
     byId("suggested").closest("label").hidden = rows.suggested.every((at) => at < 0);
-    const inputs = ["given", "suggested", "kind", "state", "sort", "low", "high", "words"];
+    const inputs = ["given", "suggested", "kind", "fresh", "state", "sort", "low", "high", "words"];
     for (const name of inputs) byId(name).addEventListener("input", changed);
     byId("clear").addEventListener("click", () => {
       for (const name of inputs) byId(name).value = { state: "all", sort: "rank" }[name] ?? "";
@@ -65,6 +69,7 @@ class Filters {
         (given === null || rows.given[row] === given) &&
         (suggested === null || rows.suggested[row] === suggested) &&
         (kind === null || rows.kind[row] === kind) &&
+        (byId("fresh").value === "" || this.isNew[row]) &&
         (low === null || rows.p[row] >= low) &&
         (high === null || rows.p[row] <= high) &&
         (words === "" || rows.path[row].toLowerCase().includes(words)) &&

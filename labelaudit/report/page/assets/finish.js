@@ -24,8 +24,10 @@ class Progress {
   }
 }
 
-const tallyOf = ({ keep, change, drop }) =>
-  [`${whole.format(change)} changed`, `${whole.format(keep)} kept`, drop ? `${whole.format(drop)} dropped` : ""].filter(Boolean).join(" · ");
+const tallyOf = ({ keep, change, drop, wrong, skip }, isSample) =>
+  isSample
+    ? `${whole.format(keep)} right · ${whole.format(change + wrong)} wrong${skip ? ` · ${whole.format(skip)} unsure` : ""}`
+    : [`${whole.format(change)} changed`, `${whole.format(keep)} kept`, drop ? `${whole.format(drop)} dropped` : ""].filter(Boolean).join(" · ");
 
 const MOST_PAIRS = 8;
 
@@ -37,10 +39,10 @@ const showApplied = (isApplied) => {
   byId("to-apply").hidden = isApplied;
 };
 
-const showEnd = ({ rows, classes, review, command, relabel }) => {
+const showEnd = ({ rows, classes, review, command, relabel, sampled }) => {
   const open = rows.all.length - review.count;
   byId("end-title").textContent = open ? `${count(review.count, "label")} reviewed, ${whole.format(open)} to go` : `All ${count(review.count, "label")} reviewed`;
-  byId("end-counts").textContent = tallyOf(review.counts());
+  byId("end-counts").textContent = tallyOf(review.counts(), sampled);
   const pairs = new Map();
   for (const [row, { action, label }] of review.decisions) {
     if (action !== "change") continue;
@@ -56,9 +58,9 @@ const showEnd = ({ rows, classes, review, command, relabel }) => {
   byId("end-pairs").replaceChildren(...lines);
   byId("command").textContent = command;
   if (byId("wrong")) {
-    const { change, drop } = review.counts();
-    byId("wrong").hidden = !(change + drop);
-    byId("wrong-text").textContent = `To correct the ${change + drop === 1 ? "wrong one" : `${whole.format(change + drop)} wrong ones`}:`;
+    const { change } = review.counts();
+    byId("wrong").hidden = !change;
+    byId("wrong-text").textContent = `To put ${change === 1 ? "the right label" : `the ${whole.format(change)} right labels`} into the data:`;
     byId("relabel").textContent = relabel;
   }
   showApplied(applied === textOf(review));

@@ -119,12 +119,16 @@ const progress = new Progress();
 if (data.sampled) {
   Object.assign(SORTS, { rank: { name: "as drawn", by: null }, least: { ...SORTS.least, name: "the last first" } });
   delete SORTS.suggested;
+  delete STATES.drop;
+  const isOne = (...actions) => (decision) => actions.includes(decision?.action);
+  STATES.keep.name = "right";
+  Object.assign(STATES, { change: { name: "wrong", fits: isOne("wrong", "change") }, skip: { name: "unsure", fits: isOne("skip") } });
 }
-const filters = new Filters({ rows, classes, kinds, review, changed: onceAFrame(() => refilter()) });
+const filters = new Filters({ rows, classes, kinds, since: data.since, review, changed: onceAFrame(() => refilter()) });
 
-const jumpTo = (given, suggested) => {
+const jumpTo = (given, suggested, fresh = "") => {
   showTab("tab-review");
-  filters.set({ given, suggested });
+  filters.set({ given, suggested, fresh });
   byId("review").scrollIntoView();
 };
 
@@ -156,7 +160,12 @@ if (data.confusion.length) {
   } else byId("confusion").remove();
 } else without("confusion");
 
-// Pairs of labels, the most frequent first.
+// What is new since the last audit, and pairs of labels, the most frequent first.
+const offer = (action, ...content) => {
+  const button = make("button", { type: "button" }, ...content);
+  button.addEventListener("click", action);
+  byId("pairs").append(make("li", {}, button));
+};
 const pairsOf = () => {
   const counts = new Map();
   for (const row of rows.all) {
@@ -166,18 +175,18 @@ const pairsOf = () => {
   }
   return [...counts].sort(([, one], [, other]) => other - one).slice(0, matchMedia("(max-width: 640px)").matches ? 4 : 8);
 };
+const fresh = (data.since?.new ?? []).filter(Boolean).length;
+if (fresh) offer(() => jumpTo("", "", 1), `New since audit ${visible(data.since.name)} (${whole.format(fresh)})`);
 for (const [pair, number] of data.sampled ? [] : pairsOf()) {
   const [given, suggested] = pair.split(" ").map(Number);
-  const button = make("button", { type: "button" }, nameOf(classes[given]), " → ", nameOf(classes[suggested]), ` (${whole.format(number)})`);
-  button.addEventListener("click", () => jumpTo(given, suggested));
-  byId("pairs").append(make("li", {}, button));
+  offer(() => jumpTo(given, suggested), nameOf(classes[given]), " → ", nameOf(classes[suggested]), ` (${whole.format(number)})`);
 }
 
 // The gallery.
 
 const showCounts = () => {
   byId("reviewed").textContent = whole.format(review.count);
-  byId("tally").textContent = tallyOf(review.counts());
+  byId("tally").textContent = tallyOf(review.counts(), data.sampled);
   byId("left").textContent = progress.left(rows.all.length - review.count);
   byId("progress").max = Math.max(1, rows.all.length);
   byId("progress").value = review.count;
@@ -268,8 +277,7 @@ const decide = (row, action, label, thenNext) => {
 };
 
 const act = (row, action, thenNext) => {
-  if (action === "keep") decide(row, "keep", rows.given[row], thenNext);
-  else if (action === "drop") decide(row, "drop", rows.given[row], thenNext);
+  if (ACTIONS.includes(action)) decide(row, action, rows.given[row], thenNext);
   else if (action === "suggested") {
     if (rows.suggested[row] >= 0) decide(row, "change", rows.suggested[row], thenNext);
   } else if (action === "other") choose(row, thenNext);
@@ -400,7 +408,7 @@ byId("help").addEventListener("click", () => byId("keys").showModal());
 byId("finish").addEventListener("click", () => showEnd({ ...data, rows, review }));
 if (data.server) {
   if (data.server.moves) offerPlan(review);
-  else byId("plan").parentElement.hidden = true;
+  else byId("plan")?.parentElement.setAttribute("hidden", "");
 } else byId("download").addEventListener("click", () => download("corrections.csv", correctionsCsv(rows, classes, review)));
 for (const button of document.querySelectorAll(".copy")) {
   button.addEventListener("click", async () => {
@@ -460,7 +468,7 @@ const MOVES = {
   Home: () => 0,
   End: () => gallery.order.length - 1,
 };
-const DECISIONS = { k: "keep", c: "suggested", o: "other", d: "drop" };
+const DECISIONS = Object.fromEntries(Object.entries(cards.keys).map(([action, key]) => [key.toLowerCase(), action]));
 
 const isTyping = (node) => node.matches("input, select, textarea") && node.type !== "checkbox";
 const isElsewhere = (node) =>

@@ -23,7 +23,7 @@ class Review {
   }
 
   counts() {
-    const counts = { keep: 0, change: 0, drop: 0 };
+    const counts = Object.fromEntries(ACTIONS.map((action) => [action, 0]));
     for (const { action } of this.decisions.values()) counts[action] += 1;
     return counts;
   }

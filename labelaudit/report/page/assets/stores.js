@@ -1,8 +1,9 @@
 // Where decisions are kept: in this browser, or by the server that gave this page.
 //
-// A decision is { action, label }, with the number of a class, about an image's content and its given label.
+// A decision is { action, label }, with the number of a class, about an image's content and its given label. Of a drawn
+// sample, "wrong" says no more than that, and "skip" that the reviewer is unsure.
 
-const ACTIONS = ["keep", "change", "drop"];
+const ACTIONS = ["keep", "change", "drop", "wrong", "skip"];
 const same = (one, other) => one?.action === other?.action && one?.label === other?.label;
 
 class Store {
