@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from labelaudit.codes import BY_CODE, BY_NAME
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.detect import FloatArray, IntArray
+from labelaudit.detect import FloatArray
 from labelaudit.errors import RunError
 from labelaudit.names import FindingName
 from labelaudit.run.files import write_lines
@@ -25,6 +26,9 @@ from labelaudit.text import csv_lines
 _FINDINGS = columns(
     "code:str kind:str sample:int32 path:str given_label:str suggested_label:str other_path:str group:int32 score"
 )
+
+
+NumberArray = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +43,10 @@ class Findings:
     """
 
     name: FindingName
-    sample_F: npt.NDArray[np.integer]
+    sample_F: NumberArray
     score_F: FloatArray | None = None
-    group_F: IntArray | None = None
-    other_F: IntArray | None = None
+    group_F: NumberArray | None = None
+    other_F: NumberArray | None = None
 
 
 def findings_table(catalogue: Catalogue, suggested: pa.Array, found: Sequence[Findings]) -> pa.Table:
