@@ -74,7 +74,11 @@ def looks_of(images: Sequence[UInt8Array | str], hashes: Sequence[str]) -> list[
         if sha256.startswith(tuple(COPIED_DIGITS)):
             # Drawn from the content: the same whatever else is in the folder, and in the cache.
             copy_MS = copy_statistics(image[None], np.random.default_rng(int(sha256[:16], 16)))[0]
-        results.append(ImageStatistics(digest=pixel_digest(image), value_S=next(values), copy_MS=copy_MS))
+        results.append(
+            ImageStatistics(
+                digest=pixel_digest(image), thumb_GG=thumbnail(image), value_S=next(values), copy_MS=copy_MS
+            )
+        )
     return results
 
 
@@ -115,4 +119,5 @@ def table_of_looks(sample_R: npt.NDArray[np.int32], looks: Sequence[ImageStatist
         copied_P=np.array(copied, dtype=np.int32),
         copy_PMS=copy_PMS.reshape(-1, len(COPY_KINDS), len(IMAGE_STATISTICS)),
         digest_U=np.array([look.digest for look in looks], dtype=np.str_),
+        thumb_UGG=np.array([look.thumb_GG for look in looks], dtype=np.uint8).reshape(-1, SIDE, SIDE),
     )

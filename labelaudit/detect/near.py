@@ -14,16 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.detect import Float32Array, IntArray
+from labelaudit.detect import Float32Array, IntArray, NumberArray
 from labelaudit.detect import constants as c
 from labelaudit.detect.images import UInt8Array
 
-PairArray = npt.NDArray[np.int64]
-
-
 def near_pairs(
     thumb_UGG: UInt8Array, feature_UD: Float32Array | None, advance: Callable[[int], None] = lambda _: None
-) -> tuple[PairArray, Float32Array]:
+) -> tuple[NumberArray, Float32Array]:
     """Return the pairs of copies [P, 2], the lower number first, and the `correlation` of their thumbnails [P].
 
     These are the `candidates` with a correlation of `LEAST_ALIKE` or more. ``advance`` is told of each image once.
@@ -45,7 +42,7 @@ def near_pairs(
     return pair_P2[kept_P], np.minimum(alike_P[kept_P], 1.0)
 
 
-def candidates(thumb_UGG: UInt8Array, feature_UD: Float32Array | None) -> PairArray:
+def candidates(thumb_UGG: UInt8Array, feature_UD: Float32Array | None) -> NumberArray:
     """Return the pairs that may be copies [P, 2], sorted, the lower number first; each image has a few neighbors."""
     small_UD, mirrored_UD = (
         _joined(_pooled(band_passed(part_UGG)).reshape(-1, c.POOLED**2) for part_UGG in _parts(each_UGG))
@@ -88,7 +85,7 @@ def neighbors(query_UD: Float32Array, base_UD: Float32Array) -> IntArray:
     return near_UK
 
 
-def _cells(query_UD: Float32Array, base_UD: Float32Array) -> Iterator[tuple[PairArray, PairArray]]:
+def _cells(query_UD: Float32Array, base_UD: Float32Array) -> Iterator[tuple[NumberArray, NumberArray]]:
     """Return the queries of each cell, and the images of the cells around it, in their order."""
     from sklearn.cluster import MiniBatchKMeans
 
@@ -97,7 +94,7 @@ def _cells(query_UD: Float32Array, base_UD: Float32Array) -> Iterator[tuple[Pair
     means = MiniBatchKMeans(count, random_state=0, n_init=1, batch_size=c.IMAGES_AT_ONCE).fit(sample_SD)
     center_CD = _unit(means.cluster_centers_)
 
-    def divided(value_UD: Float32Array) -> list[PairArray]:
+    def divided(value_UD: Float32Array) -> list[NumberArray]:
         of_U = np.concatenate([(part_UD @ center_CD.T).argmax(axis=1) for part_UD in _parts(value_UD)])
         return np.split(np.argsort(of_U, kind="stable"), np.cumsum(np.bincount(of_U, minlength=count))[:-1])
 
@@ -144,7 +141,7 @@ def band_passed(thumb_IGG: UInt8Array) -> Float32Array:
     return passed_IGG
 
 
-def correlation(image_IGG: Float32Array, pair_P2: PairArray, scales: Sequence[float]) -> Float32Array:
+def correlation(image_IGG: Float32Array, pair_P2: NumberArray, scales: Sequence[float]) -> Float32Array:
     """Return how well one image of each pair fits a part of the other, either way round, as it is or mirrored: [P].
 
     That is the largest normalized cross-correlation of a whole image, shrunk to a scale, with a square of that size in
@@ -179,7 +176,7 @@ def correlation(image_IGG: Float32Array, pair_P2: PairArray, scales: Sequence[fl
     return best_P.astype(np.float32) if count else np.empty(0, dtype=np.float32)
 
 
-def groups(count: int, pair_P2: PairArray, equal_N: IntArray) -> IntArray:
+def groups(count: int, pair_P2: NumberArray, equal_N: IntArray) -> IntArray:
     """Return the number of the group of each of ``count`` samples, −1 for those alone: [N].
 
     Pairs and equal images (`labelaudit.detect.kinds.equal_images`) are in one group, and what is like one of them.

@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from labelaudit.codes import BY_CODE, BY_NAME
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.detect import FloatArray
+from labelaudit.detect import FloatArray, NumberArray
 from labelaudit.errors import RunError
 from labelaudit.names import FindingName
 from labelaudit.run.files import write_lines
@@ -26,9 +24,6 @@ from labelaudit.text import csv_lines
 _FINDINGS = columns(
     "code:str kind:str sample:int32 path:str given_label:str suggested_label:str other_path:str group:int32 score"
 )
-
-
-NumberArray = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
