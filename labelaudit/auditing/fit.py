@@ -15,11 +15,12 @@ from labelaudit.auditing.model import read_catalogue, read_courses, read_curves
 from labelaudit.auditing.sample import Review, agree, find_review, read_given_answers, spare
 from labelaudit.codes import BY_NAME
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.detect import BoolArray
+from labelaudit.detect import BoolArray, Float32Array, NumberArray
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.estimators import Estimate
 from labelaudit.detect.kinds import Kinds, tell_kinds
+from labelaudit.detect.near import groups
 from labelaudit.detect.sample import Answers
 from labelaudit.detect.verdicts import FitSettings, Verdicts, judge
 from labelaudit.names import KINDS
@@ -30,7 +31,7 @@ from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.findings import Findings, findings_table, write_findings
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.parquet import write_table
-from labelaudit.run.tables import read_answers, read_image_table, verdict_table, write_answers
+from labelaudit.run.tables import read_answers, read_image_table, read_near, verdict_table, write_answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +128,7 @@ def compute(
     verdicts = spare(verdicts, kept_N, judged, settings)
     digests = np.where(catalogue.used_N, catalogue.sha256, "").tolist()
     kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, np.random.default_rng([0, 1]))
-    found = _findings(catalogue, verdicts, kinds)
+    found = _findings(catalogue, verdicts, kinds, *read_near(run.near, len(catalogue)))
     noise = documents.Noise(
         noise_rate=verdicts.noise_rate,
         noise_rate_interval=verdicts.interval,
@@ -161,7 +162,9 @@ def compute(
     )
 
 
-def _findings(catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds) -> tuple[Findings, ...]:
+def _findings(
+    catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds, pair_P2: NumberArray, similarity_P: Float32Array
+) -> tuple[Findings, ...]:
     """Return what is wrong with which image, a kind after the other."""
     flagged, p_N, kind_N = verdicts.order[: verdicts.flagged], verdicts.p_mislabeled_N, kinds.kind_N
     found = [
@@ -179,7 +182,31 @@ def _findings(catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds) -> tuple[F
     other_F[first_F] = np.where(count_F > 1, twice[(first_F + 1) % max(len(twice), 1)], -1)
     found.append(Findings(name="duplicate", sample_F=twice, score_F=p_N[twice], group_F=group_F, other_F=other_F))
     found.append(Findings(name="unreadable", sample_F=lists.unreadable_samples(catalogue)))
+    found.append(_near(catalogue, verdicts, kinds, pair_P2, similarity_P))
     return tuple(found)
+
+
+def _near(
+    catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds, pair_P2: NumberArray, similarity_P: Float32Array
+) -> Findings:
+    """Return the groups of near duplicates, the best copy of each first: the largest, and of equal size the likeliest.
+
+    The score is the similarity to the one that is most alike.
+    """
+    group_N = groups(len(catalogue), pair_P2, kinds.equal_N)
+    alike_N = np.where(kinds.equal_N >= 0, 1.0, 0.0)
+    for each_P in pair_P2.T:
+        np.maximum.at(alike_N, each_P, similarity_P)
+    pixels_N = catalogue.width_N.astype(np.int64) * catalogue.height_N
+    doubt_N = np.nan_to_num(verdicts.p_mislabeled_N, nan=1.0)
+    order = np.lexsort((doubt_N, catalogue.grey_N, -pixels_N, group_N))
+    order = order[group_N[order] >= 0]
+    _, first_F, number_F = np.unique(group_N[order], return_index=True, return_inverse=True)
+    other_F = order[first_F][number_F]
+    other_F[first_F] = -1
+    return Findings(
+        name="near-duplicate", sample_F=order, score_F=alike_N[order], group_F=group_N[order], other_F=other_F
+    )
 
 
 def _estimator(estimate: Estimate) -> documents.EstimatorNoise:

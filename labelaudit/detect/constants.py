@@ -110,7 +110,7 @@ LEAST_NOISE = 0.25
 
 # --- Near duplicates -------------------------------------------------------------------------------------------------
 
-UNIFORM_EDGE, WIDEST_EDGE = 16, 0.15
+UNIFORM_EDGE, WIDEST_EDGE = 8, 0.15
 """Lines at the edge of an image whose grey levels differ by at most so much are cut off, up to such a share a side."""
 
 LEAST_ALIKE = 0.85

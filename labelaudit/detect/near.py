@@ -18,12 +18,14 @@ from labelaudit.detect import Float32Array, IntArray, NumberArray
 from labelaudit.detect import constants as c
 from labelaudit.detect.images import UInt8Array
 
+
 def near_pairs(
     thumb_UGG: UInt8Array, feature_UD: Float32Array | None, advance: Callable[[int], None] = lambda _: None
 ) -> tuple[NumberArray, Float32Array]:
     """Return the pairs of copies [P, 2], the lower number first, and the `correlation` of their thumbnails [P].
 
-    These are the `candidates` with a correlation of `LEAST_ALIKE` or more. ``advance`` is told of each image once.
+    These are the `candidates` with a correlation of `LEAST_ALIKE` or more. Embeddings are those of `projection`.
+    ``advance`` is told of each image once.
     """
     pair_P2, told = candidates(thumb_UGG, feature_UD), 0
     alike_P = np.zeros(len(pair_P2), dtype=np.float32)
@@ -48,12 +50,11 @@ def candidates(thumb_UGG: UInt8Array, feature_UD: Float32Array | None) -> Number
         _joined(_pooled(band_passed(part_UGG)).reshape(-1, c.POOLED**2) for part_UGG in _parts(each_UGG))
         for each_UGG in (thumb_UGG, thumb_UGG[:, :, ::-1])
     )
-    project = _projection(small_UD, c.THUMB_DIMENSIONS)
+    project = projection(small_UD, c.THUMB_DIMENSIONS)
     base_UD = project(small_UD)
     found = [neighbors(base_UD, base_UD), neighbors(project(mirrored_UD), base_UD)]
     if feature_UD is not None:
-        base_UD = _projection(feature_UD, c.FEATURE_DIMENSIONS)(feature_UD)
-        found.append(neighbors(base_UD, base_UD))
+        found.append(neighbors(feature_UD, feature_UD))
     own_UK = np.arange(len(thumb_UGG))[:, None]
     joined = np.concatenate(
         [(np.minimum(own_UK, each_UK) * len(thumb_UGG) + np.maximum(own_UK, each_UK)).ravel() for each_UK in found]
@@ -210,7 +211,7 @@ def _resampling(inner: int, side: int) -> Float32Array:
     return (weight_gG / weight_gG.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def _projection(value_UD: Float32Array, most: int) -> Callable[[Float32Array], Float32Array]:
+def projection(value_UD: Float32Array, most: int = c.FEATURE_DIMENSIONS) -> Callable[[Float32Array], Float32Array]:
     """Return a function that gives the first principal components of rows, with norm 1; fitted to some of them."""
     sample_SD = value_UD[:: max(1, len(value_UD) // c.MOST_FITTED)].astype(np.float32)
     mean_D = sample_SD.sum(axis=0) / max(len(sample_SD), 1)

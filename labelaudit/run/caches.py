@@ -154,7 +154,9 @@ def _read_part(path: Path, wanted: set[str]) -> dict[str, Embedded]:
     )
     texts = [table.column(name).to_pylist() for name in ("sha256", "reason", "digest")]
     return {
-        sha256: Embedded(vector_D=None if reason else vector_D, reason=reason, look=_unpacked(digest, look_VS, thumb_GG))
+        sha256: Embedded(
+            vector_D=None if reason else vector_D, reason=reason, look=_unpacked(digest, look_VS, thumb_GG)
+        )
         for sha256, reason, digest, vector_D, look_VS, thumb_GG in zip(
             *texts, vector_PD, look_PVS, thumb_PGG, strict=True
         )
