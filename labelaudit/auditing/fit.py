@@ -128,7 +128,8 @@ def compute(
     verdicts = spare(verdicts, kept_N, judged, settings)
     digests = np.where(catalogue.used_N, catalogue.sha256, "").tolist()
     kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, np.random.default_rng([0, 1]))
-    found = _findings(catalogue, verdicts, kinds, *read_near(run.near, len(catalogue)))
+    near = _near(catalogue, verdicts, kinds, *read_near(run.near, len(catalogue)))
+    found = (*_findings(catalogue, verdicts, kinds), near)
     noise = documents.Noise(
         noise_rate=verdicts.noise_rate,
         noise_rate_interval=verdicts.interval,
@@ -146,6 +147,7 @@ def compute(
         unreadable=len(lists.unreadable_rows(catalogue)),
         kinds=_kinds(kinds, verdicts.flagged_N),
         findings={BY_NAME[each.name].code: len(each.sample_F) for each in found if len(each.sample_F)},
+        near_groups=len(np.unique(near.group_F)),
         kept=int(kept_N.sum()),
         decisions=digest,
         reviewed=None if review is None else review.noise,
@@ -162,10 +164,8 @@ def compute(
     )
 
 
-def _findings(
-    catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds, pair_P2: NumberArray, similarity_P: Float32Array
-) -> tuple[Findings, ...]:
-    """Return what is wrong with which image, a kind after the other."""
+def _findings(catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds) -> tuple[Findings, ...]:
+    """Return what is wrong with which image, a kind after the other, but for near duplicates."""
     flagged, p_N, kind_N = verdicts.order[: verdicts.flagged], verdicts.p_mislabeled_N, kinds.kind_N
     found = [
         Findings(name=name, sample_F=sample_F, score_F=p_N[sample_F])
@@ -182,7 +182,6 @@ def _findings(
     other_F[first_F] = np.where(count_F > 1, twice[(first_F + 1) % max(len(twice), 1)], -1)
     found.append(Findings(name="duplicate", sample_F=twice, score_F=p_N[twice], group_F=group_F, other_F=other_F))
     found.append(Findings(name="unreadable", sample_F=lists.unreadable_samples(catalogue)))
-    found.append(_near(catalogue, verdicts, kinds, pair_P2, similarity_P))
     return tuple(found)
 
 

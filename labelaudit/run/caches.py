@@ -153,13 +153,10 @@ def _read_part(path: Path, wanted: set[str]) -> dict[str, Embedded]:
         for name, shape in (("embedding", (-1,)), ("look", _LOOK_SHAPE), ("thumbnail", (SIDE, SIDE)))
     )
     texts = [table.column(name).to_pylist() for name in ("sha256", "reason", "digest")]
+    rows = zip(*texts, vector_PD, look_PVS, thumb_PGG, strict=True)
     return {
-        sha256: Embedded(
-            vector_D=None if reason else vector_D, reason=reason, look=_unpacked(digest, look_VS, thumb_GG)
-        )
-        for sha256, reason, digest, vector_D, look_VS, thumb_GG in zip(
-            *texts, vector_PD, look_PVS, thumb_PGG, strict=True
-        )
+        sha256: Embedded(vector_D=None if reason else vector_D, reason=reason, look=_unpacked(digest, *look))
+        for sha256, reason, digest, vector_D, *look in rows
         if sha256 in wanted
     }
 
