@@ -24,24 +24,43 @@ def near_pairs(
 ) -> tuple[NumberArray, Float32Array]:
     """Return the pairs of copies [P, 2], the lower number first, and the `correlation` of their thumbnails [P].
 
-    These are the `candidates` with a correlation of `LEAST_ALIKE` or more. Embeddings are those of `projection`.
+    These are the `candidates` with a correlation of `least_alike` or more. Embeddings are those of `projection`.
     ``advance`` is told of each image once.
     """
-    pair_P2, told = candidates(thumb_UGG, feature_UD), 0
+    pair_P2, least, told = candidates(thumb_UGG, feature_UD), least_alike(thumb_UGG), 0
     alike_P = np.zeros(len(pair_P2), dtype=np.float32)
     for start in range(0, len(pair_P2), c.PAIRS_AT_ONCE):
         part_P2 = pair_P2[start : start + c.PAIRS_AT_ONCE]
         image_I, place_P2 = np.unique(part_P2, return_inverse=True)
         image_IGG, place_P2 = band_passed(thumb_UGG[image_I]), place_P2.reshape(part_P2.shape)
         rough_P = correlation(_pooled(image_IGG), place_P2, c.ROUGH_SCALES)
-        likely_P = np.flatnonzero(rough_P >= c.LEAST_ALIKE - c.ROUGH_MARGIN)
+        likely_P = np.flatnonzero(rough_P >= least - c.ROUGH_MARGIN)
         image_I, place_P2 = np.unique(place_P2[likely_P], return_inverse=True)
         alike_P[start + likely_P] = correlation(image_IGG[image_I], place_P2.reshape(-1, 2), c.SCALES)
         advance(int(part_P2[-1, 0]) - told)
         told = int(part_P2[-1, 0])
     advance(len(thumb_UGG) - told)
-    kept_P = alike_P >= c.LEAST_ALIKE
+    kept_P = alike_P >= least
     return pair_P2[kept_P], np.minimum(alike_P[kept_P], 1.0)
+
+
+def least_alike(thumb_UGG: UInt8Array) -> float:
+    """Return the correlation from which on two of these images are copies: `LEAST_ALIKE`, or more where many are alike.
+
+    Digits and drawings are alike without being copies. With r the correlation of pairs drawn at random, the tail of
+    1 − r is taken for a power law through its quantiles of 10 and of 1%; among all pairs, it gives one false copy in
+    `IMAGES_PER_FALSE_COPY` images. Below `FEW_IMAGES` images, in which copies would be seen as usual, none is fitted.
+    """
+    count = len(thumb_UGG)
+    if count < c.FEW_IMAGES:
+        return c.LEAST_ALIKE
+    drawn_P2 = np.random.default_rng(0).integers(0, count, (c.DRAWN_PAIRS, 2))
+    image_I, place_P2 = np.unique(drawn_P2[drawn_P2[:, 0] != drawn_P2[:, 1]], return_inverse=True)
+    alike_P = correlation(band_passed(thumb_UGG[image_I]), place_P2.reshape(-1, 2), c.SCALES)
+    ten, one = (max(1.0 - float(np.quantile(alike_P, share)), c.TINY) for share in (0.9, 0.99))
+    power = np.log(10.0) / max(np.log(ten / one), c.TINY)
+    share = 2.0 / (c.IMAGES_PER_FALSE_COPY * count)
+    return max(c.LEAST_ALIKE, 1.0 - one * float((share / 0.01) ** (1.0 / power)))
 
 
 def candidates(thumb_UGG: UInt8Array, feature_UD: Float32Array | None) -> NumberArray:
@@ -192,7 +211,8 @@ def groups(count: int, pair_P2: NumberArray, equal_N: IntArray) -> IntArray:
     _, group_X = connected_components(coo_array((np.ones(len(one), dtype=np.int8), (one, other)), (size, size)), False)
     _, group_N, count_G = np.unique(group_X[:count], return_inverse=True, return_counts=True)
     number_G = np.where(count_G > 1, np.cumsum(count_G > 1) - 1, -1).astype(np.int32)
-    return number_G[group_N]
+    group_number_N: IntArray = number_G[group_N]
+    return group_number_N
 
 
 def _pooled(image_IGG: Float32Array) -> Float32Array:
