@@ -173,6 +173,7 @@ def correlation(image_IGG: Float32Array, pair_P2: NumberArray, scales: Sequence[
     count, side = image_IGG.shape[:2]
     spectrum_IGF = fft.rfft2(image_IGG)
     power_IGF = fft.rfft2(image_IGG**2)
+    noise_I11 = np.maximum(1.0 - (image_IGG**2).sum(axis=(1, 2), keepdims=True), 0.0)
     one_PGG, other_PGG = image_IGG[first_P], image_IGG[second_P]
     best_P = np.einsum("pij,pij->p", one_PGG, other_PGG)
     best_P = np.maximum(best_P, np.einsum("pij,pij->p", one_PGG, other_PGG[:, :, ::-1]))
@@ -181,13 +182,14 @@ def correlation(image_IGG: Float32Array, pair_P2: NumberArray, scales: Sequence[
         places, smaller_gG = side - inner + 1, _resampling(inner, side)
         part_Igg = smaller_gG @ image_IGG @ smaller_gG.T
         part_Igg -= part_Igg.mean(axis=(1, 2), keepdims=True)
-        part_Igg /= np.sqrt((part_Igg**2).sum(axis=(1, 2), keepdims=True)) + c.TINY
+        rest_I11 = noise_I11 * scale**2 + c.TINY
+        part_Igg /= np.sqrt((part_Igg**2).sum(axis=(1, 2), keepdims=True) + rest_I11)
         box_GF = np.conj(fft.rfft2(np.ones((inner, inner), dtype=np.float32), s=(side, side)))
         sums_2I = [
             fft.irfft2(each_IGF * box_GF, s=(side, side))[:, :places, :places] for each_IGF in (spectrum_IGF, power_IGF)
         ]
-        variance_Ipp = sums_2I[1] - sums_2I[0] ** 2 / inner**2
-        inverse_Ipp = (1.0 / np.sqrt(np.maximum(variance_Ipp, c.LEAST_PART))).astype(np.float32)
+        variance_Ipp = np.maximum(sums_2I[1] - sums_2I[0] ** 2 / inner**2, c.LEAST_PART) + rest_I11
+        inverse_Ipp = (1.0 / np.sqrt(variance_Ipp)).astype(np.float32)
         for turned_Igg in (part_Igg, part_Igg[:, :, ::-1]):
             part_IGF = np.conj(fft.rfft2(turned_Igg, s=(side, side)))
             for whole_P, inner_P in ((first_P, second_P), (second_P, first_P)):
@@ -216,11 +218,11 @@ def groups(count: int, pair_P2: NumberArray, equal_N: IntArray) -> IntArray:
 
 
 def _pooled(image_IGG: Float32Array) -> Float32Array:
-    """Return images at `POOLED` × `POOLED` pixels, with mean 0 and norm 1 at most, or 0 for nearly uniform ones."""
+    """Return images at `POOLED` × `POOLED` pixels; what noise takes from the norm stays, fine detail does not count."""
     step = image_IGG.shape[1] // c.POOLED
-    x_Igg = image_IGG.reshape(len(image_IGG), c.POOLED, step, c.POOLED, step).mean(axis=(2, 4))
-    norm_I = np.sqrt((x_Igg**2).sum(axis=(1, 2)))
-    pooled_Igg: Float32Array = x_Igg / (norm_I + c.LEAST_PART)[:, None, None]
+    mean_Igg = step * image_IGG.reshape(-1, c.POOLED, step, c.POOLED, step).mean(axis=(2, 4))
+    noise_I, power_I = 1.0 - (image_IGG**2).sum(axis=(1, 2)), (mean_Igg**2).sum(axis=(1, 2))
+    pooled_Igg: Float32Array = mean_Igg / np.sqrt(power_I + noise_I.clip(min=c.TINY))[:, None, None]
     return pooled_Igg
 
 
@@ -228,7 +230,8 @@ def _resampling(inner: int, side: int) -> Float32Array:
     """Return the matrix that shrinks ``side`` pixels to ``inner`` by weights that fall linearly: [inner, side]."""
     center_g = (np.arange(inner) + 0.5) * side / inner - 0.5
     weight_gG = np.maximum(0.0, 1.0 - np.abs(np.arange(side) - center_g[:, None]) * inner / side)
-    return (weight_gG / weight_gG.sum(axis=1, keepdims=True)).astype(np.float32)
+    shrinking_gG: Float32Array = (weight_gG / weight_gG.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shrinking_gG
 
 
 def projection(value_UD: Float32Array, most: int = c.FEATURE_DIMENSIONS) -> Callable[[Float32Array], Float32Array]:

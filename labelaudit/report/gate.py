@@ -34,7 +34,6 @@ TITLES: dict[str, str] = {
     "suspicious_labels": "Suspicious labels",
     "unreadable_images": "Unreadable images",
     "warnings": "Warnings",
-    **{each.code: f"{each.code} ({each.name})" for each in CODES},
 }
 
 _MOST_NAMED = 5
@@ -78,6 +77,11 @@ class Check:
     outcome: Outcome
     text: str
     subjects: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What was checked, in a few words."""
+        return TITLES.get(self.name) or f"{self.name} ({BY_CODE[self.name].name})"
 
     @property
     def sentence(self) -> str:
@@ -172,12 +176,16 @@ def kind_of(row: Row) -> FindingName:
     return next((each.name for each in CODES if each.name == row.get("kind")), "mislabeled")
 
 
-def check(noise: Noise, limits: Limits, *, listed: Listed, found: Mapping[str, int]) -> tuple[Check, ...]:
+def check(
+    noise: Noise, limits: Limits, *, listed: Listed | None = None, found: Mapping[str, int] | None = None
+) -> tuple[Check, ...]:
     """Make every check, in a fixed order; those without a limit are skipped, and left out where they are of a code.
 
-    ``listed`` and ``found`` say how many suspicious labels and findings of each code count. Raises a RunError where a
-    rate that has a limit is unknown.
+    ``listed`` and ``found`` say how many suspicious labels and findings of each code count: by default all. Raises a
+    RunError where a rate that has a limit is unknown.
     """
+    listed = listed or Listed(rows=[], total=noise.suspicious)
+    found = {**noise.findings, "LA005": noise.unreadable} if found is None else found
     since = "" if listed.new is None else "new since the baseline, "
     bad = found.get("LA005", 0)
     noted = f" ({plural(bad, 'unreadable image')})" if bad else ""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from labelaudit.errors import StorageError
 from labelaudit.report import sentences
-from labelaudit.report.gate import TITLES, Check, Report
+from labelaudit.report.gate import Check, Report
 from labelaudit.run.changes import Changes
 from labelaudit.run.documents import Noise
 from labelaudit.run.files import storage_errors
@@ -33,7 +33,7 @@ def render(report: Report) -> str:
     notes = [*sentences.review_sentences(noise), *filter(None, [sentences.kept_sentence(noise)])]
     lines = [f"## Labels: {verdict}", "", " ".join([summary, *map(_text, notes)]), ""]
     if checked:
-        rows = [(TITLES[check.name], _OUTCOMES[check.outcome], _said(check)) for check in report.checks]
+        rows = [(check.title, _OUTCOMES[check.outcome], _said(check)) for check in report.checks]
         lines += table(("check", "outcome", ""), rows)
     if noise.warnings:
         lines += ["### Warnings", "", *_items([_text(warning) for warning in noise.warnings])]

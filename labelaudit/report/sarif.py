@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from labelaudit import __version__
 from labelaudit.codes import BY_CODE, BY_NAME, CODES, Code
-from labelaudit.report.gate import TITLES, Report, kind_of
+from labelaudit.report.gate import Report, kind_of
 from labelaudit.report.sentences import left_out_sentences
 from labelaudit.run.lists import Row
 from labelaudit.text import printable
@@ -105,9 +105,7 @@ def _result(row: Row, state: str | None, copies: Counter[str]) -> Object:
 
 def _notifications(report: Report, left_out: int) -> list[Object]:
     """Return failed checks and warnings. They are not results: GitHub insists that a result has a file."""
-    found = [
-        ("error", f"{TITLES[check.name]}: {check.sentence}") for check in report.checks if check.outcome == "failed"
-    ]
+    found = [("error", f"{check.title}: {check.sentence}") for check in report.checks if check.outcome == "failed"]
     found += [("warning", warning) for warning in report.noise.warnings if warning]
     if kinds := left_out_sentences(report.noise):
         found.append(("note", " ".join(kinds)))
