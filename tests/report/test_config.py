@@ -2,7 +2,7 @@ import pytest
 
 from labelaudit.codes import CODES
 from labelaudit.errors import UsageError
-from labelaudit.report.config import Config, Selection, limits_of_codes, read_config, selection_of
+from labelaudit.report.config import ChosenCodes, Config, limits_of_codes, read_config, selection_of
 
 ALL = {each.code for each in CODES}
 
@@ -55,7 +55,7 @@ def test_an_unknown_code_says_where_it_stands(folder):
 
 
 def test_what_is_selected_and_not_ignored_counts():
-    assert selection_of(Config()) == Selection()
+    assert selection_of(Config()) == ChosenCodes()
     assert selection_of(Config()).is_all
     assert selection_of(Config(), ["LA001,near-duplicate"]).codes == {"LA001", "LA006"}
     assert selection_of(Config(), [], ["LA001", "LA002"]).codes == ALL - {"LA001", "LA002"}
