@@ -48,7 +48,7 @@ def least_alike(thumb_UGG: UInt8Array) -> float:
     """Return the correlation from which on two of these images are copies: `LEAST_ALIKE`, or more where many are alike.
 
     Digits and drawings are alike without being copies. With r the correlation of pairs drawn at random, the tail of
-    1 − r is taken for a power law through its quantiles of 10 and of 1%; among all pairs, it gives one false copy in
+    1 − r is taken for a power law through its quantiles of 50 and 10%; among all pairs, it gives one false copy in
     `IMAGES_PER_FALSE_COPY` images. Below `FEW_IMAGES` images, in which copies would be seen as usual, none is fitted.
     """
     count = len(thumb_UGG)
@@ -57,21 +57,20 @@ def least_alike(thumb_UGG: UInt8Array) -> float:
     drawn_P2 = np.random.default_rng(0).integers(0, count, (c.DRAWN_PAIRS, 2))
     image_I, place_P2 = np.unique(drawn_P2[drawn_P2[:, 0] != drawn_P2[:, 1]], return_inverse=True)
     alike_P = correlation(band_passed(thumb_UGG[image_I]), place_P2.reshape(-1, 2), c.SCALES)
-    ten, one = (max(1.0 - float(np.quantile(alike_P, share)), c.TINY) for share in (0.9, 0.99))
-    power = np.log(10.0) / max(np.log(ten / one), c.TINY)
+    half, tenth = (max(1.0 - float(np.quantile(alike_P, share)), c.TINY) for share in (0.5, 0.9))
+    power = np.log(0.5 / 0.1) / max(np.log(half / tenth), c.TINY)
     share = 2.0 / (c.IMAGES_PER_FALSE_COPY * count)
-    return max(c.LEAST_ALIKE, 1.0 - one * float((share / 0.01) ** (1.0 / power)))
+    return max(c.LEAST_ALIKE, 1.0 - tenth * float((share / 0.1) ** (1.0 / power)))
 
 
 def candidates(thumb_UGG: UInt8Array, feature_UD: Float32Array | None) -> NumberArray:
     """Return the pairs that may be copies [P, 2], sorted, the lower number first; each image has a few neighbors."""
-    small_UD, mirrored_UD = (
-        _joined(_pooled(band_passed(part_UGG)).reshape(-1, c.POOLED**2) for part_UGG in _parts(each_UGG))
+    project = projection(_small(thumb_UGG[:: max(1, len(thumb_UGG) // c.MOST_FITTED)]), c.THUMB_DIMENSIONS)
+    base_UD, mirrored_UD = (
+        _joined(project(_small(part_UGG)) for part_UGG in _parts(each_UGG))
         for each_UGG in (thumb_UGG, thumb_UGG[:, :, ::-1])
     )
-    project = projection(small_UD, c.THUMB_DIMENSIONS)
-    base_UD = project(small_UD)
-    found = [neighbors(base_UD, base_UD), neighbors(project(mirrored_UD), base_UD)]
+    found = [neighbors(base_UD, base_UD), neighbors(mirrored_UD, base_UD)]
     if feature_UD is not None:
         found.append(neighbors(feature_UD, feature_UD))
     own_UK = np.arange(len(thumb_UGG))[:, None]
@@ -215,6 +214,11 @@ def groups(count: int, pair_P2: NumberArray, equal_N: IntArray) -> IntArray:
     number_G = np.where(count_G > 1, np.cumsum(count_G > 1) - 1, -1).astype(np.int32)
     group_number_N: IntArray = number_G[group_N]
     return group_number_N
+
+
+def _small(thumb_IGG: UInt8Array) -> Float32Array:
+    """Return thumbnails as rows of pixels by which neighbors are searched."""
+    return _pooled(band_passed(thumb_IGG)).reshape(len(thumb_IGG), c.POOLED**2)
 
 
 def _pooled(image_IGG: Float32Array) -> Float32Array:
