@@ -116,9 +116,9 @@ such a share of the rest, in which a frame is mixed with the image. Worth of the
 1.00, and a quarter fewer false pairs."""
 
 LEAST_ALIKE = 0.84
-"""Images are copies from so much correlation of their thumbnails on. Chosen on planted copies; of others it finds .99 on
-caltech24 and on CIFAR-10 (docs/duplicates.md). At .80 all are found, and half as many false ones more. Embeddings have
-no say: with a share of their cosine added, no threshold suits both photographs and small images."""
+"""Images are copies from so much correlation of their thumbnails on. Chosen on planted copies; of others it finds .99
+on caltech24 and on CIFAR-10 (docs/duplicates.md). At .80 all are found, and half as many false ones more. Embeddings
+have no say: with a share of their cosine added, no threshold suits both photographs and small images."""
 IMAGES_PER_FALSE_COPY, FEW_IMAGES, DRAWN_PAIRS = 100, 20, 1000
 """Where unrelated images are much alike, the threshold is so high that one in so many images would be a false copy, by
 pairs that are drawn at random. Worth: of 1,797 handwritten digits 6,180 pairs reach .84, and 13 the threshold."""
