@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from labelaudit.auditing.annotators import JudgedVotes, judge_votes
 from labelaudit.auditing.model import read_catalogue, read_courses, read_curves
 from labelaudit.auditing.sample import Review, agree, find_review, read_given_answers, spare
 from labelaudit.codes import BY_NAME
@@ -46,11 +47,17 @@ class Fitted:
     kept_N: BoolArray
     found: tuple[Findings, ...]
     review: Review | None = None
+    votes: JudgedVotes | None = None
 
     def csv(self, *, top: int | None = None) -> str:
         """Return suspicious.csv as text: the flagged samples, or the ``top`` most suspicious ones, flagged or not."""
         first = self.verdicts.order[: self.verdicts.flagged if top is None else top]
         return "".join(lists.ranked_lines(lists.SUSPICIOUS_COLUMNS, self.table, self.catalogue, first))
+
+    @property
+    def annotators(self) -> documents.AnnotatorsNoise | None:
+        """The content of annotators.json; None where the labels file names no annotators."""
+        return None if self.votes is None else self.votes.noise
 
     @cached_property
     def table(self) -> pa.Table:
@@ -96,6 +103,9 @@ def fit(
         write_lines(run.corrupted, corrupted)
         lists.write_unreadable(run.unreadable, fitted.catalogue)
         write_findings(run.findings, run.findings_csv, fitted.findings)
+        if fitted.votes is not None:
+            write_table(run.annotators_table, fitted.votes.table)
+            write_json(run.annotators, documents.as_json(fitted.votes.noise))
         # Last: whoever finds this file finds the others too.
         write_json(run.noise, documents.as_json(fitted.noise))
     return fitted
@@ -161,6 +171,7 @@ def compute(
         kept_N=kept_N,
         found=found,
         review=review,
+        votes=judge_votes(catalogue, statistics, (heads or curves).beliefs),
     )
 
 

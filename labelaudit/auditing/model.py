@@ -24,7 +24,8 @@ from PIL import Image
 from rich.console import Console
 
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.data.folder import read_file, scan
+from labelaudit.data.containers import read_file
+from labelaudit.data.folder import scan
 from labelaudit.data.images import UnreadableImageError, decode_small
 from labelaudit.detect import BoolArray, FloatArray, IntArray
 from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW, Course, CurveAccumulator
@@ -35,10 +36,12 @@ from labelaudit.report.sentences import headline, kept_sentence, review_sentence
 from labelaudit.run.documents import (
     PREDICTIONS,
     TRAINED,
+    AnnotatorsNoise,
     Count,
     Description,
     Noise,
     as_json,
+    read_annotators,
     read_description,
     read_noise,
 )
@@ -48,7 +51,7 @@ from labelaudit.run.lists import SUSPICIOUS_COLUMNS, Row, ranked_lines, suspicio
 from labelaudit.run.losses import read_epochs, recorded_epochs
 from labelaudit.run.parquet import columns
 from labelaudit.run.series import newest
-from labelaudit.run.tables import read_samples, read_scores
+from labelaudit.run.tables import read_annotations, read_samples, read_scores
 from labelaudit.text import printable, require_local
 
 RowArray = npt.NDArray[np.int64]
@@ -59,11 +62,20 @@ _TEXT_ROWS, _HTML_ROWS, _THUMBNAIL_PIXELS = 5, 10, 64
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Which images: a folder, and a CSV with their labels or the folders below it that hold the class folders."""
+    """Which images: a folder, and a CSV with their labels or the folders below it that hold the class folders.
+
+    ``fixed`` is that of the catalogue, where an audit has recorded it.
+    """
 
     root: Path
     labels_file: Path | None = None
     split: tuple[str, ...] = ()
+    fixed: bool = False
+
+    @property
+    def moves(self) -> bool:
+        """True where a file is relabeled by moving it."""
+        return self.labels_file is None and not self.fixed
 
     def scan(self, reporter: Reporter = QUIET) -> Catalogue:
         """List the images; see `labelaudit.data.folder.scan`."""
@@ -74,8 +86,8 @@ class Data:
         words = ["labelaudit", "relabel", str(self.root), corrections]
         if self.split:
             words += ["--split", ",".join(self.split)]
-        if self.labels_file is not None:
-            words += ["--labels", str(self.labels_file), "--out", "corrected.csv"]
+        words += [] if self.labels_file is None else ["--labels", str(self.labels_file)]
+        words += [] if self.moves else ["--out", "corrected.csv"]
         return shlex.join(words)
 
 
@@ -98,6 +110,11 @@ class Audit:
     def summary(self) -> Noise:
         """The content of noise.json."""
         return read_noise(self.run)
+
+    @cached_property
+    def annotators(self) -> AnnotatorsNoise | None:
+        """The content of annotators.json; None where the labels file names no annotators."""
+        return read_annotators(self.run)
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -299,7 +316,7 @@ def recorded_data(run: RunFolder) -> Data:
     """Return the data of a run."""
     data = read_description(run).data
     labels_file = Path(data.labels_file) if data.labels_file else None
-    return Data(root=Path(data.root), labels_file=labels_file, split=data.split)
+    return Data(root=Path(data.root), labels_file=labels_file, split=data.split, fixed=data.fixed)
 
 
 class _Epochs(msgspec.Struct):
@@ -358,6 +375,14 @@ def read_catalogue(run: RunFolder, description: Description | None = None) -> Ca
     """
     data = (description or read_description(run)).data
     catalogue = read_samples(run.samples, root=Path(data.root), classes=data.classes)
+    catalogue = replace(catalogue, annotations=read_annotations(run.annotations, len(catalogue)))
     if catalogue.fingerprint != data.fingerprint:
         raise RunError(f"{run.samples} and {run.description} are of different data", fix="audit into a new folder")
-    return replace(catalogue, rendering=data.rendering, left_out=data.left_out, remarks=data.remarks, split=data.split)
+    return replace(
+        catalogue,
+        rendering=data.rendering,
+        left_out=data.left_out,
+        remarks=data.remarks,
+        split=data.split,
+        fixed=data.fixed,
+    )

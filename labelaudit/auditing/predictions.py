@@ -31,7 +31,7 @@ from labelaudit.progress import Reporter
 from labelaudit.review.moves import require_settled
 from labelaudit.run import documents, losses
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.tables import write_image_table, write_samples
+from labelaudit.run.tables import write_annotations, write_image_table, write_samples
 
 _LEAST = float(np.finfo(np.float32).tiny)
 """A probability that is 0 counts as the smallest that is not: a loss of 87."""
@@ -83,6 +83,7 @@ def record_predictions(data: Data, given: RunFolder | None, options: TrainingOpt
         agreeing = float((record.margin_R > 0).mean())
         reporter.say(f"The predictions agree with {agreeing:.1%} of the labels")
         write_samples(run.samples, catalogue)
+        write_annotations(run.annotations, catalogue)
         look_of = dict(zip(looked.sample_R.tolist(), looked.looks, strict=True))
         images = table_of_looks(sample_R, [look_of[sample] for sample in sample_R.tolist()])
         write_image_table(run.pictures, images)

@@ -52,7 +52,7 @@ from labelaudit.review.moves import Relabelings, require_settled
 from labelaudit.run import documents, losses
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.tables import write_image_table, write_samples
+from labelaudit.run.tables import write_annotations, write_image_table, write_samples
 from labelaudit.selectors.table import NONE
 
 
@@ -189,6 +189,7 @@ def _describe(
             raise RunError(what, fix="bring the file back, or audit into a new --run")
         return
     write_samples(run.samples, catalogue)
+    write_annotations(run.annotations, catalogue)
     if prepared.image_table is not None:
         write_image_table(run.pictures, prepared.image_table)
     description = documents.Description(

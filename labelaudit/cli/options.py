@@ -22,7 +22,9 @@ _data = functools.partial(Option, rich_help_panel="Data")
 _advanced = functools.partial(Option, rich_help_panel=ADVANCED)
 _screen = functools.partial(Option, rich_help_panel="Screen")
 
-DataArgument = Annotated[Path, Argument(metavar="DATA", help="Folder with one folder of images per class.")]
+DataArgument = Annotated[
+    Path, Argument(metavar="DATA", help="Folder with a folder of images per class; a zip, tar or Parquet file.")
+]
 
 
 def newest_run(given: Path) -> Path:
@@ -42,14 +44,18 @@ _RUN = "Run folder of an audit; labelaudit-runs/NAME is the newest of its runs."
 RunArgument = Annotated[Path, Argument(metavar="RUN", callback=newest_run, help=_RUN)]
 BegunRunArgument = Annotated[Path, Argument(metavar="RUN", callback=_begun_run, help=_RUN)]
 Run = Annotated[Path | None, _data(help="Run folder, outside DATA; default: the next in labelaudit-runs/NAME.")]
-Labels = Annotated[Path | None, _data(help="CSV with the columns path,label, instead of class folders.")]
+Labels = Annotated[
+    Path | None, _data(help="CSV with the columns path,label (and annotator), instead of class folders.")
+]
 Split = Annotated[
     str | None, _data(metavar="FOLDER,…", help="Folders in DATA that hold the class folders, as train,val; . is DATA.")
 ]
 
 
 def _folder(given: Path | None) -> Path | None:
-    if given is not None and not given.is_dir():
+    from labelaudit.data.containers import inside
+
+    if given is not None and not given.is_dir() and inside(given) is None:
         raise UsageError(f"--data {given} is not a folder", fix="give the folder that the images are in now")
     return given
 

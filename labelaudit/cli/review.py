@@ -59,11 +59,10 @@ def command(
     recorded = recorded if data is None else replace(recorded, root=data.resolve())
     then = recorded.relabel_command(str(file))
     if data is None:
-        labels = [] if recorded.labels_file is None else ["--out", "corrected.csv"]
+        labels = [] if recorded.moves else ["--out", "corrected.csv"]
         then = shlex.join(["labelaudit", "relabel", str(run), *labels])
-    moves = recorded.labels_file is None
-    page = served_page(audit, listed, then, terminal, moves=moves)
-    site = Site(page.text, page.policy, ledger, recorded.root, split=recorded.split, moves=moves)
+    page = served_page(audit, listed, then, terminal, moves=recorded.moves)
+    site = Site(page.text, page.policy, ledger, recorded.root, split=recorded.split, moves=recorded.moves)
     with serving(site, port) as address:
         terminal.say(f"{plural(len(listed.rows), 'suspicious label')} to review. Decisions go to {file}")
         print(address, flush=True)

@@ -68,7 +68,7 @@ def score(
     with terminal.loading():
         from labelaudit.auditing import score as audit
         from labelaudit.auditing.model import Audit, Data, is_trained, recorded_data
-        from labelaudit.report.console import show_outcome
+        from labelaudit.report.console import show_annotators, show_outcome
         from labelaudit.report.formats import FORMATS
         from labelaudit.report.gate import Limits, make_report
         from labelaudit.report.sentences import near_sentence
@@ -94,13 +94,15 @@ def score(
         audit.train_missing(None, folder, training, terminal)
         return
     if not is_data and is_trained(folder) and (found := audit.finished(folder, asked)):
-        csv, noise = found.csv, found.summary
+        csv, noise, annotators = found.csv, found.summary, found.annotators
     else:
         fitted = audit.score(None, folder, training, asked, terminal, keep=is_data or out is None)
-        csv, noise = fitted.csv, fitted.noise
+        csv, noise, annotators = fitted.csv, fitted.noise, fitted.annotators
     if not terminal.quiet:
         rows = list(read_rows(csv(top=min(noise.suspicious, _SHOWN))))
         show_outcome(terminal.console, noise, rows, recorded_data(folder).root, everything=verbose)
+        if annotators is not None:
+            show_annotators(terminal.console, annotators, everything=verbose)
         _tell_changes(folder, terminal)
         if near := near_sentence(noise):
             terminal.say(f"{near}: {shlex.join(['labelaudit', 'report', str(folder.root), '--select', 'LA006'])}")
@@ -189,7 +191,7 @@ def fit(
     """Estimate the noise rate and P(mislabeled) from recorded losses; needs no images and no GPU."""
     from labelaudit.auditing import fit as audit
     from labelaudit.detect.verdicts import FitSettings
-    from labelaudit.report.console import show_estimators, show_summary
+    from labelaudit.report.console import show_annotators, show_estimators, show_summary
     from labelaudit.run.layout import RunFolder
 
     folder = RunFolder(run)
@@ -197,5 +199,7 @@ def fit(
     fitted = audit.fit(folder, chosen, terminal, reviewed=reviewed)
     if not terminal.quiet:
         show_summary(terminal.console, fitted.noise)
+        if fitted.annotators is not None:
+            show_annotators(terminal.console, fitted.annotators)
         show_estimators(terminal.console, fitted.noise)
     terminal.say(f"Ranked list: {folder.suspicious}")

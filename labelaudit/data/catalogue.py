@@ -19,6 +19,7 @@ import joblib
 import numpy as np
 
 from labelaudit.data.rendering import PLAIN, Rendering
+from labelaudit.data.votes import Annotations
 from labelaudit.detect import BoolArray, IntArray
 from labelaudit.errors import DataError
 from labelaudit.progress import Advance
@@ -104,6 +105,8 @@ class Catalogue:
         reasons: N texts: why a sample was set aside; empty for those that are used.
         remarks: Warnings of the scan, a sentence each.
         split: The folders below ``root`` whose class folders were read; empty for ``root`` itself.
+        annotations: The labels of several annotators, of which ``label_N`` are the majority; None without annotators.
+        fixed: True where the labels stand in an archive, a table or a metadata file, so that no file can be moved.
     """
 
     root: Path
@@ -119,6 +122,8 @@ class Catalogue:
     left_out: tuple[LeftOut, ...] = ()
     remarks: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
+    annotations: Annotations | None = None
+    fixed: bool = False
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -130,10 +135,12 @@ class Catalogue:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over paths, labels and content hashes: equal for equal data, wherever it lies."""
+        """SHA-256 (hex) over paths, labels, content hashes and annotations: equal for equal data, wherever it lies."""
         digest = hashlib.sha256()
         for path, label, content in zip(self.paths, self.label_N, self.sha256, strict=True):
             digest.update(f"{path}\0{self.classes[label]}\0{content}\n".encode())
+        for sample, annotator, given in () if self.annotations is None else self.annotations.rows:
+            digest.update(f"{sample}\0{annotator}\0{given}\n".encode())
         return digest.hexdigest()
 
     @property

@@ -1,4 +1,4 @@
-"""Read a CSV with each file's label, for images that do not lie in class folders.
+"""Read a CSV with each file's label, or its annotators' labels, for images that do not lie in class folders.
 
 Other programs write such files with semicolons or tabs, absolute paths, backslashes, or names in another Unicode form.
 An unambiguous path or format is accepted with a note; everything else is refused with the line.
@@ -20,12 +20,15 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from labelaudit.data.votes import Vote, majority
 from labelaudit.errors import DataError, reason
 from labelaudit.text import alike, folded, plural, unguarded
 
 _PATH_NAMES = ("path", "file", "filename", "filepath", "image", "imagepath", "imagename", "imagefile", "imgpath", "img")
-_LABEL_NAMES = ("label", "class", "classname", "labelname", "category", "target")
+LABEL_NAMES = ("label", "class", "classname", "labelname", "category", "target")
 """Names of the two columns, without case, spaces, ``_`` and ``-``; the first name wins over the others."""
+_ANNOTATOR_NAMES = ("annotator",)
+"""The column that makes every row the label of one annotator."""
 
 _MISSING = frozenset({"nan", "null", "<na>"})
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -37,8 +40,9 @@ _MOST_TRIED = 100
 class LabelsFile(NamedTuple):
     """The content of a labels file: the rows that are not blank, and the numbers of the path's and the label's column.
 
-    ``label_of`` has the labels by path in the image folder, in the order of the rows. ``notes`` say how format and
-    paths were interpreted; ``warnings`` what looks wrong.
+    ``label_of`` has the labels by path in the image folder, in the order of the rows; with a column of annotators, the
+    majority's. ``paths`` has the path of each row. ``votes`` are the rows as annotators' labels, none without that
+    column. ``notes`` say how format and paths were interpreted; ``warnings`` what looks wrong.
     """
 
     header: list[str]
@@ -46,38 +50,75 @@ class LabelsFile(NamedTuple):
     columns: tuple[int, int]
     separator: str
     label_of: dict[str, str]
+    paths: list[str]
+    votes: tuple[Vote, ...]
     notes: list[str]
     warnings: list[str]
 
 
 def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()) -> LabelsFile:
-    """Read ``path,label`` rows; paths are relative to the image folder, or matched with its ``images``.
+    """Read ``path,label`` rows, or those of annotators; paths are relative to the folder, or matched with ``images``.
 
-    A file that cannot be read, lacks a column or a label, has surplus cells, or names a path twice or outside the
-    folder is a DataError.
+    A file that cannot be read, lacks a column or a label, has surplus cells, or names a path twice (for an annotator)
+    or outside the folder is a DataError.
     """
     notes: list[str] = []
     header, columns, rows, numbers, separator = _read_rows(file, notes)
+    annotator_at = _only(file, header, _ANNOTATOR_NAMES)
     cells = [(unguarded(row[columns[0]]), unguarded(row[columns[1]]).strip()) for row in rows]
+    annotators = ["" if annotator_at is None else unguarded(row[annotator_at]).strip() for row in rows]
     resolve = _resolver(file, root, images, [path for path, _ in cells])
-    label_of: dict[str, str] = {}
-    for (cell, label), number in zip(cells, numbers, strict=True):
+    votes: dict[tuple[str, str], Vote] = {}
+    for (cell, label), annotator, number in zip(cells, annotators, numbers, strict=True):
         where = f"{file} line {number}"
         if not cell.strip():
             raise DataError(f"{where}: no path", fix="give the path of an image, or delete the line")
         if not label:
             raise DataError(f"{where}: no label for {cell!r}", fix="give its label, or delete the line")
+        if annotator_at is not None and not annotator:
+            raise DataError(f"{where}: no annotator for {cell!r}", fix="name who gave the label, or delete the line")
         path = resolve(cell)
-        if path.startswith("/") or _DRIVE.match(path) or ".." in path.split("/") or "\0" in path:
+        if leads_out(path):
             raise DataError(f"{where}: {path!r} leads out of the image folder", fix="give paths below the folder")
         path = str(PurePosixPath(path))
-        if path in label_of:
-            raise DataError(f"{where}: {path!r} appears twice", fix="keep one label per file")
-        label_of[path] = label
-    if changed := [(cell, path) for (cell, _), path in zip(cells, label_of, strict=True) if _normal(cell) != path]:
+        if (path, annotator) in votes:
+            by, each = (f" for annotator {annotator!r}", " and annotator") if annotator else ("", "")
+            raise DataError(f"{where}: {path!r} appears twice{by}", fix=f"keep one label per file{each}")
+        votes[path, annotator] = Vote(path, annotator, label)
+    paths = [vote.path for vote in votes.values()]
+    if changed := [(cell, path) for (cell, _), path in zip(cells, paths, strict=True) if _normal(cell) != path]:
         cell, path = changed[0]
         notes.append(f"{len(changed):,} paths in {file} are matched with the folder, as {path!r} for {cell!r}")
-    return LabelsFile(header, rows, columns, separator, label_of, notes, _doubts(file, list(label_of.values())))
+    given = tuple(votes.values())
+    label_of = {vote.path: vote.label for vote in given}
+    warnings = _doubts(file, [vote.label for vote in given])
+    if annotator_at is not None:
+        label_of, ties = majority(given)
+        notes.append(_said_of_majority(file, given, ties))
+        warnings += _doubts_of_annotators(file, given, set(label_of.values()))
+    voted = () if annotator_at is None else given
+    return LabelsFile(header, rows, columns, separator, label_of, paths, voted, notes, warnings)
+
+
+def _said_of_majority(file: Path, votes: Sequence[Vote], ties: int) -> str:
+    who = plural(len({vote.annotator for vote in votes}), "annotator")
+    images = plural(len({vote.path for vote in votes}), "image")
+    broken = f"; {plural(ties, 'tie goes', 'ties go')} to those whom the others agree with most" if ties else ""
+    return f"{len(votes):,} labels by {who} in {file}: each of {images} has the label of most{broken}"
+
+
+def _doubts_of_annotators(file: Path, votes: Sequence[Vote], classes: set[str]) -> Iterator[str]:
+    """Yield a sentence for annotators who differ only in spelling, and for labels that no majority chose."""
+    for other, who in itertools.islice(alike({vote.annotator for vote in votes}), 1):
+        yield f"the annotators {other!r} and {who!r} in {file} count as two; if one is meant, write them alike"
+    if outvoted := [vote.label for vote in votes if vote.label not in classes]:
+        count = plural(len(outvoted), "label is", "labels are")
+        yield f"{count} of no class in {file}, as {outvoted[0]!r}: no image has it from most"
+
+
+def leads_out(path: str) -> bool:
+    """Return whether a path may lead out of the folder that it is given below, or is none."""
+    return path.startswith("/") or bool(_DRIVE.match(path)) or ".." in path.split("/") or "\0" in path
 
 
 def _read_rows(file: Path, notes: list[str]) -> tuple[list[str], tuple[int, int], list[list[str]], list[int], str]:
@@ -110,7 +151,8 @@ def _read_rows(file: Path, notes: list[str]) -> tuple[list[str], tuple[int, int]
 def require_one_here(file: Path, label_of: Mapping[str, str], root: Path, images: Sequence[str]) -> None:
     """Raise a DataError where none of the paths in a labels file exists in the image folder with these images."""
     paths = list(label_of)
-    if not images or any("\0" not in path and os.path.lexists(root / path) for path in paths):
+    known = frozenset(images)
+    if not images or any(path in known or ("\0" not in path and os.path.lexists(root / path)) for path in paths):
         return
     stem, name = os.path.splitext(paths[0])[0], posixpath.basename(paths[0])
     meant = [path for path in images if os.path.splitext(path)[0] == stem or posixpath.basename(path) == name]
@@ -209,7 +251,7 @@ def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str]:
     for separator, name in _SEPARATORS.items():
         with contextlib.suppress(csv.Error):
             header = next(csv.reader([first], delimiter=separator), [])
-            if all(_matching(header, names) for names in (_PATH_NAMES, _LABEL_NAMES)):
+            if all(matching(header, names) for names in (_PATH_NAMES, LABEL_NAMES)):
                 if separator != ",":
                     notes.append(f"{file} is read with {name} between its cells")
                 return io.StringIO(text, newline=""), separator
@@ -218,20 +260,28 @@ def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str]:
 
 def _columns(file: Path, header: Sequence[str]) -> tuple[int, int]:
     """Return the numbers of the two columns; refuse a header without one of them, or with several."""
-    found = [_matching(header, names) for names in (_PATH_NAMES, _LABEL_NAMES)]
+    found = [matching(header, names) for names in (_PATH_NAMES, LABEL_NAMES)]
     missing = [name for name, places in zip(("path", "label"), found, strict=True) if not places]
     if missing:
         first = ", ".join(repr(cell[:40]) for cell in header[:4]) or "nothing"
         fix = "its first line must name the columns path and label"
         raise DataError(f"{file} has no column {' and no column '.join(missing)} (its first line has {first})", fix=fix)
-    if several := [places for places in found if len(places) > 1]:
-        names = " and ".join(repr(header[place]) for place in several[0])
-        raise DataError(f"{file} line 1: the columns {names} mean the same", fix="keep one of them")
+    for names in (_PATH_NAMES, LABEL_NAMES):
+        _only(file, header, names)
     return found[0][0], found[1][0]
 
 
-def _matching(header: Sequence[str], names: Sequence[str]) -> list[int]:
-    """Return the columns of the first of these names, or all that have any of the others."""
+def _only(file: Path, header: Sequence[str], names: Sequence[str]) -> int | None:
+    """Return the column with one of these names, None without any; refuse several."""
+    places = matching(header, names)
+    if len(places) > 1:
+        both = " and ".join(repr(header[place]) for place in places)
+        raise DataError(f"{file} line 1: the columns {both} mean the same", fix="keep one of them")
+    return places[0] if places else None
+
+
+def matching(header: Sequence[str], names: Sequence[str] = LABEL_NAMES) -> list[int]:
+    """Return the numbers of the columns of the first of these names, or all that have any of the others."""
     plain = [re.sub(r"[\s_-]", "", cell).lower() for cell in header]
     exact = [place for place, name in enumerate(plain) if name == names[0]]
     return exact or [place for place, name in enumerate(plain) if name in names]

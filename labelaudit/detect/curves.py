@@ -207,7 +207,8 @@ class CurveAccumulator:
         joint = confident_joint(self._label_N, beliefs if heads is None else heads.beliefs, self._classes)
 
         def fit(*witnesses: Beliefs, held_out: bool = False) -> Transition:
-            return fit_transition(self._label_N, witnesses, self._classes, held_out=held_out)
+            averaged = self._epochs > 1
+            return fit_transition(self._label_N, witnesses, self._classes, held_out=held_out, averaged=averaged)
 
         if self._held_out:
             transition = fit(beliefs, held_out=True)

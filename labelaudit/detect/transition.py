@@ -74,7 +74,7 @@ class Transition:
         return p_N
 
 
-class _Candidates(NamedTuple):
+class Candidates(NamedTuple):
     """The candidates of samples: classes (−1: none), their pair with the given label, log-beliefs, log of their number.
 
     The last row of the beliefs stands for all other classes, each believed in alike; of a candidate that is none, the
@@ -98,19 +98,22 @@ class _Fit(NamedTuple):
 
 
 def fit_transition(
-    label_N: IntArray, witnesses: Sequence[Beliefs], classes: int, *, held_out: bool = True
+    label_N: IntArray, witnesses: Sequence[Beliefs], classes: int, *, held_out: bool = True, averaged: bool = False
 ) -> Transition:
     """Fit the model to the samples that all witnesses saw, from several starts, and judge them by it.
 
     The end of the largest evidence wins, or the likeliest of beliefs that are not ``held_out``: they explain the labels
-    too well for the evidence.
+    too well for the evidence. Beliefs that are ``averaged`` over epochs are less sure than they should be, so together
+    these witnesses are trusted at least as far as they trust themselves, Σ a ≥ 1: where most labels are wrong, T would
+    explain them best without any witness.
     """
     from scipy.special import expit
 
     seen_N = np.all([np.isfinite(beliefs.given_N) for beliefs in witnesses], axis=0)
-    found, true_Q, given_Q = _candidates(label_N, witnesses, classes, seen_N)
+    found, true_Q, given_Q = candidates(label_N, witnesses, classes, seen_N)
     is_error_Q = true_Q != given_Q
-    fits = [_fit(found, true_Q, is_error_Q, classes, start) for start in c.SHARPNESS_STARTS]
+    least = 1.0 if averaged else 0.0
+    fits = [_fit(found, true_Q, is_error_Q, classes, start, least) for start in c.SHARPNESS_STARTS]
     best = max(fits, key=lambda fit: fit.log_likelihood - (fit.complexity if held_out else 0.0))
     weight_SN = _joint(found, best.sharpness_W, best.log_t_Q, best.log_t_other)
     log_odds_N, doubt_N = np.full((2, len(label_N)), np.nan)
@@ -120,7 +123,7 @@ def fit_transition(
     best_N = weight_SN[1:-1].argmax(axis=0) + 1
     true_N[seen_N] = found.class_SN[best_N, np.arange(weight_SN.shape[1])]
     right_U = expit(-log_odds_N[seen_N])
-    doubt_SU = np.exp(_prior(found, best.sharpness_W)[1:-1]) * right_U
+    doubt_SU = np.exp(prior(found, best.sharpness_W)[1:-1]) * right_U
     doubt_Q = np.bincount(found.pair_SN[1:].ravel(), doubt_SU.ravel(), len(true_Q)) * is_error_Q
     return Transition(
         sharpness_W=best.sharpness_W,
@@ -135,12 +138,20 @@ def fit_transition(
     )
 
 
-def _candidates(
-    label_N: IntArray, witnesses: Sequence[Beliefs], classes: int, seen_N: BoolArray
-) -> tuple[_Candidates, PairArray, PairArray]:
-    """Return the candidates of the chosen samples, and the pairs of classes among them."""
+def candidates(
+    label_N: IntArray,
+    witnesses: Sequence[Beliefs],
+    classes: int,
+    seen_N: BoolArray,
+    named_MN: IntArray | None = None,
+) -> tuple[Candidates, PairArray, PairArray]:
+    """Return the candidates of the chosen samples, and the pairs of classes among them.
+
+    ``named_MN`` are classes that are candidates too, believed in or not; −1 for none.
+    """
     label_U = label_N[seen_N]
-    class_SU = np.concatenate([label_U[None], *(beliefs.class_MN[:, seen_N] for beliefs in witnesses)])
+    slots = [beliefs.class_MN for beliefs in witnesses] + ([] if named_MN is None else [named_MN])
+    class_SU = np.concatenate([label_U[None], *(class_MN[:, seen_N] for class_MN in slots)])
     for place in range(1, len(class_SU)):
         class_SU[place, (class_SU[:place] == class_SU[place]).any(axis=0)] = -1
     is_class_SU = class_SU >= 0
@@ -157,32 +168,32 @@ def _candidates(
     with np.errstate(divide="ignore"):
         log_count_SU = np.log(np.concatenate([is_class_SU, np.maximum(others_U, 0)]))
     log_belief_WSU = np.log(np.maximum(belief_WSU, c.LEAST_BELIEF))
-    found = _Candidates(class_SU, pair_SU.reshape(key_SU.shape), log_belief_WSU, log_count_SU)
+    found = Candidates(class_SU, pair_SU.reshape(key_SU.shape), log_belief_WSU, log_count_SU)
     return found, *np.divmod(pair_Q, classes)
 
 
-def _prior(found: _Candidates, sharpness_W: FloatArray) -> FloatArray:
+def prior(found: Candidates, sharpness_W: FloatArray) -> FloatArray:
     """Return log P(k | image) of each candidate, and in the last row of all other classes together."""
     weight_SU = np.tensordot(sharpness_W, found.log_belief_WSN, 1) + found.log_count_SN
     prior_SU: FloatArray = weight_SU - np.logaddexp.reduce(weight_SU, axis=0)
     return prior_SU
 
 
-def _joint(found: _Candidates, sharpness_W: FloatArray, log_t_Q: FloatArray, log_t_other: float) -> FloatArray:
+def _joint(found: Candidates, sharpness_W: FloatArray, log_t_Q: FloatArray, log_t_other: float) -> FloatArray:
     """Return log (P(k | image) · T[k, y]) of each candidate, and in the last row of all other classes together."""
-    weight_SU = _prior(found, sharpness_W)
+    weight_SU = prior(found, sharpness_W)
     weight_SU[:-1] += log_t_Q[found.pair_SN]
     weight_SU[-1] += log_t_other
     return weight_SU
 
 
-def _fit(found: _Candidates, true_Q: PairArray, is_error_Q: BoolArray, classes: int, start: float) -> _Fit:
-    """Run expectation-maximization to the end, from a sharpness that all witnesses share evenly."""
+def _fit(found: Candidates, true_Q: PairArray, is_error_Q: BoolArray, classes: int, start: float, least: float) -> _Fit:
+    """Run expectation-maximization to the end, from a sharpness that all witnesses share evenly; Σ a ≥ ``least``."""
     sharpness_W = np.full(len(found.log_belief_WSN), start / len(found.log_belief_WSN))
     samples, strength, error = found.class_SN.shape[1], c.FIRST_STRENGTH, c.FIRST_ERROR
     count_Q: FloatArray = np.zeros(len(true_Q))
     before = -np.inf
-    log_t_Q, log_t_other = _transition(count_Q, true_Q, is_error_Q, classes, strength, error)
+    log_t_Q, log_t_other = log_transition(count_Q, true_Q, is_error_Q, classes, strength, error)
     for step in range(c.TRANSITION_STEPS):
         weight_SU = _joint(found, sharpness_W, log_t_Q, log_t_other)
         likelihood_U = np.logaddexp.reduce(weight_SU, axis=0)
@@ -195,9 +206,9 @@ def _fit(found: _Candidates, true_Q: PairArray, is_error_Q: BoolArray, classes: 
         count_Q = np.bincount(found.pair_SN.ravel(), weight, len(true_Q)).astype(np.float64)
         error = float(share_SU[1:].sum()) / max(samples, 1)
         if step % c.STRENGTH_EVERY == 0:
-            strength = _strength(count_Q, true_Q, is_error_Q, classes, error)
-        log_t_Q, log_t_other = _transition(count_Q, true_Q, is_error_Q, classes, strength, error)
-        sharpness_W = _sharpness(found, share_SU, sharpness_W)
+            strength = strength_of(count_Q, true_Q, is_error_Q, classes, error)
+        log_t_Q, log_t_other = log_transition(count_Q, true_Q, is_error_Q, classes, strength, error)
+        sharpness_W = sharpness_of(found, share_SU, sharpness_W, least)
     complexity = _complexity(count_Q, true_Q, _prior_mean(is_error_Q, classes, error), classes, strength)
     return _Fit(now, complexity, sharpness_W, strength, log_t_Q, log_t_other, count_Q)
 
@@ -222,7 +233,7 @@ def _prior_mean(is_error_Q: BoolArray, classes: int, error: float) -> FloatArray
     return np.where(is_error_Q, error / max(classes - 1, 1), 1.0 - error)
 
 
-def _transition(
+def log_transition(
     count_Q: FloatArray, true_Q: PairArray, is_error_Q: BoolArray, classes: int, strength: float, error: float
 ) -> tuple[FloatArray, float]:
     """Return log T of the pairs, the mean under the prior and these counts, and that of a pair nobody believed in."""
@@ -232,7 +243,7 @@ def _transition(
     return log_t_Q, float(np.log(max(error, c.LEAST_ERROR) / max(classes - 1, 1)))
 
 
-def _strength(count_Q: FloatArray, true_Q: PairArray, is_error_Q: BoolArray, classes: int, error: float) -> float:
+def strength_of(count_Q: FloatArray, true_Q: PairArray, is_error_Q: BoolArray, classes: int, error: float) -> float:
     """Return the strength of the Dirichlet prior under which the counts are likeliest."""
     from scipy.optimize import minimize_scalar
     from scipy.special import gammaln
@@ -250,15 +261,19 @@ def _strength(count_Q: FloatArray, true_Q: PairArray, is_error_Q: BoolArray, cla
     return float(np.exp(found.x))
 
 
-def _sharpness(found: _Candidates, share_SU: FloatArray, sharpness_W: FloatArray) -> FloatArray:
-    """Return the a that fits the shares best: Newton's steps on a convex function, cut where it is nearly straight."""
+def sharpness_of(found: Candidates, share_SU: FloatArray, sharpness_W: FloatArray, least: float = 0.0) -> FloatArray:
+    """Return the a with Σ a ≥ ``least`` that fits the shares best.
+
+    These are Newton's steps on a convex function, cut where it is nearly straight.
+    """
     witnesses, belief_WV = len(sharpness_W), found.log_belief_WSN.reshape(len(sharpness_W), -1)
     for _ in range(c.SHARPNESS_STEPS):
-        p_SU = np.exp(_prior(found, sharpness_W))
+        p_SU = np.exp(prior(found, sharpness_W))
         centered_WSU = found.log_belief_WSN - (p_SU * found.log_belief_WSN).sum(axis=1, keepdims=True)
         centered_WV = centered_WSU.reshape(witnesses, -1)
         curvature_WW = (centered_WV * p_SU.ravel()) @ centered_WV.T + c.LEAST_CURVATURE * np.eye(witnesses)
         step_W = np.linalg.solve(curvature_WW, belief_WV @ (share_SU - p_SU).ravel())
         longest = max(c.LONGEST_STEP * sharpness_W.sum(), c.SHORT_STEP)
         sharpness_W = np.clip(sharpness_W + step_W / max(1.0, np.abs(step_W).max() / longest), *c.SHARPNESSES)
+        sharpness_W += max(least - sharpness_W.sum(), 0.0) / witnesses
     return sharpness_W

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from labelaudit.report import sentences
 from labelaudit.run.changes import Changes
-from labelaudit.run.documents import Noise
+from labelaudit.run.documents import AnnotatorsNoise, Noise
 from labelaudit.run.lists import Row
 from labelaudit.text import printable
 
@@ -55,6 +55,21 @@ def show_summary(console: Console, noise: Noise) -> None:
     _show_kinds(console, noise)
     first, *kinds = sentences.left_out_sentences(noise) or [""]
     _show_faults(console, noise, [first, *(f"  {line}" for line in kinds)])
+
+
+def show_annotators(console: Console, found: AnnotatorsNoise, *, everything: bool = True) -> None:
+    """Print which annotator is wrong most often, and with ``everything`` the figures of each."""
+    for sentence in sentences.annotators_sentences(found)[: None if everything else 1]:
+        console.print(shown(sentence))
+    if everything:
+        table = table_of(*sentences.ANNOTATORS_HEADER)
+        for row in sentences.annotators_rows(found):
+            table.add_row(*map(shown, row))
+        console.print(table)
+        if (left := len(found.annotators) - sentences.MOST_ANNOTATORS) > 0:
+            console.print(f"… and {left:,} annotators more; annotators.json has them")
+    for warning in found.warnings:
+        console.print(f"[yellow]Warning:[/yellow] {shown(warning)}")
 
 
 def show_estimators(console: Console, noise: Noise) -> None:

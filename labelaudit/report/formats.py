@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from rich.console import Console
 
 from labelaudit.report import markdown, sarif, sentences
-from labelaudit.report.console import show_summary, show_suspicious, shown
+from labelaudit.report.console import show_annotators, show_summary, show_suspicious, shown
 from labelaudit.report.exports.base import NOT_IN_XML
 from labelaudit.report.gate import Check, Report
 from labelaudit.run.documents import as_json
@@ -19,6 +19,8 @@ from labelaudit.text import printable
 def show_table(console: Console, report: Report) -> None:
     """Print the audit, what is new since a baseline, and a line for each check of the gate that has a limit."""
     show_summary(console, report.noise)
+    if report.annotators is not None:
+        show_annotators(console, report.annotators)
     if report.shown:
         show_suspicious(console, report.shown)
     if report.kept:
@@ -67,6 +69,8 @@ def render_json(report: Report) -> str:
         "failures": report.failures,
         "passed": not report.failures,
     }
+    if report.annotators is not None:
+        value["annotators"] = as_json(report.annotators)
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 

@@ -19,7 +19,7 @@ from labelaudit.detect.theory import wilson
 from labelaudit.errors import RunError, UsageError
 from labelaudit.names import FindingName
 from labelaudit.report.config import ChosenCodes
-from labelaudit.run.documents import Noise
+from labelaudit.run.documents import AnnotatorsNoise, Noise
 from labelaudit.run.findings import finding_rows
 from labelaudit.run.lists import Listed, Row, list_suspicious, read_baseline, suspicious_rows, unreadable_rows
 from labelaudit.text import plural
@@ -98,6 +98,7 @@ class Report:
 
     ``unreadable`` has the rows of unreadable.csv, ``kept`` the labels that a person kept, where they are asked for, and
     ``findings`` the other rows of findings.csv. ``found`` is how many findings each code has, of those that count.
+    ``annotators`` is the content of annotators.json, where the labels are by annotator.
     """
 
     noise: Noise
@@ -108,6 +109,7 @@ class Report:
     kept: tuple[Row, ...] = ()
     findings: tuple[Row, ...] = ()
     found: Mapping[str, int] = field(default_factory=dict)
+    annotators: AnnotatorsNoise | None = None
 
     @property
     def failures(self) -> list[str]:
@@ -166,6 +168,7 @@ def make_report(
             row for row in findings if row["code"] > "LA005" or (row["code"] < "LA005" and not row["suggested_label"])
         ),
         found=found,
+        annotators=audit.annotators,
     )
 
 

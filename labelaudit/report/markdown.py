@@ -9,7 +9,7 @@ from labelaudit.errors import StorageError
 from labelaudit.report import sentences
 from labelaudit.report.gate import Check, Report
 from labelaudit.run.changes import Changes
-from labelaudit.run.documents import Noise
+from labelaudit.run.documents import AnnotatorsNoise, Noise
 from labelaudit.run.files import storage_errors
 from labelaudit.run.lists import Row
 from labelaudit.text import printable
@@ -46,6 +46,8 @@ def render(report: Report) -> str:
     if found := sentences.found_sentence(report.found):
         named = [_finding(row) for row in report.findings[: report.top]]
         lines += ["### Findings by code", "", _text(found), "", *_items(named)]
+    if report.annotators is not None:
+        lines += _annotators(report.annotators)
     if report.shown:
         lines += _suspicious(report)
     if report.kept:
@@ -87,6 +89,14 @@ def _kinds(noise: Noise) -> list[str]:
     if rows:
         lines += [sentences.COPIES_NOTE, "", *table(sentences.COPIES_HEADER, rows)]
     return lines
+
+
+def _annotators(found: AnnotatorsNoise) -> list[str]:
+    items = [*sentences.annotators_sentences(found), *(f"Warning: {warning}" for warning in found.warnings)]
+    rows = [[_code(row[0]), *map(_text, row[1:])] for row in sentences.annotators_rows(found)]
+    lines = ["### Annotators", "", *_items([*map(_text, items)]), *table(sentences.ANNOTATORS_HEADER, rows)]
+    left = len(found.annotators) - len(rows)
+    return [*lines, f"… and {left:,} more.", ""] if left > 0 else lines
 
 
 def render_changes(changes: Changes) -> str:

@@ -9,14 +9,16 @@ from labelaudit.codes import CODES
 from labelaudit.detect.verdicts import ReviewShare
 from labelaudit.names import KINDS
 from labelaudit.run.changes import CauseName, Changes
-from labelaudit.run.documents import Noise
+from labelaudit.run.documents import AnnotatorNoise, AnnotatorsNoise, Noise
 from labelaudit.run.lists import Row
 from labelaudit.text import listed, plural
 
 COPIES_HEADER = ("images", ">count", ">corrupted", ">missed")  # of `copies_rows`; ``>`` aligns to the right
 COPIES_NOTE = "Self-test: copies of images, corrupted in memory, and how many of them are called corrupted."
 CHANGES_HEADER = ("class", ">images", ">suspicious", ">noise rate")  # of `changed_classes`
+ANNOTATORS_HEADER = ("annotator", ">labels", ">suspicious", ">error rate", "most frequent given → suggested")
 MOST_KINDS = 12  # of left-out files in a list for people
+MOST_ANNOTATORS = 12  # in one too
 
 _AS_GOOD_AS_ALL, _ENOUGH = 0.995, 0.8
 """Shares of the estimated errors: all there are, and so many that a review may end."""
@@ -120,6 +122,35 @@ def near_sentence(noise: Noise) -> str:
     """Return how many images are copies of others; empty without any."""
     images = plural(noise.findings.get("LA006", 0), "image")
     return f"{plural(noise.near_groups, 'group')} of near duplicates ({images})" if noise.near_groups else ""
+
+
+def annotators_sentences(found: AnnotatorsNoise) -> list[str]:
+    """Return which annotator is wrong most often, and which two disagree most."""
+    sentences = []
+    for worst in found.annotators[:1]:
+        if worst.error_rate is not None:
+            who = f"Of {plural(len(found.annotators), 'annotator')}, {worst.name!r}"
+            sentences.append(f"{who} is wrong most often: {_rate(worst)} of the labels.")
+    if found.pairs:
+        (one, other), pair = found.pairs[0].annotators, found.pairs[0]
+        share = f"{pair.different:,} of {plural(pair.images, 'image')}"
+        sentences.append(f"{one!r} and {other!r} disagree most: on {share} ({pair.different / pair.images:.1%}).")
+    return sentences
+
+
+def annotators_rows(found: AnnotatorsNoise) -> list[list[str]]:
+    """Return the figures of the first annotators, with the columns of `ANNOTATORS_HEADER`."""
+    rows = []
+    for row in found.annotators[:MOST_ANNOTATORS]:
+        pairs = ", ".join(f"{pair.given} → {pair.suggested} ({pair.count:,})" for pair in row.confusion[:2])
+        rows.append([row.name, f"{row.labels:,}", f"{row.suspicious:,}", _rate(row), pairs])
+    return rows
+
+
+def _rate(row: AnnotatorNoise) -> str:
+    if row.error_rate is None or row.error_rate_interval is None:
+        return "unknown"
+    return f"{row.error_rate:.1%} ({range_text(row.error_rate_interval)})"
 
 
 def copies_rows(noise: Noise) -> list[list[str]]:

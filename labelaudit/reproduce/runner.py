@@ -324,11 +324,11 @@ def folders(asked: ExperimentOptions) -> tuple[Path, Path]:
 
 
 def take(catalogue: Catalogue, rows: npt.NDArray[np.int64]) -> Catalogue:
-    """Return some samples of a catalogue, numbered in their order."""
+    """Return some samples of a catalogue, numbered in their order, without annotations."""
     arrays = ("label_N", "width_N", "height_N", "grey_N")
     changed: dict[str, Any] = {name: getattr(catalogue, name)[rows] for name in arrays}
     changed |= {name: tuple(getattr(catalogue, name)[row] for row in rows) for name in ("paths", "sha256", "reasons")}
-    return replace(catalogue, **changed)
+    return replace(catalogue, **changed, annotations=None)
 
 
 def noise_cases(texts: Iterable[str], classes: Sequence[str], files: Sequence[Path] = ()) -> list[Case]:

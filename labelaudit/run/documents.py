@@ -55,6 +55,7 @@ class RecordedData(JsonRecord, frozen=True, kw_only=True):
     split: tuple[PathText, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     remarks: tuple[str, ...] = ()
+    fixed: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a rendering that no folder has."""
@@ -76,6 +77,7 @@ class RecordedData(JsonRecord, frozen=True, kw_only=True):
             split=catalogue.split,
             left_out=catalogue.left_out,
             remarks=catalogue.remarks,
+            fixed=catalogue.fixed,
         )
 
 
@@ -231,6 +233,58 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
     def best_interval(self) -> Interval | None:
         """The interval of `best_rate`."""
         return self.noise_rate_interval if self.reviewed is None else self.reviewed.noise_rate_interval
+
+
+class AnnotatorNoise(JsonRecord, frozen=True, kw_only=True):
+    """The figures of one annotator.
+
+    Attributes:
+        error_rate: Estimated share of wrong labels; None with too few labels.
+        suspicious: Labels with P(wrong) above `Noise.flag_above`.
+        confusion: The suspicious labels by pair of given and suggested, the most frequent first.
+    """
+
+    name: str = msgspec.field(name="annotator")
+    labels: Count
+    error_rate: Share | None
+    error_rate_interval: Interval | None
+    suspicious: Count
+    confusion: tuple[Confused, ...] = ()
+
+
+class Disagreement(JsonRecord, frozen=True, kw_only=True):
+    """How many images two annotators both labeled, and how many of these differently."""
+
+    annotators: tuple[str, str]
+    images: Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
+    different: Count
+
+
+class AnnotatorsNoise(JsonRecord, frozen=True, kw_only=True):
+    """The content of annotators.json.
+
+    Attributes:
+        annotators: The one with the largest error rate first; those without a rate last.
+        pairs: Annotators who share enough images, those who disagree on the largest share of them first.
+        warnings: Why not to trust the figures, a sentence each.
+    """
+
+    labels: Count
+    images: Count
+    annotators: tuple[AnnotatorNoise, ...]
+    pairs: tuple[Disagreement, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def read_annotators(run: RunFolder) -> AnnotatorsNoise | None:
+    """Read annotators.json; None where the labels are not by annotator, a RunError where it is damaged."""
+    if not run.annotations.exists():
+        return None
+    try:
+        return msgspec.json.decode(require_regular(run.annotators).read_bytes(), type=AnnotatorsNoise)
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        what = f"{run.annotators} is missing or damaged ({error})"
+        raise RunError(what, fix=f"run labelaudit fit {run.root}") from error
 
 
 def read_description(run: RunFolder) -> Description:

@@ -35,6 +35,7 @@ class RunFolder:
 
     description = _Place("run.json")  # settings, versions, device, seed, fingerprint of the data, status
     samples = _Place("samples.parquet")  # what every sample number means
+    annotations = _Place("annotations.parquet")  # every annotator's labels, where there are several
     losses = _Place("losses")  # one Parquet file per epoch
     test_losses = _Place("test-losses")  # the same of held-out images, where an experiment measures them
     checkpoint = _Place("checkpoint.pt")  # the state after the last whole epoch
@@ -45,6 +46,8 @@ class RunFolder:
     findings = _Place("findings.parquet")  # what is wrong with which image: a row for each image and code
     findings_csv = _Place("findings.csv")  # the same
     near = _Place("near.parquet")  # pairs of images that are copies of each other
+    annotators = _Place("annotators.json")  # how often each annotator is wrong, and where
+    annotators_table = _Place("annotators.parquet")  # P(wrong) of every annotator's labels
     suspicious = _Place("suspicious.csv")  # the flagged samples, the most suspicious first
     corrupted = _Place("corrupted.csv")  # the samples whose image is corrupted, the most certain first
     unreadable = _Place("unreadable.csv")  # the samples whose image cannot be read, and why

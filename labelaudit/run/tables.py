@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.votes import Annotations
 from labelaudit.detect import BoolArray, Float32Array, IntArray, NumberArray
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable
@@ -82,6 +83,30 @@ def read_samples(path: Path, *, root: Path, classes: Sequence[str]) -> Catalogue
         reasons=tuple(column["reason"].to_pylist()),
         **{f"{name}_N": column[name].to_numpy() for name in ("label", "width", "height", "grey")},
     )
+
+
+_ANNOTATIONS = columns("sample:int32 annotator:str label:str")
+
+
+def write_annotations(path: Path, catalogue: Catalogue) -> None:
+    """Write the annotators' labels, a row each; where there are none, delete those of other data."""
+    if catalogue.annotations is None:
+        path.unlink(missing_ok=True)
+    else:
+        values = [list(each) for each in zip(*catalogue.annotations.rows, strict=True)]
+        write_table(path, pa.table(values, schema=_ANNOTATIONS))
+
+
+def read_annotations(path: Path, samples: int) -> Annotations | None:
+    """Read them back; None where there is no file, a RunError where it is damaged or has other samples."""
+    if not path.exists():
+        return None
+    fix = f"delete {path.parent} and audit again"
+    table = read_table(path, _ANNOTATIONS, fix)
+    rows = list(zip(*(table.column(name).to_pylist() for name in _ANNOTATIONS.names), strict=True))
+    if not rows or any(None in row or not 0 <= row[0] < samples for row in rows):
+        raise RunError(f"{path} is damaged, or of other data", fix=fix)
+    return Annotations.of(rows)
 
 
 def verdict_table(

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from labelaudit.detect.curves import Course, CurveAccumulator
 from labelaudit.detect.transition import fit_transition
@@ -104,6 +104,19 @@ def test_a_weak_probe_accuses_nobody_of_clean_data():
 def test_the_prior_is_strong_where_errors_are_even_and_weak_where_few_pairs_hold_them():
     assert fitted(uniform(0.2))[2].strength > 1000
     assert fitted(pair_flip(0.2))[2].strength < 50
+
+
+def test_averaged_beliefs_count_where_most_labels_are_wrong():
+    true_N, label_N, belief_KN = simulated(uniform(0.8), spread=1.0)
+    beliefs = [beliefs_in(belief_KN, label_N)]
+    free = fit_transition(label_N, beliefs, CLASSES, held_out=False)
+    model = fit_transition(label_N, beliefs, CLASSES, held_out=False, averaged=True)
+    assert free.sharpness_W.sum() < 0.5
+    assert model.sharpness_W.sum() >= 1.0
+    assert free.p_mislabeled_N.mean() < 0.5
+    assert model.p_mislabeled_N.mean() == pytest.approx(0.8, abs=0.05)
+    aucs = [roc_auc_score(true_N != label_N, each.log_odds_N) for each in (free, model)]
+    assert aucs[0] + 0.02 < aucs[1]
 
 
 def test_a_label_that_nobody_confuses_is_less_suspicious_than_one_of_a_confused_pair():
