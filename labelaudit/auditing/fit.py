@@ -9,25 +9,29 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from labelaudit.auditing.annotators import JudgedVotes, judge_votes
 from labelaudit.auditing.model import read_catalogue, read_courses, read_curves
 from labelaudit.auditing.sample import Review, agree, find_review, spare, take_answers
+from labelaudit.codes import BY_NAME
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.detect import BoolArray
+from labelaudit.detect import BoolArray, Float32Array, NumberArray
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.estimators import Estimate
 from labelaudit.detect.kinds import Kinds, tell_kinds
+from labelaudit.detect.near import groups
 from labelaudit.detect.verdicts import FitSettings, Verdicts, judge
 from labelaudit.names import KINDS
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.decisions import decided, digest_of, read_decisions
 from labelaudit.run import documents, lists
 from labelaudit.run.files import write_json, write_lines
+from labelaudit.run.findings import Findings, findings_table, write_findings
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.parquet import write_table
-from labelaudit.run.tables import read_image_table, verdict_table
+from labelaudit.run.tables import read_image_table, read_near, verdict_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +44,7 @@ class Fitted:
     kinds: Kinds
     noise: documents.Noise
     kept_N: BoolArray
+    found: tuple[Findings, ...]
     review: Review | None = None
     votes: JudgedVotes | None = None
 
@@ -59,6 +64,13 @@ class Fitted:
         said_N = None if self.review is None else self.review.answers.label_N
         table = verdict_table(self.catalogue, self.statistics, self.verdicts, self.kinds, said_N=said_N)
         return table.append_column("kept", pa.array(self.kept_N))
+
+    @cached_property
+    def findings(self) -> pa.Table:
+        """The content of findings.parquet."""
+        suggested, flagged = self.table.column("suggested_label"), pa.array(self.verdicts.flagged_N)
+        suggested = pc.if_else(flagged, suggested, pa.scalar(None, pa.string())).combine_chunks()
+        return findings_table(self.catalogue, suggested, self.found)
 
 
 def fit(
@@ -88,6 +100,7 @@ def fit(
         write_lines(run.suspicious, [fitted.csv()])
         write_lines(run.corrupted, corrupted)
         lists.write_unreadable(run.unreadable, fitted.catalogue)
+        write_findings(run.findings, run.findings_csv, fitted.findings)
         if fitted.votes is not None:
             write_table(run.annotators_table, fitted.votes.table)
             write_json(run.annotators, documents.as_json(fitted.votes.noise))
@@ -115,6 +128,8 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
     verdicts = spare(verdicts, kept_N, judged, settings)
     digests = np.where(catalogue.used_N, catalogue.sha256, "").tolist()
     kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, np.random.default_rng([0, 1]))
+    near = _near(catalogue, verdicts, kinds, *read_near(run.near, len(catalogue)))
+    found = (*_findings(catalogue, verdicts, kinds), near)
     noise = documents.Noise(
         noise_rate=verdicts.noise_rate,
         noise_rate_interval=verdicts.interval,
@@ -131,6 +146,8 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
         left_out=catalogue.left_out,
         unreadable=len(lists.unreadable_rows(catalogue)),
         kinds=_kinds(kinds, verdicts.flagged_N),
+        findings={BY_NAME[each.name].code: len(each.sample_F) for each in found if len(each.sample_F)},
+        near_groups=len(np.unique(near.group_F)) if near.group_F is not None else 0,
         kept=int(kept_N.sum()),
         decisions=digest,
         reviewed=None if review is None else review.noise,
@@ -142,8 +159,53 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
         kinds=kinds,
         noise=noise,
         kept_N=kept_N,
+        found=found,
         review=review,
         votes=judge_votes(catalogue, statistics, (heads or curves).beliefs),
+    )
+
+
+def _findings(catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds) -> tuple[Findings, ...]:
+    """Return what is wrong with which image, a kind after the other, but for near duplicates."""
+    flagged, p_N, kind_N = verdicts.order[: verdicts.flagged], verdicts.p_mislabeled_N, kinds.kind_N
+    found = [
+        Findings(name=name, sample_F=sample_F, score_F=p_N[sample_F])
+        for name in ("mislabeled", "ambiguous")
+        for sample_F in [flagged[kind_N[flagged] == KINDS.index(name)]]
+    ]
+    found.append(Findings(name="corrupted", sample_F=kinds.corrupted, score_F=kinds.p_corrupted_N[kinds.corrupted]))
+    twice = np.flatnonzero(kinds.of("duplicate"))
+    twice = twice[np.argsort(kinds.equal_N[twice], kind="stable")]
+    group_F, first_F = kinds.equal_N[twice], np.unique(kinds.equal_N[twice], return_index=True)[1]
+    # The first of a group names the second, and each of the others the first.
+    count_F = np.diff([*first_F, len(twice)])
+    other_F = np.repeat(twice[first_F], count_F)
+    other_F[first_F] = np.where(count_F > 1, twice[(first_F + 1) % max(len(twice), 1)], -1)
+    found.append(Findings(name="duplicate", sample_F=twice, score_F=p_N[twice], group_F=group_F, other_F=other_F))
+    found.append(Findings(name="unreadable", sample_F=lists.unreadable_samples(catalogue)))
+    return tuple(found)
+
+
+def _near(
+    catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds, pair_P2: NumberArray, similarity_P: Float32Array
+) -> Findings:
+    """Return the groups of near duplicates, the best copy of each first: the largest, and of equal size the likeliest.
+
+    The score is the similarity to the one that is most alike.
+    """
+    group_N = groups(len(catalogue), pair_P2, kinds.equal_N)
+    alike_N = np.where(kinds.equal_N >= 0, 1.0, 0.0)
+    for each_P in pair_P2.T:
+        np.maximum.at(alike_N, each_P, similarity_P)
+    pixels_N = catalogue.width_N.astype(np.int64) * catalogue.height_N
+    doubt_N = np.nan_to_num(verdicts.p_mislabeled_N, nan=1.0)
+    order = np.lexsort((doubt_N, catalogue.grey_N, -pixels_N, group_N))
+    order = order[group_N[order] >= 0]
+    _, first_F, number_F = np.unique(group_N[order], return_index=True, return_inverse=True)
+    other_F = order[first_F][number_F]
+    other_F[first_F] = -1
+    return Findings(
+        name="near-duplicate", sample_F=order, score_F=alike_N[order], group_F=group_N[order], other_F=other_F
     )
 
 

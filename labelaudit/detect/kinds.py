@@ -44,6 +44,7 @@ class Kinds:
         ambiguous_below: A suspicious sample is ambiguous when the belief in the suggested label exceeds that in the
             given one by less than this.
         copies: What each kind of copies is called; empty where none were made.
+        equal_N: Number of the group of equal images that a sample is in; −1 where there is no other, or no content.
     """
 
     kind_N: KindArray
@@ -51,6 +52,7 @@ class Kinds:
     corruption_N: FloatArray
     ambiguous_below: float
     copies: tuple[Copies, ...]
+    equal_N: IntArray
 
     def of(self, kind: KindName) -> BoolArray:
         """Return True for the samples of this kind: [N]."""
@@ -96,9 +98,17 @@ def tell_kinds(
     unclear_N = beliefs.alternative_belief_N - beliefs.given_N < below
     named_N = np.where(unclear_N, KINDS.index("ambiguous"), KINDS.index("mislabeled"))
     kind_N = np.where(flagged_N, named_N, -1).astype(np.int8)
-    kind_N[conflicting(statistics.label_N, same)] = KINDS.index("duplicate")
+    equal_N = equal_images(same)
+    kind_N[conflicting(statistics.label_N, equal_N)] = KINDS.index("duplicate")
     kind_N[p_N > c.CORRUPTED_ABOVE] = KINDS.index("corrupted")
-    return Kinds(kind_N=kind_N, p_corrupted_N=p_N, corruption_N=score_N, ambiguous_below=below, copies=tuple(copies))
+    return Kinds(
+        kind_N=kind_N,
+        p_corrupted_N=p_N,
+        corruption_N=score_N,
+        ambiguous_below=below,
+        copies=tuple(copies),
+        equal_N=equal_N,
+    )
 
 
 def ambiguous_below(statistics: CurveStatistics, flagged_N: BoolArray, generator: np.random.Generator) -> float:
@@ -118,14 +128,23 @@ def ambiguous_below(statistics: CurveStatistics, flagged_N: BoolArray, generator
     return max(0.0, float(np.quantile(best_A - np.where(is_wrong_MA, other_MA, 0.0).sum(axis=0), c.UNDECIDED)))
 
 
-def conflicting(label_N: IntArray, digests: Sequence[str]) -> BoolArray:
-    """Return True for samples of which there is an equal image with another label: [N]."""
+def equal_images(digests: Sequence[str]) -> IntArray:
+    """Return the number of the group of samples with the same text; −1 for empty texts and for those alone: [N]."""
     # A prefix takes a fraction of the memory of whole texts.
     prefix_N = np.array([digest[: c.DIGEST_DIGITS].encode() for digest in digests], dtype=f"S{c.DIGEST_DIGITS}")
-    _, group_N = np.unique(prefix_N, return_inverse=True)
+    text_G, group_N, count_G = np.unique(prefix_N, return_inverse=True, return_counts=True)
+    shared_G = (count_G > 1) & (text_G != b"")
+    number_G = np.where(shared_G, np.cumsum(shared_G) - 1, -1).astype(np.int32)
+    return number_G[group_N]
+
+
+def conflicting(label_N: IntArray, equal_N: IntArray) -> BoolArray:
+    """Return True for samples of which there is an equal image, by `equal_images`, with another label: [N]."""
     classes = int(label_N.max(initial=0)) + 1
-    labels_G = np.bincount(np.unique(group_N * classes + label_N) // classes, minlength=1)
-    differs_N: BoolArray = (prefix_N != b"") & (labels_G > 1)[group_N]
+    inside_N = equal_N >= 0
+    labels_G = np.bincount(np.unique(equal_N[inside_N].astype(np.int64) * classes + label_N[inside_N]) // classes)
+    differs_N: BoolArray = inside_N.copy()
+    differs_N[inside_N] = labels_G[equal_N[inside_N]] > 1
     return differs_N
 
 

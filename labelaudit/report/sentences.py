@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from labelaudit.codes import CODES
 from labelaudit.detect.verdicts import ReviewShare
 from labelaudit.names import KINDS
 from labelaudit.run.changes import CauseName, Changes
@@ -109,6 +110,18 @@ def kinds_sentences(noise: Noise) -> list[str]:
     if duplicate := kinds.samples.get("duplicate"):
         sentences.append(f"Equal images with different labels: {duplicate:,}; see the column kind of scores.parquet.")
     return sentences
+
+
+def found_sentence(found: Mapping[str, int]) -> str:
+    """Return how many findings each code has; empty without any."""
+    counts = [f"{found[each.code]:,} {each.code} ({each.name})" for each in CODES if found.get(each.code)]
+    return f"Findings: {', '.join(counts)}; findings.csv lists them." if counts else ""
+
+
+def near_sentence(noise: Noise) -> str:
+    """Return how many images are copies of others; empty without any."""
+    images = plural(noise.findings.get("LA006", 0), "image")
+    return f"{plural(noise.near_groups, 'group')} of near duplicates ({images})" if noise.near_groups else ""
 
 
 def annotators_sentences(found: AnnotatorsNoise) -> list[str]:
