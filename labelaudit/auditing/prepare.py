@@ -20,8 +20,10 @@ from labelaudit.auditing.own import OwnRows, read_embeddings
 from labelaudit.data.catalogue import Catalogue, in_parts, trainable
 from labelaudit.data.looks import look_at, table_of_looks
 from labelaudit.data.pixels import Pixels, load_pixels, pixel_digest
+from labelaudit.detect import Float32Array
 from labelaudit.detect.constants import MOST_COPIED
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable, copy_statistics, image_statistics
+from labelaudit.detect.noclass import class_distances
 from labelaudit.engine.features import Backbone, Embeddings, embed, normalization
 from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, Statistics, channel_statistics
 from labelaudit.engine.networks import Heads, linear_head
@@ -81,7 +83,8 @@ Loaded = TypeVar("Loaded", Embeddings, Pixels)
 class Prepared:
     """Data that is ready to train on: R rows; files with damaged pixels are set aside in the catalogue.
 
-    Rows are normalized by the ``statistics``. ``image_table`` is of the images themselves, where it was asked for.
+    Rows are normalized by the ``statistics``. ``image_table`` is of the images themselves, where it was asked for;
+    ``distance_R2`` are the `class_distances` of embeddings that are trained on.
     """
 
     catalogue: Catalogue
@@ -90,6 +93,7 @@ class Prepared:
     sample_R: npt.NDArray[np.int32]
     statistics: Statistics
     image_table: ImageTable | None = None
+    distance_R2: Float32Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +121,7 @@ def prepare(
     A validation split gets the ``statistics`` of the training data, and need not be trainable.
     """
     inputs: Inputs
-    image_table, is_validation = None, statistics is not None
+    image_table, distance_R2, is_validation = None, None, statistics is not None
     if settings.kind == "frozen":
 
         def load(usable: Catalogue) -> Embeddings:
@@ -142,6 +146,9 @@ def prepare(
         inputs = FeatureInputs(feature_RD, statistics=statistics, device=source.device)
         if look:
             image_table = table_of_looks(sample_R, found.looks)
+        # By now they are standardized.
+        label_R = catalogue.label_N[sample_R]
+        distance_R2 = None if is_validation else class_distances(found.feature_RD, label_R, len(catalogue.classes))
     else:
 
         def decode(usable: Catalogue) -> Pixels:
@@ -164,6 +171,7 @@ def prepare(
         sample_R=sample_R,
         statistics=statistics,
         image_table=image_table,
+        distance_R2=distance_R2,
     )
 
 
@@ -177,11 +185,12 @@ def own_embeddings(catalogue: Catalogue, file: Path | None, reporter: Reporter =
 
 def with_embeddings(prepared: Prepared, source: Source) -> Prepared:
     """Return the same rows with the embeddings that the user gave as inputs."""
-    own = own_embeddings(prepared.catalogue, source.embeddings)
-    feature_RD = torch.from_numpy(own.take(prepared.sample_R))
-    statistics = FeatureInputs.statistics(feature_RD)
-    inputs = FeatureInputs(feature_RD, statistics=statistics, device=source.device)
-    return replace(prepared, inputs=inputs, statistics=statistics)
+    feature_RD = own_embeddings(prepared.catalogue, source.embeddings).take(prepared.sample_R)
+    feature = torch.from_numpy(feature_RD)
+    statistics = FeatureInputs.statistics(feature)
+    inputs = FeatureInputs(feature, statistics=statistics, device=source.device)
+    distance_R2 = class_distances(feature_RD, prepared.label_R.numpy(), len(prepared.catalogue.classes))
+    return replace(prepared, inputs=inputs, statistics=statistics, distance_R2=distance_R2)
 
 
 def make_network(settings: TrainingSettings, prepared: Prepared, source: Source, *, number: int = 0) -> nn.Module:

@@ -50,7 +50,7 @@ from labelaudit.review.moves import Relabelings, require_settled
 from labelaudit.run import documents, losses
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.tables import write_image_table, write_samples
+from labelaudit.run.tables import read_image_table, write_image_table, write_samples
 from labelaudit.selectors.table import NONE
 
 
@@ -185,7 +185,7 @@ def _describe(
         return
     write_samples(run.samples, catalogue)
     if prepared.image_table is not None:
-        write_image_table(run.pictures, prepared.image_table)
+        write_image_table(run.pictures, replace(prepared.image_table, distance_U2=prepared.distance_R2))
     description = documents.Description(
         status=documents.TRAINING,
         created=now(),
@@ -219,7 +219,14 @@ def _train_heads(
     else:
         embedded = prepare(prepared.catalogue, own, replace(source, weights_file=None), reporter)
     _require_same(embedded, prepared)
+    source.world.once(lambda: _add_distances(run, embedded))
     train_recorded(run.heads, own, embedded, source, reporter, title="Training the heads")
+
+
+def _add_distances(run: RunFolder, embedded: Prepared) -> None:
+    """Write how far each image is from the classes, which is known only by the embeddings of the heads."""
+    if (images := read_image_table(run.pictures, len(embedded.catalogue))) is not None:
+        write_image_table(run.pictures, replace(images, distance_U2=embedded.distance_R2))
 
 
 def _doubt_labels(run: RunFolder, heads: TrainingSettings) -> bool:

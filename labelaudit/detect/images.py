@@ -32,13 +32,17 @@ class ImageStatistics:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageTable:
-    """The `ImageStatistics` of an audit's images; ``copied_P`` are positions in ``sample_U`` (sample numbers)."""
+    """The `ImageStatistics` of an audit's images; ``copied_P`` are positions in ``sample_U`` (sample numbers).
+
+    ``distance_U2`` are the images' `labelaudit.detect.noclass.class_distances`; None where there are no embeddings.
+    """
 
     sample_U: npt.NDArray[np.int32]
     value_US: Float32Array
     copied_P: npt.NDArray[np.int32]
     copy_PMS: Float32Array
     digest_U: npt.NDArray[np.str_]
+    distance_U2: Float32Array | None = None
 
 
 def image_statistics(x_BCHW: UInt8Array) -> Float32Array:

@@ -141,7 +141,7 @@ def _names(classes: Sequence[str], number_N: npt.NDArray[np.int32]) -> pa.Array:
     return pa.array(classes, pa.string()).take(pa.array(number_N, mask=number_N < 0))
 
 
-def _nullable(value_N: npt.NDArray[np.float64]) -> pa.Array:
+def _nullable(value_N: npt.NDArray[np.floating]) -> pa.Array:
     return pa.array(value_N, mask=~np.isfinite(value_N))
 
 
@@ -209,7 +209,9 @@ def read_answers(path: Path, samples: int, classes: Sequence[str]) -> Answers:
 
 
 _TEXTS = ("spoiled", "digest")
-_COLUMNS = columns("sample:int32 spoiled:str digest:str " + " ".join(f"{name}:float32" for name in IMAGE_STATISTICS))
+_DISTANCES = ("class_distance", "other_distance")
+_FIGURES = " ".join(f"{name}:float32" for name in (*IMAGE_STATISTICS, *_DISTANCES))
+_COLUMNS = columns(f"sample:int32 spoiled:str digest:str {_FIGURES}")
 
 
 def write_image_table(path: Path, images: ImageTable) -> None:
@@ -217,11 +219,15 @@ def write_image_table(path: Path, images: ImageTable) -> None:
     copies = len(images.copied_P)
     value_XS = np.concatenate([images.value_US, *images.copy_PMS.transpose(1, 0, 2)])
     copied_P = images.sample_U[images.copied_P]
+    distance_X2 = np.full((len(value_XS), 2), np.nan, dtype=np.float32)
+    if images.distance_U2 is not None:
+        distance_X2[: len(images.sample_U)] = images.distance_U2
     columns: dict[str, object] = {
         "sample": np.concatenate([images.sample_U, *([copied_P] * len(COPY_KINDS))]),
         "spoiled": [""] * len(images.sample_U) + [kind for kind in COPY_KINDS for _ in range(copies)],
         "digest": [*images.digest_U.tolist(), *([""] * (copies * len(COPY_KINDS)))],
         **{name: value_XS[:, number] for number, name in enumerate(IMAGE_STATISTICS)},
+        **{name: _nullable(distance_X2[:, number]) for number, name in enumerate(_DISTANCES)},
     }
     write_table(path, pa.table(columns, schema=_COLUMNS))
 
@@ -236,6 +242,7 @@ def read_image_table(path: Path, samples: int) -> ImageTable | None:
         sample_X = table.column("sample").to_numpy()
         kind_X, digest_X = (np.asarray(table.column(name).to_pylist(), dtype=np.str_) for name in _TEXTS)
         value_XS = np.stack([table.column(name).to_numpy() for name in IMAGE_STATISTICS], axis=1)
+        distance_X2 = np.stack([table.column(name).to_numpy() for name in _DISTANCES], axis=1)
         own_X = kind_X == ""
         sample_U, copied_PM = sample_X[own_X], [sample_X[kind_X == kind] for kind in COPY_KINDS]
         if len(np.unique(sample_U)) < len(sample_U) or not np.isfinite(value_XS).all():
@@ -252,6 +259,7 @@ def read_image_table(path: Path, samples: int) -> ImageTable | None:
             copied_P=copied_P,
             copy_PMS=np.stack([value_XS[kind_X == kind] for kind in COPY_KINDS], axis=1),
             digest_U=digest_X[own_X],
+            distance_U2=distance_X2[own_X] if np.isfinite(distance_X2[own_X]).all() else None,
         )
     except (pa.ArrowException, ValueError, IndexError, TypeError) as error:
         raise RunError(f"{path} is damaged ({brief(error)})", fix=fix) from error
