@@ -13,11 +13,13 @@ import pyarrow as pa
 from labelaudit.auditing.model import read_catalogue, read_courses, read_curves
 from labelaudit.auditing.sample import Review, agree, find_review, read_given_answers, spare
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.detect import BoolArray
+from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect.constants import FLAG_ABOVE
-from labelaudit.detect.curves import CurveStatistics
+from labelaudit.detect.curves import CurveAccumulator, CurveStatistics
 from labelaudit.detect.estimators import Estimate
+from labelaudit.detect.images import ImageTable
 from labelaudit.detect.kinds import Kinds, tell_kinds
+from labelaudit.detect.noclass import find_no_class
 from labelaudit.detect.sample import Answers
 from labelaudit.detect.verdicts import FitSettings, Verdicts, judge
 from labelaudit.names import KINDS
@@ -114,7 +116,9 @@ def compute(
         verdicts = agree(verdicts, review, settings)
     verdicts = spare(verdicts, kept_N, judged, settings)
     digests = np.where(catalogue.used_N, catalogue.sha256, "").tolist()
-    kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, np.random.default_rng([0, 1]))
+    p_no_class_N = _no_class(catalogue, images, curves if heads is None else heads, verdicts.flagged_N, kept_N)
+    generator = np.random.default_rng([0, 1])
+    kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, generator, p_no_class_N=p_no_class_N)
     noise = documents.Noise(
         noise_rate=verdicts.noise_rate,
         noise_rate_interval=verdicts.interval,
@@ -125,7 +129,7 @@ def compute(
         fit=settings,
         estimators={name: _estimator(estimate) for name, estimate in verdicts.estimates.items()},
         classes=_classes(catalogue, verdicts),
-        confusion=_confusion(catalogue, statistics, verdicts),
+        confusion=_confusion(catalogue, statistics, verdicts, kinds),
         review=verdicts.review,
         warnings=(*catalogue.warnings, *verdicts.warnings),
         left_out=catalogue.left_out,
@@ -144,6 +148,18 @@ def compute(
         kept_N=kept_N,
         review=review,
     )
+
+
+def _no_class(
+    catalogue: Catalogue, images: ImageTable | None, heads: CurveAccumulator, flagged_N: BoolArray, kept_N: BoolArray
+) -> FloatArray | None:
+    """Return P(no class) of each sample, 0 for labels that a person kept; None where there are no embeddings."""
+    if images is None or images.distance_U2 is None:
+        return None
+    distance_N2 = np.full((len(catalogue), 2), np.nan)
+    distance_N2[images.sample_U] = images.distance_U2
+    p_N = find_no_class(distance_N2, heads.beliefs, catalogue.label_N, flagged_N, len(catalogue.classes))
+    return None if p_N is None else np.where(kept_N, 0.0, p_N)
 
 
 def _estimator(estimate: Estimate) -> documents.EstimatorNoise:
@@ -189,9 +205,12 @@ def _classes(catalogue: Catalogue, verdicts: Verdicts) -> tuple[documents.ClassN
     )
 
 
-def _confusion(catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts) -> tuple[documents.Confused, ...]:
+def _confusion(
+    catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts, kinds: Kinds
+) -> tuple[documents.Confused, ...]:
     """Count the pairs (given, suggested) among the suspicious, the most frequent first."""
     flagged = verdicts.order[: verdicts.flagged]
+    flagged = flagged[~kinds.of("no-class")[flagged]]
     pairs = np.stack([catalogue.label_N[flagged], statistics.transition.true_N[flagged]], axis=1)
     unique, count = np.unique(pairs, axis=0, return_counts=True)
     return tuple(

@@ -110,6 +110,8 @@ LEAST_NOISE = 0.25
 
 # --- Images of no class ----------------------------------------------------------------------------------------------
 
+NO_CLASS_ABOVE = 0.5
+"""An image with P(no class) above this belongs to none of the classes."""
 NO_CLASS_ODDS = 0.05
 """Odds of an image of no class before it is looked at, so that 20 times as likely is enough. Chosen on caltech24. Worth
 (caltech24 with 5% foreign images; no foreign ones in caltech24, look-alikes, Fashion-MNIST, CIFAR-10): 78% of them are

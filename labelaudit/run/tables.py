@@ -102,6 +102,10 @@ def verdict_table(
     if said_N is not None:
         other_N = (said_N >= 0) & (said_N != suggested_N)
         suggested_N, belief_N = np.where(other_N, said_N, suggested_N), np.where(other_N, np.nan, belief_N)
+    if kinds is not None:
+        # What belongs to none of the classes has no other one, unless a reviewer has named it.
+        none_N = kinds.of("no-class") & ((said_N if said_N is not None else np.full(samples, -1)) < 0)
+        suggested_N, belief_N = np.where(none_N, -1, suggested_N), np.where(none_N, np.nan, belief_N)
     columns: dict[str, object] = {
         "sample": np.arange(samples, dtype=np.int32),
         "path": catalogue.paths,
@@ -113,6 +117,7 @@ def verdict_table(
         "label_score": _nullable(1.0 - verdicts.p_mislabeled_N),
         "p_corrupted": _nullable(kinds.p_corrupted_N if kinds else np.full(samples, np.nan)),
         "corruption": _nullable(kinds.corruption_N if kinds else np.full(samples, np.nan)),
+        "p_no_class": _nullable(kinds.p_no_class_N if kinds else np.full(samples, np.nan)),
         "kind": _names(KINDS, (kinds.kind_N if kinds else np.full(samples, -1)).astype(np.int32)),
         "weight": verdicts.weight_N,
     }
@@ -122,6 +127,7 @@ def verdict_table(
         "p_mislabeled": "high = suspicious",
         "label_score": "1 - p_mislabeled; low = suspicious",
         "p_corrupted": "high = the image is corrupted",
+        "p_no_class": "high = the image belongs to none of the classes",
     }
     return pa.table(columns).replace_schema_metadata(meanings)
 
