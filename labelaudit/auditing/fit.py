@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from labelaudit.auditing.model import read_catalogue, read_courses, read_curves
 from labelaudit.auditing.sample import Review, agree, find_review, read_given_answers, spare
+from labelaudit.codes import BY_NAME
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect.constants import FLAG_ABOVE
@@ -27,6 +29,7 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.decisions import decided, digest_of, read_decisions
 from labelaudit.run import documents, lists
 from labelaudit.run.files import write_json, write_lines
+from labelaudit.run.findings import Findings, findings_table, write_findings
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.parquet import write_table
 from labelaudit.run.tables import read_answers, read_image_table, verdict_table, write_answers
@@ -42,6 +45,7 @@ class Fitted:
     kinds: Kinds
     noise: documents.Noise
     kept_N: BoolArray
+    found: tuple[Findings, ...]
     review: Review | None = None
 
     def csv(self, *, top: int | None = None) -> str:
@@ -55,6 +59,13 @@ class Fitted:
         said_N = None if self.review is None else self.review.answers.label_N
         table = verdict_table(self.catalogue, self.statistics, self.verdicts, self.kinds, said_N=said_N)
         return table.append_column("kept", pa.array(self.kept_N))
+
+    @cached_property
+    def findings(self) -> pa.Table:
+        """The content of findings.parquet."""
+        suggested, flagged = self.table.column("suggested_label"), pa.array(self.verdicts.flagged_N)
+        suggested = pc.if_else(flagged, suggested, pa.scalar(None, pa.string())).combine_chunks()
+        return findings_table(self.catalogue, suggested, self.found)
 
 
 def fit(
@@ -85,6 +96,7 @@ def fit(
         write_lines(run.suspicious, [fitted.csv()])
         write_lines(run.corrupted, corrupted)
         lists.write_unreadable(run.unreadable, fitted.catalogue)
+        write_findings(run.findings, run.findings_csv, fitted.findings)
         # Last: whoever finds this file finds the others too.
         write_json(run.noise, documents.as_json(fitted.noise))
     return fitted
@@ -119,6 +131,7 @@ def compute(
     p_no_class_N = _no_class(catalogue, images, curves if heads is None else heads, verdicts.flagged_N, kept_N)
     generator = np.random.default_rng([0, 1])
     kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, generator, p_no_class_N=p_no_class_N)
+    found = _findings(catalogue, verdicts, kinds)
     noise = documents.Noise(
         noise_rate=verdicts.noise_rate,
         noise_rate_interval=verdicts.interval,
@@ -135,6 +148,7 @@ def compute(
         left_out=catalogue.left_out,
         unreadable=len(lists.unreadable_rows(catalogue)),
         kinds=_kinds(kinds, verdicts.flagged_N),
+        findings={BY_NAME[each.name].code: len(each.sample_F) for each in found if len(each.sample_F)},
         kept=int(kept_N.sum()),
         decisions=digest,
         reviewed=None if review is None else review.noise,
@@ -146,6 +160,7 @@ def compute(
         kinds=kinds,
         noise=noise,
         kept_N=kept_N,
+        found=found,
         review=review,
     )
 
@@ -160,6 +175,28 @@ def _no_class(
     distance_N2[images.sample_U] = images.distance_U2
     p_N = find_no_class(distance_N2, heads.beliefs, catalogue.label_N, flagged_N, len(catalogue.classes))
     return None if p_N is None else np.where(kept_N, 0.0, p_N)
+
+
+def _findings(catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds) -> tuple[Findings, ...]:
+    """Return what is wrong with which image, a kind after the other."""
+    flagged, p_N, kind_N = verdicts.order[: verdicts.flagged], verdicts.p_mislabeled_N, kinds.kind_N
+    found = [
+        Findings(name=name, sample_F=sample_F, score_F=p_N[sample_F])
+        for name in ("mislabeled", "ambiguous")
+        for sample_F in [flagged[kind_N[flagged] == KINDS.index(name)]]
+    ]
+    found.append(Findings(name="corrupted", sample_F=kinds.corrupted, score_F=kinds.p_corrupted_N[kinds.corrupted]))
+    found.append(Findings(name="no-class", sample_F=kinds.of_no_class, score_F=kinds.p_no_class_N[kinds.of_no_class]))
+    twice = np.flatnonzero(kinds.of("duplicate"))
+    twice = twice[np.argsort(kinds.equal_N[twice], kind="stable")]
+    group_F, first_F = kinds.equal_N[twice], np.unique(kinds.equal_N[twice], return_index=True)[1]
+    # The first of a group names the second, and each of the others the first.
+    count_F = np.diff([*first_F, len(twice)])
+    other_F = np.repeat(twice[first_F], count_F)
+    other_F[first_F] = np.where(count_F > 1, twice[(first_F + 1) % max(len(twice), 1)], -1)
+    found.append(Findings(name="duplicate", sample_F=twice, score_F=p_N[twice], group_F=group_F, other_F=other_F))
+    found.append(Findings(name="unreadable", sample_F=lists.unreadable_samples(catalogue)))
+    return tuple(found)
 
 
 def _estimator(estimate: Estimate) -> documents.EstimatorNoise:

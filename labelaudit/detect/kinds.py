@@ -45,6 +45,7 @@ class Kinds:
         ambiguous_below: A suspicious sample is ambiguous when the belief in the suggested label exceeds that in the
             given one by less than this.
         copies: What each kind of copies is called; empty where none were made.
+        equal_N: Number of the group of equal images that a sample is in; −1 where there is no other, or no content.
     """
 
     kind_N: KindArray
@@ -53,6 +54,7 @@ class Kinds:
     p_no_class_N: FloatArray
     ambiguous_below: float
     copies: tuple[Copies, ...]
+    equal_N: IntArray
 
     def of(self, kind: KindName) -> BoolArray:
         """Return True for the samples of this kind: [N]."""
@@ -64,6 +66,12 @@ class Kinds:
         """The samples that are called corrupted, the surest first."""
         found = np.flatnonzero(self.of("corrupted"))
         return found[np.argsort(-self.corruption_N[found], kind="stable")]
+
+    @property
+    def of_no_class(self) -> npt.NDArray[np.int64]:
+        """The samples that belong to none of the classes, the surest first."""
+        found = np.flatnonzero(self.of("no-class"))
+        return found[np.argsort(-self.p_no_class_N[found], kind="stable")]
 
 
 def tell_kinds(
@@ -103,7 +111,8 @@ def tell_kinds(
     kind_N = np.where(flagged_N, named_N, -1).astype(np.int8)
     no_class_N = np.full(len(flagged_N), np.nan) if p_no_class_N is None else p_no_class_N
     kind_N[no_class_N > c.NO_CLASS_ABOVE] = KINDS.index("no-class")
-    kind_N[conflicting(statistics.label_N, same)] = KINDS.index("duplicate")
+    equal_N = equal_images(same)
+    kind_N[conflicting(statistics.label_N, equal_N)] = KINDS.index("duplicate")
     kind_N[p_N > c.CORRUPTED_ABOVE] = KINDS.index("corrupted")
     return Kinds(
         kind_N=kind_N,
@@ -112,6 +121,7 @@ def tell_kinds(
         p_no_class_N=no_class_N,
         ambiguous_below=below,
         copies=tuple(copies),
+        equal_N=equal_N,
     )
 
 
@@ -132,14 +142,23 @@ def ambiguous_below(statistics: CurveStatistics, flagged_N: BoolArray, generator
     return max(0.0, float(np.quantile(best_A - np.where(is_wrong_MA, other_MA, 0.0).sum(axis=0), c.UNDECIDED)))
 
 
-def conflicting(label_N: IntArray, digests: Sequence[str]) -> BoolArray:
-    """Return True for samples of which there is an equal image with another label: [N]."""
+def equal_images(digests: Sequence[str]) -> IntArray:
+    """Return the number of the group of samples with the same text; −1 for empty texts and for those alone: [N]."""
     # A prefix takes a fraction of the memory of whole texts.
     prefix_N = np.array([digest[: c.DIGEST_DIGITS].encode() for digest in digests], dtype=f"S{c.DIGEST_DIGITS}")
-    _, group_N = np.unique(prefix_N, return_inverse=True)
+    text_G, group_N, count_G = np.unique(prefix_N, return_inverse=True, return_counts=True)
+    shared_G = (count_G > 1) & (text_G != b"")
+    number_G = np.where(shared_G, np.cumsum(shared_G) - 1, -1).astype(np.int32)
+    return number_G[group_N]
+
+
+def conflicting(label_N: IntArray, equal_N: IntArray) -> BoolArray:
+    """Return True for samples of which there is an equal image, by `equal_images`, with another label: [N]."""
     classes = int(label_N.max(initial=0)) + 1
-    labels_G = np.bincount(np.unique(group_N * classes + label_N) // classes, minlength=1)
-    differs_N: BoolArray = (prefix_N != b"") & (labels_G > 1)[group_N]
+    inside_N = equal_N >= 0
+    labels_G = np.bincount(np.unique(equal_N[inside_N].astype(np.int64) * classes + label_N[inside_N]) // classes)
+    differs_N: BoolArray = inside_N.copy()
+    differs_N[inside_N] = labels_G[equal_N[inside_N]] > 1
     return differs_N
 
 

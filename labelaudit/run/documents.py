@@ -195,6 +195,7 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
         decisions: SHA-256 (hex) of the decisions.csv that the verdicts go by; empty without one.
         confusion: Pairs of given and suggested labels, the most frequent first.
         review: About which share of the errors is at the head of the list, by its length.
+        findings: Number of images that each code was found for; codes without any are left out.
         warnings: Why not to trust the figures, a sentence each.
     """
 
@@ -214,6 +215,7 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
     left_out: tuple[LeftOut, ...] = ()
     unreadable: Count = 0
     kinds: KindsNoise | None = None
+    findings: Mapping[str, Count] = {}
     kept: Count = 0
     decisions: str = ""
     reviewed: ReviewedNoise | None = None

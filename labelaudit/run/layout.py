@@ -42,6 +42,9 @@ class RunFolder:
     pictures = _Place("pictures.parquet")  # statistics of every image, and of copies that were corrupted on purpose
     scores = _Place("scores.parquet")  # every sample's statistics and verdict
     noise = _Place("noise.json")  # the noise rate, the mixture, diagnostics and warnings
+    findings = _Place("findings.parquet")  # what is wrong with which image: a row for each image and code
+    findings_csv = _Place("findings.csv")  # the same
+    near = _Place("near.parquet")  # pairs of images that are copies of each other
     suspicious = _Place("suspicious.csv")  # the flagged samples, the most suspicious first
     corrupted = _Place("corrupted.csv")  # the samples whose image is corrupted, the most certain first
     unreadable = _Place("unreadable.csv")  # the samples whose image cannot be read, and why

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable, copy_statistics, image_statistics
-from labelaudit.detect.kinds import Copies, ambiguous_below, conflicting, find_corrupted, tell_kinds
+from labelaudit.detect.kinds import Copies, ambiguous_below, conflicting, equal_images, find_corrupted, tell_kinds
 from labelaudit.names import COPY_KINDS, KINDS
 from tests.detect.helpers import beliefs_of, statistics_of
 
@@ -110,10 +110,13 @@ def test_the_limit_is_the_second_percentile_of_ordinary_samples():
 def test_equal_images_with_different_labels_are_duplicates_suspicious_or_not():
     label_N = np.array([0, 1, 0, 0, 1, 1], dtype=np.int32)
     digests = ["a", "a", "b", "b", "", ""]
-    assert conflicting(label_N, digests).tolist() == [True, True, False, False, False, False]
+    equal_N = equal_images(digests)
+    assert equal_N.tolist() == [0, 0, 1, 1, -1, -1]
+    assert equal_images(["b", "", "a", "c", "a"]).tolist() == [-1, -1, 0, -1, 0]
+    assert conflicting(label_N, equal_N).tolist() == [True, True, False, False, False, False]
     kinds = told(believing([0.1] * 6, [0.8] * 6, label_N=label_N), [1, 2], digests=digests)
     assert names(kinds) == ["duplicate", "duplicate", "mislabeled", None, None, None]
-    assert not conflicting(np.empty(0, dtype=np.int32), []).any()
+    assert not conflicting(np.empty(0, dtype=np.int32), equal_images([])).any()
 
 
 def with_blank(*blank):

@@ -40,6 +40,7 @@ def four_kinds():
         corruption_N=np.array([-20.0, -1.5, 1.25, NAN]),
         ambiguous_below=0.1,
         copies=(),
+        equal_N=np.full(4, -1, dtype=np.int32),
     )
 
 
