@@ -42,6 +42,8 @@ def show_outcome(
         console.print(shown(sentence))
     if sentence := sentences.advice(noise):
         console.print(sentence)
+    if sentence := sentences.no_class_sentence(noise):
+        console.print(sentence)
     if sentence := sentences.unreadable_sentence(noise):
         console.print(f"[yellow]Unreadable:[/yellow] {shown(sentence)}")
     if left_out := sentences.left_out_sentences(noise):
@@ -118,7 +120,7 @@ def _cells(row: Row, root: Path | None) -> tuple[str, str, str, str, str]:
     path = shown(row["path"])
     if root is not None:
         path = f"[link={(root.absolute() / row['path']).as_uri()}]{path}[/link]"
-    labels = shown(f"{row['given_label']} → {row['suggested_label']}")
+    labels = shown(f"{row['given_label']} → {sentences.suggestion(row)}")
     kind = "" if row["kind"] == "mislabeled" else shown(row["kind"])
     return row["rank"], path, labels, f"{float(row['p_mislabeled']):.3f}", kind
 

@@ -20,6 +20,9 @@ COPIES_NOTE = "Self-test: copies of images, corrupted in memory, and how many of
 CHANGES_HEADER = ("class", ">images", ">suspicious", ">noise rate")
 """The columns of `changed_classes`; ``>`` aligns to the right."""
 
+NO_CLASS = "none of the classes"
+"""What stands in the place of a suggested label where the image is of no class."""
+
 MOST_KINDS = 12
 """How many kinds of left-out files a list for people shows."""
 
@@ -101,6 +104,11 @@ def basis(noise: Noise) -> str:
     return f"{by}by {noise.fit.estimator} on {noise.fit.rank_by} over {plural(noise.epochs, 'epoch')}"
 
 
+def suggestion(row: Row) -> str:
+    """Return the suggested label of a row of suspicious.csv, or that there is none."""
+    return NO_CLASS if row.get("kind") == "no-class" and not row["suggested_label"] else row["suggested_label"]
+
+
 def kinds_sentences(noise: Noise) -> list[str]:
     """Return the kinds of the suspicious samples, and what else was found."""
     kinds = noise.kinds
@@ -113,9 +121,18 @@ def kinds_sentences(noise: Noise) -> list[str]:
         sentences.append(
             f"Corrupted images, suspicious or not: {corrupted:,} of {noise.readable:,}; corrupted.csv lists them."
         )
+    if sentence := no_class_sentence(noise):
+        sentences.append(sentence)
     if duplicate := kinds.samples.get("duplicate"):
         sentences.append(f"Equal images with different labels: {duplicate:,}; see the column kind of scores.parquet.")
     return sentences
+
+
+def no_class_sentence(noise: Noise) -> str:
+    """Return how many images belong to none of the classes; empty where there are none."""
+    count = noise.kinds.samples.get("no-class", 0) if noise.kinds else 0
+    what = f"{plural(count, 'image seems', 'images seem')} to belong to none of the classes"
+    return f"{what}, suspicious or not; findings.csv lists them (LA008)." if count else ""
 
 
 def copies_rows(noise: Noise) -> list[list[str]]:

@@ -23,7 +23,7 @@ class Sample:
         rank: Its place in the order of suspicion, from 1.
         path: Below the image folder, with ``/`` between the parts.
         given_label: The class it is in.
-        suggested_label: The other class that the probe believed most.
+        suggested_label: The other class that the probe believed most; None where there is none.
         p_mislabeled: In [0, 1], high = suspicious.
         label_score: 1 − ``p_mislabeled``, low = suspicious.
         weight: How much it should count in a loss.
@@ -37,7 +37,7 @@ class Sample:
     rank: int
     path: str
     given_label: str
-    suggested_label: str
+    suggested_label: str | None
     p_mislabeled: float
     label_score: float
     weight: float
@@ -49,13 +49,16 @@ class Sample:
 
     @property
     def proposed_label(self) -> str:
-        """The label that the audit proposes: the suggested one where the sample is suspicious, else the given one."""
-        return self.suggested_label if self.is_suspicious else self.given_label
+        """The label that the audit proposes: the suggested one where the sample is suspicious, else the given one.
+
+        It is the given one as well where nothing is suggested, as for an image of no class.
+        """
+        return (self.is_suspicious and self.suggested_label) or self.given_label
 
     @property
     def confidence(self) -> float:
         """The probability of ``proposed_label``: that the given label is wrong, or that it is right."""
-        return self.p_mislabeled if self.is_suspicious else self.label_score
+        return self.p_mislabeled if self.is_suspicious and self.suggested_label else self.label_score
 
     def fields(self, names: str) -> dict[str, object]:
         """Return the fields with these names, separated by blanks, and ``kind`` where the sample has one."""
