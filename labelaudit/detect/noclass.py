@@ -22,8 +22,9 @@ from labelaudit.detect.confident import Beliefs
 def class_distances(feature_RD: Float32Array, label_R: IntArray, classes: int) -> Float32Array:
     """Return 1 − cosine to the nearest class, and to the nearest class but the given one: [R, 2], in [0, 2].
 
-    A class is the mean of its images' embeddings, each of length 1; of its own class an image is left out. The
-    embeddings should be standardized, so that no feature decides alone.
+    A class is the mean of its images' embeddings, each of length 1; of its own class an image is left out. Embeddings
+    are taken as they are: around their mean, the fewer classes there are, the farther they are from one another, and
+    so is an image from the others without its own, but no image of no class.
     """
     from scipy.sparse import csr_array
 
