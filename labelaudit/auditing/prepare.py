@@ -142,10 +142,10 @@ def prepare(
 
         catalogue, found = _loaded(catalogue, load, is_validation=is_validation)
         sample_R, feature_RD = found.sample_R, torch.from_numpy(found.feature_RD)
-        if not is_validation:  # before they are standardized
-            distance_R2 = class_distances(found.feature_RD, catalogue.label_N[sample_R], len(catalogue.classes))
         statistics = statistics or FeatureInputs.statistics(feature_RD)
         inputs = FeatureInputs(feature_RD, statistics=statistics, device=source.device)
+        if not is_validation:  # by now they are standardized
+            distance_R2 = class_distances(found.feature_RD, catalogue.label_N[sample_R], len(catalogue.classes))
         if look:
             image_table = table_of_looks(sample_R, found.looks)
     else:
@@ -185,10 +185,10 @@ def own_embeddings(catalogue: Catalogue, file: Path | None, reporter: Reporter =
 def with_embeddings(prepared: Prepared, source: Source) -> Prepared:
     """Return the same rows with the embeddings that the user gave as inputs."""
     feature_RD = own_embeddings(prepared.catalogue, source.embeddings).take(prepared.sample_R)
-    distance_R2 = class_distances(feature_RD, prepared.label_R.numpy(), len(prepared.catalogue.classes))
     feature = torch.from_numpy(feature_RD)
     statistics = FeatureInputs.statistics(feature)
     inputs = FeatureInputs(feature, statistics=statistics, device=source.device)
+    distance_R2 = class_distances(feature_RD, prepared.label_R.numpy(), len(prepared.catalogue.classes))
     return replace(prepared, inputs=inputs, statistics=statistics, distance_R2=distance_R2)
 
 

@@ -20,34 +20,51 @@ from labelaudit.detect.confident import Beliefs
 
 
 def class_distances(feature_RD: Float32Array, label_R: IntArray, classes: int) -> Float32Array:
-    """Return 1 − cosine to the nearest class, and to the nearest class but the given one: [R, 2], in [0, 2].
+    """Return 1 − cosine to the nearest class, and to the nearest other class without the given one: [R, 2], in [0, 2].
 
-    A class is the mean of its images' embeddings, each of length 1; of its own class an image is left out. Embeddings
-    are taken as they are: around their mean, the fewer classes there are, the farther they are from one another, and
-    so is an image from the others without its own, but no image of no class.
+    A class is the mean μ of its images, of its own an image x is left out. Angles are those around the mean of all
+    images, which is 0 as the embeddings are standardized; and without class k around that of the others, which is
+    −a μ_k with a = n_k / (R − n_k). (Around 0 the classes are on opposite sides, if they are few, and an image without
+    its own would be farther from the others than one of no class.)
     """
     from scipy.sparse import csr_array
 
-    rows = len(feature_RD)
-    scale_R = 1.0 / np.maximum(np.sqrt(np.einsum("rd,rd->r", feature_RD, feature_RD)), c.TINY)
-    place = (label_R, np.arange(rows))
-    sum_KD = csr_array((scale_R, place), shape=(classes, rows), dtype=np.float32) @ feature_RD
-    square_K = np.einsum("kd,kd->k", sum_KD, sum_KD)
+    rows, count_K = len(feature_RD), np.bincount(label_R, minlength=classes).astype(np.float32)
+    share_R = 1.0 / count_K[label_R]
+    mean_KD = csr_array((share_R, (label_R, np.arange(rows))), shape=(classes, rows), dtype=np.float32) @ feature_RD
+    square_K = np.einsum("kd,kd->k", mean_KD, mean_KD)
+    away_K = count_K / np.maximum(rows - count_K, 1.0)
     distance_R2 = np.empty((rows, 2), dtype=np.float32)
     step = max(1, c.COSINES_AT_ONCE // classes)
     for first in range(0, rows, step):
         part = slice(first, first + step)
-        label_B = label_R[part]
-        row_B = np.arange(len(label_B))
-        cosine_BK = (feature_RD[part] @ sum_KD.T) * scale_R[part, None]
-        own_B = cosine_BK[row_B, label_B] - 1.0
-        length_B = np.sqrt(np.maximum(square_K[label_B] - 2.0 * own_B - 1.0, 0.0))
-        cosine_BK /= np.maximum(np.sqrt(square_K), c.TINY)
-        cosine_BK[row_B, label_B] = -1.0
-        other_B = cosine_BK.max(axis=1)
-        nearest_B = np.maximum(np.where(length_B > c.TINY, own_B / np.maximum(length_B, c.TINY), 0.0), other_B)
-        distance_R2[part] = 1.0 - np.stack([nearest_B, other_B], axis=1)
+        x_BD, label_B = feature_RD[part], label_R[part]
+        own_B = (np.arange(len(label_B)), label_B)
+        dot_BK, square_B = x_BD @ mean_KD.T, np.einsum("bd,bd->b", x_BD, x_BD)
+        cosine_BK = _cosine(dot_BK, square_B[:, None], square_K)
+        count_B, mean_B, dot_B = count_K[label_B], square_K[label_B], dot_BK[own_B]
+        rest_B = count_B**2 * mean_B - 2.0 * count_B * dot_B + square_B
+        cosine_BK[:, count_K == 0] = -1.0
+        cosine_BK[own_B] = _cosine(count_B * dot_B - square_B, square_B, rest_B)
+        nearest_B = cosine_BK.max(axis=1)
+        away_B = away_K[label_B]
+        to_x_B, to_center_B = away_B * dot_B, away_B**2 * mean_B
+        to_mean_BK = away_B[:, None] * (mean_KD[label_B] @ mean_KD.T)
+        cosine_BK = _cosine(
+            dot_BK + to_mean_BK + (to_x_B + to_center_B)[:, None],
+            (square_B + 2.0 * to_x_B + to_center_B)[:, None],
+            square_K + 2.0 * to_mean_BK + to_center_B[:, None],
+        )
+        cosine_BK[own_B], cosine_BK[:, count_K == 0] = -1.0, -1.0
+        distance_R2[part] = 1.0 - np.stack([nearest_B, cosine_BK.max(axis=1)], axis=1)
     return distance_R2
+
+
+def _cosine(dot: Float32Array, square: Float32Array, other_square: Float32Array) -> Float32Array:
+    """Return the cosine from a product and the squared lengths; 0 where one of these is 0."""
+    length = np.sqrt(np.maximum(square, 0.0) * np.maximum(other_square, 0.0))
+    cosine: Float32Array = np.where(length > c.TINY, dot / np.maximum(length, c.TINY), 0.0).clip(-1.0, 1.0)
+    return cosine
 
 
 def find_no_class(

@@ -87,6 +87,10 @@ def test_heads_beside_a_network_take_them(photos: Path, embeddings: Path, tmp_pa
     assert str(settings["heads_weights"]) == settings_in("heads")["weights"]
     paths = [Path(name, "losses/epoch-0009.parquet") for name in ("audit/heads", "heads")]
     assert paths[0].read_bytes() == paths[1].read_bytes()
+    distances = [pq.read_table(Path(name, "pictures.parquet")).column("class_distance") for name in ("audit", "heads")]
+    own = [column.drop_null().to_numpy() for column in distances]
+    assert len(own[0]) == 48
+    np.testing.assert_array_equal(*own)
     refused = run("score", photos, "--run", "audit", *both[:-1], other_file(tmp_path, embeddings)).error
     assert "audit was started with different settings: heads_weights is sha256:" in refused
 

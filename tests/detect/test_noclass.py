@@ -15,6 +15,7 @@ def made(count=400, *, foreign=20, flips=0, seed=0):
     center_ND = np.where(true_N[:, None] == np.arange(6), 4.0, 0.0)
     center_ND[true_N < 0, 4] = 4.0
     feature_ND = (center_ND + generator.normal(size=center_ND.shape)).astype(np.float32)
+    feature_ND -= feature_ND.mean(axis=0)
     label_N = np.where(true_N < 0, generator.integers(0, K, len(true_N)), true_N).astype(np.int32)
     label_N[:flips] = (label_N[:flips] + 1) % K
     # What heads would believe: the nearer a class, the more.
@@ -36,30 +37,41 @@ def found(feature_ND, label_N, beliefs, flagged_N=None):
 
 
 def test_distances_by_hand():
-    feature = np.array([[1, 0], [3, 0], [0, 2], [0, 1], [-1, 0]], dtype=np.float32)
-    distance = class_distances(feature, np.array([0, 0, 1, 1, 1], dtype=np.int32), 2)
-    # Without the last image class 1 points upwards; with it, it points to (-1, 2) / √5.
-    np.testing.assert_allclose(distance[4], [1.0, 2.0], atol=1e-6)
-    np.testing.assert_allclose(distance[0], [0.0, 1 + 1 / np.sqrt(5)], atol=1e-6)
-    np.testing.assert_allclose(distance[2], [1 - 1 / np.sqrt(2), 1.0], atol=1e-6)
+    # Means (2, 0), (-1, 1), (-1, -1) of two images each; the mean of all is 0.
+    feature = np.array([[1, 0], [3, 0], [-1, 0], [-1, 2], [-2, -1], [0, -1]], dtype=np.float32)
+    distance = class_distances(feature, np.array([0, 0, 1, 1, 2, 2], dtype=np.int32), 3)
+    # The third image: its class without it is (-1, 2), and (-1, -1) is nearer.
+    np.testing.assert_allclose(distance[2, 0], 1 - 1 / np.sqrt(2), atol=1e-6)
+    # Without class 0 the center is (-1, 0): the first image is at (2, 0) from there, the others at (0, 1) and (0, -1).
+    np.testing.assert_allclose(distance[0], [0.0, 1.0], atol=1e-6)
 
 
-def test_an_image_alone_in_its_class_is_as_far_as_from_nothing_and_a_class_without_images_is_no_error():
-    feature = np.array([[1, 0], [0, 1], [0, 1]], dtype=np.float32)
+def test_an_image_alone_in_its_class_is_far_from_it_and_a_class_without_images_is_no_error():
+    feature = np.array([[2, 0], [-1, 1], [-1, -1]], dtype=np.float32)
     distance = class_distances(feature, np.array([0, 2, 2], dtype=np.int32), 3)
-    np.testing.assert_allclose(distance, [[1, 1], [0, 1], [0, 1]], atol=1e-6)
+    # Class 2 is opposite; without class 0 it is the center itself.
+    np.testing.assert_allclose(distance[0], [1, 1], atol=1e-6)
+    assert (distance <= 2).all()
 
 
-def test_distances_are_those_to_means_without_the_image_itself(monkeypatch):
+def test_distances_are_those_without_the_image_and_without_its_class(monkeypatch):
     feature_ND, label_N, _, _ = made(60, foreign=3)
     whole = class_distances(feature_ND, label_N, K)
-    unit_ND = feature_ND / np.linalg.norm(feature_ND, axis=1, keepdims=True)
+    mean_KD = np.array([feature_ND[label_N == k].mean(axis=0) for k in range(K)])
+
+    def least(x_D, to_KD, center_D):
+        to_KD = to_KD - center_D
+        return 1 - (to_KD @ (x_D - center_D) / np.linalg.norm(to_KD, axis=1) / np.linalg.norm(x_D - center_D)).max()
+
     for sample in range(0, 63, 7):
-        rest_N = np.arange(63) != sample
-        mean_KD = np.array([unit_ND[rest_N & (label_N == k)].mean(axis=0) for k in range(K)])
-        cosine_K = mean_KD @ unit_ND[sample] / np.linalg.norm(mean_KD, axis=1)
-        expected = [1 - cosine_K.max(), 1 - np.delete(cosine_K, label_N[sample]).max()]
-        np.testing.assert_allclose(whole[sample], expected, atol=1e-5)
+        label, rest_N = label_N[sample], np.arange(63) != sample
+        others_KD = mean_KD.copy()
+        others_KD[label] = feature_ND[rest_N & (label_N == label)].mean(axis=0)
+        expected = [
+            least(feature_ND[sample], others_KD, 0.0),
+            least(feature_ND[sample], np.delete(mean_KD, label, axis=0), feature_ND[label_N != label].mean(axis=0)),
+        ]
+        np.testing.assert_allclose(whole[sample], expected, atol=1e-4)
     monkeypatch.setattr("labelaudit.detect.constants.COSINES_AT_ONCE", 5 * K)
     np.testing.assert_allclose(class_distances(10 * feature_ND, label_N, K), whole, atol=1e-5)
 
