@@ -15,12 +15,13 @@ from labelaudit.auditing.model import read_catalogue, read_courses, read_curves
 from labelaudit.auditing.sample import Review, agree, find_review, read_given_answers, spare
 from labelaudit.codes import BY_NAME
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.detect import BoolArray, FloatArray
+from labelaudit.detect import BoolArray, Float32Array, FloatArray, NumberArray
 from labelaudit.detect.constants import FLAG_ABOVE
 from labelaudit.detect.curves import CurveAccumulator, CurveStatistics
 from labelaudit.detect.estimators import Estimate
 from labelaudit.detect.images import ImageTable
 from labelaudit.detect.kinds import Kinds, tell_kinds
+from labelaudit.detect.near import groups
 from labelaudit.detect.noclass import find_no_class
 from labelaudit.detect.sample import Answers
 from labelaudit.detect.verdicts import FitSettings, Verdicts, judge
@@ -32,7 +33,7 @@ from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.findings import Findings, findings_table, write_findings
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.parquet import write_table
-from labelaudit.run.tables import read_answers, read_image_table, verdict_table, write_answers
+from labelaudit.run.tables import read_answers, read_image_table, read_near, verdict_table, write_answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +132,8 @@ def compute(
     p_no_class_N = _no_class(catalogue, images, curves if heads is None else heads, verdicts.flagged_N, kept_N)
     generator = np.random.default_rng([0, 1])
     kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, generator, p_no_class_N=p_no_class_N)
-    found = _findings(catalogue, verdicts, kinds)
+    near = _near(catalogue, verdicts, kinds, *read_near(run.near, len(catalogue)))
+    found = (*_findings(catalogue, verdicts, kinds), near)
     noise = documents.Noise(
         noise_rate=verdicts.noise_rate,
         noise_rate_interval=verdicts.interval,
@@ -149,6 +151,7 @@ def compute(
         unreadable=len(lists.unreadable_rows(catalogue)),
         kinds=_kinds(kinds, verdicts.flagged_N),
         findings={BY_NAME[each.name].code: len(each.sample_F) for each in found if len(each.sample_F)},
+        near_groups=len(np.unique(near.group_F)),
         kept=int(kept_N.sum()),
         decisions=digest,
         reviewed=None if review is None else review.noise,
@@ -178,7 +181,7 @@ def _no_class(
 
 
 def _findings(catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds) -> tuple[Findings, ...]:
-    """Return what is wrong with which image, a kind after the other."""
+    """Return what is wrong with which image, a kind after the other, but for near duplicates."""
     flagged, p_N, kind_N = verdicts.order[: verdicts.flagged], verdicts.p_mislabeled_N, kinds.kind_N
     found = [
         Findings(name=name, sample_F=sample_F, score_F=p_N[sample_F])
@@ -197,6 +200,29 @@ def _findings(catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds) -> tuple[F
     found.append(Findings(name="duplicate", sample_F=twice, score_F=p_N[twice], group_F=group_F, other_F=other_F))
     found.append(Findings(name="unreadable", sample_F=lists.unreadable_samples(catalogue)))
     return tuple(found)
+
+
+def _near(
+    catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds, pair_P2: NumberArray, similarity_P: Float32Array
+) -> Findings:
+    """Return the groups of near duplicates, the best copy of each first: the largest, and of equal size the likeliest.
+
+    The score is the similarity to the one that is most alike.
+    """
+    group_N = groups(len(catalogue), pair_P2, kinds.equal_N)
+    alike_N = np.where(kinds.equal_N >= 0, 1.0, 0.0)
+    for each_P in pair_P2.T:
+        np.maximum.at(alike_N, each_P, similarity_P)
+    pixels_N = catalogue.width_N.astype(np.int64) * catalogue.height_N
+    doubt_N = np.nan_to_num(verdicts.p_mislabeled_N, nan=1.0)
+    order = np.lexsort((doubt_N, catalogue.grey_N, -pixels_N, group_N))
+    order = order[group_N[order] >= 0]
+    _, first_F, number_F = np.unique(group_N[order], return_index=True, return_inverse=True)
+    other_F = order[first_F][number_F]
+    other_F[first_F] = -1
+    return Findings(
+        name="near-duplicate", sample_F=order, score_F=alike_N[order], group_F=group_N[order], other_F=other_F
+    )
 
 
 def _estimator(estimate: Estimate) -> documents.EstimatorNoise:

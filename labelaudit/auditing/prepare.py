@@ -18,12 +18,10 @@ from torch import nn
 
 from labelaudit.auditing.own import OwnRows, read_embeddings
 from labelaudit.data.catalogue import Catalogue, in_parts, trainable
-from labelaudit.data.looks import look_at, table_of_looks
+from labelaudit.data.looks import look_at, table_of_looks, thumbnail
 from labelaudit.data.pixels import Pixels, load_pixels, pixel_digest
-from labelaudit.detect import Float32Array
-from labelaudit.detect.constants import MOST_COPIED
+from labelaudit.detect.constants import MOST_COPIED, SIDE
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable, copy_statistics, image_statistics
-from labelaudit.detect.noclass import class_distances
 from labelaudit.engine.features import Backbone, Embeddings, embed, normalization
 from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, Statistics, channel_statistics
 from labelaudit.engine.networks import Heads, linear_head
@@ -46,12 +44,15 @@ def _table_of_pixels(
 ) -> ImageTable:
     """Return the statistics of decoded images, and of corrupted copies of at most 500 of them."""
     rows, digests = len(sample_R), []
+    thumb_RGG = np.empty((rows, SIDE, SIDE), dtype=np.uint8)
     value_RS = np.empty((rows, len(IMAGE_STATISTICS)), dtype=np.float32)
     with reporter.bar("Looking at images", rows, "images") as advance:
         for part in in_parts(range(rows), _PART):
             x_BCHW = np.asarray(pixels_RCHW[part[0] : part[-1] + 1])
             value_RS[part[0] : part[-1] + 1] = image_statistics(x_BCHW)
             digests += [pixel_digest(x_CHW) for x_CHW in x_BCHW]
+            for row, x_CHW in zip(part, x_BCHW, strict=True):
+                thumb_RGG[row] = thumbnail(x_CHW)
             advance(len(part))
     copied_P = np.sort(generator.permutation(rows)[:MOST_COPIED]).astype(np.int32)
     return ImageTable(
@@ -60,6 +61,7 @@ def _table_of_pixels(
         copied_P=copied_P,
         copy_PMS=copy_statistics(np.asarray(pixels_RCHW[copied_P]), generator),
         digest_U=np.asarray(digests, dtype=np.str_),
+        thumb_UGG=thumb_RGG,
     )
 
 
@@ -83,8 +85,7 @@ Loaded = TypeVar("Loaded", Embeddings, Pixels)
 class Prepared:
     """Data that is ready to train on: R rows; files with damaged pixels are set aside in the catalogue.
 
-    Rows are normalized by the ``statistics``. ``image_table`` is of the images themselves, where it was asked for;
-    ``distance_R2`` are the `class_distances` of embeddings that are trained on.
+    Rows are normalized by the ``statistics``. ``image_table`` is of the images themselves, where it was asked for.
     """
 
     catalogue: Catalogue
@@ -93,7 +94,6 @@ class Prepared:
     sample_R: npt.NDArray[np.int32]
     statistics: Statistics
     image_table: ImageTable | None = None
-    distance_R2: Float32Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +121,7 @@ def prepare(
     A validation split gets the ``statistics`` of the training data, and need not be trainable.
     """
     inputs: Inputs
-    image_table, distance_R2, is_validation = None, None, statistics is not None
+    image_table, is_validation = None, statistics is not None
     if settings.kind == "frozen":
 
         def load(usable: Catalogue) -> Embeddings:
@@ -144,8 +144,6 @@ def prepare(
         sample_R, feature_RD = found.sample_R, torch.from_numpy(found.feature_RD)
         statistics = statistics or FeatureInputs.statistics(feature_RD)
         inputs = FeatureInputs(feature_RD, statistics=statistics, device=source.device)
-        if not is_validation:  # by now they are standardized
-            distance_R2 = class_distances(found.feature_RD, catalogue.label_N[sample_R], len(catalogue.classes))
         if look:
             image_table = table_of_looks(sample_R, found.looks)
     else:
@@ -170,7 +168,6 @@ def prepare(
         sample_R=sample_R,
         statistics=statistics,
         image_table=image_table,
-        distance_R2=distance_R2,
     )
 
 
@@ -184,12 +181,11 @@ def own_embeddings(catalogue: Catalogue, file: Path | None, reporter: Reporter =
 
 def with_embeddings(prepared: Prepared, source: Source) -> Prepared:
     """Return the same rows with the embeddings that the user gave as inputs."""
-    feature_RD = own_embeddings(prepared.catalogue, source.embeddings).take(prepared.sample_R)
-    feature = torch.from_numpy(feature_RD)
-    statistics = FeatureInputs.statistics(feature)
-    inputs = FeatureInputs(feature, statistics=statistics, device=source.device)
-    distance_R2 = class_distances(feature_RD, prepared.label_R.numpy(), len(prepared.catalogue.classes))
-    return replace(prepared, inputs=inputs, statistics=statistics, distance_R2=distance_R2)
+    own = own_embeddings(prepared.catalogue, source.embeddings)
+    feature_RD = torch.from_numpy(own.take(prepared.sample_R))
+    statistics = FeatureInputs.statistics(feature_RD)
+    inputs = FeatureInputs(feature_RD, statistics=statistics, device=source.device)
+    return replace(prepared, inputs=inputs, statistics=statistics)
 
 
 def make_network(settings: TrainingSettings, prepared: Prepared, source: Source, *, number: int = 0) -> nn.Module:

@@ -10,7 +10,7 @@ import typer
 from typer import Argument, Option
 
 from labelaudit.cli import options as o
-from labelaudit.cli.console import print_table, printed
+from labelaudit.cli.console import print_data, print_table, printed
 from labelaudit.errors import UsageError
 from labelaudit.names import ComparisonFormatName
 from labelaudit.text import csv_lines
@@ -22,19 +22,13 @@ if TYPE_CHECKING:
 EPILOG = o.examples(
     "labelaudit compare labelaudit-runs/photos/1 labelaudit-runs/photos/2",
     "labelaudit compare last-audit audit --format markdown",
-    "labelaudit compare audit/retrain",
     "labelaudit compare results/aul-seed* --format csv",
 )
 
 
 def command(
-    folders: Annotated[
-        list[Path],
-        Argument(metavar="FOLDER...", help="Two audits, RUN RUN; or retrainings, or folders with some."),
-    ],
-    output: Annotated[
-        ComparisonFormatName, Option("--format", help="How to print it; csv is for retrainings, markdown for audits.")
-    ] = "table",
+    folders: Annotated[list[Path], Argument(metavar="FOLDER...", help="Two audits, RUN RUN; or retrainings.")],
+    output: Annotated[ComparisonFormatName, Option("--format", help="csv: retrainings; markdown: audits.")] = "table",
 ) -> None:
     """Compare two audits: noise rates, and which suspicious labels are new, still there or gone.
 
@@ -65,7 +59,7 @@ def _compare_audits(before: RunFolder, after: RunFolder, output: ComparisonForma
             show_changes(console, changes)
     else:
         text = render_changes(changes) if output == "markdown" else json.dumps(changes.as_json(), indent=2) + "\n"
-        typer.echo(text.encode(), nl=False)  # bytes: UTF-8 everywhere
+        print_data(text)
 
 
 def _compare_retrainings(folders: list[Path], output: ComparisonFormatName) -> None:
@@ -80,7 +74,7 @@ def _compare_retrainings(folders: list[Path], output: ComparisonFormatName) -> N
         for row in rows:
             told = ["" if value is None else f"{value:.6g}" for value in map(row.as_json().get, figures)]
             lines.append([row.method, _differing(row), " ".join(map(str, row.seeds)), *told])
-        typer.echo("".join(csv_lines(["method", "differs", "seeds", *figures], lines)), nl=False)
+        print_data("".join(csv_lines(["method", "differs", "seeds", *figures], lines)))
     else:
         columns = ["method", "test error", "disagrees with labels", "seeds", "differs"]
         cells = [

@@ -105,14 +105,6 @@ def is_helper() -> bool:
     return "MASTER_ADDR" in os.environ and os.environ.get("RANK", "0") != "0"
 
 
-def confirmed(question: str) -> bool:
-    """Ask a question on the terminal; no answer, as by Ctrl-D, is a no."""
-    try:
-        return typer.confirm(question, err=True)
-    except typer.Abort:
-        return False
-
-
 class Terminal:
     """A `labelaudit.progress.Reporter` that writes to stderr; ``quiet`` shows only warnings and errors.
 
@@ -187,6 +179,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, whole:
         console.print(table)
 
 
+def print_data(text: str) -> None:
+    """Print text on stdout as it is, in UTF-8 everywhere."""
+    typer.echo(text.encode(), nl=False)
+
+
 def show_error(message: str) -> None:
     """Print an error as one line on stderr."""
     Screen(stderr=True).print(f"[bold red]Error:[/bold red] {escape(printable(message))}")
@@ -199,8 +196,8 @@ _OUT, _ERR = 1, 2
 class _Stream(io.FileIO):
     """Write to a descriptor, and drop everything after the first failure.
 
-    A reader that ends early, such as head, is not a failure of the command; nor is any failure of stderr. Another
-    failure of stdout is raised once: the flush when the interpreter ends must not raise it again.
+    A reader that ends early, such as head, is no failure of the command; nor is any failure of stderr. Another failure
+    of stdout is raised once, and not again by the flush when the interpreter ends.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -223,8 +220,8 @@ class _Stream(io.FileIO):
 def guard_streams() -> None:
     """Replace the interpreter's stdout and stderr by streams that cannot break a command.
 
-    A closed descriptor is opened on /dev/null first: otherwise the next file would get its number, and would receive
-    what libraries print. Streams that were already replaced stay as they are.
+    A closed descriptor is opened on /dev/null first: otherwise the next file would get its number, and what libraries
+    print. Streams that were already replaced stay as they are.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _ERR:
         os.set_inheritable(descriptor, True)

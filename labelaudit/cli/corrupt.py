@@ -19,30 +19,22 @@ EPILOG = o.examples(
     "labelaudit corrupt photos photos-noisy --kind uniform --rate 0.2",
     "labelaudit corrupt photos photos-corrupted --kind uniform --rate 0.1 --kind shuffle-pixels --rate 0.05 --seed 1",
 )
+_KINDS = "|".join(get_args(CorruptionName))
 _DEMO = Path("labelaudit-demo")
 EPILOG_DEMO = o.examples("labelaudit demo", "labelaudit demo /tmp/digits --seed 1")
 
 
 @o.screen_options
 def command(
-    data: Annotated[
-        Path, Argument(metavar="DATA", help="Folder with one folder of correctly labeled images per class.")
-    ],
+    data: Annotated[Path, Argument(metavar="DATA", help="Folder with one folder of images per class, labeled right.")],
     out: Annotated[Path, Argument(metavar="OUT", help="New folder for the copy.")],
     terminal: Terminal,
     kind: Annotated[
         list[str] | None,
-        Option(
-            metavar="|".join(get_args(CorruptionName)),
-            help="The corruption. Repeatable, each with its --rate; no image gets two.",
-        ),
+        Option(metavar=_KINDS, help="The corruption. Repeatable, each with its --rate; no image gets two."),
     ] = None,
-    rate: Annotated[
-        list[float] | None, Option(metavar="X", help="Share of the images that are corrupted. Repeatable.")
-    ] = None,
-    draws: Annotated[
-        DrawsName, Option(help="Exactly that share, or each image on its own with that probability.")
-    ] = "exact",
+    rate: Annotated[list[float] | None, Option(metavar="X", help="Share of the images. Repeatable.")] = None,
+    draws: Annotated[DrawsName, Option(help="Exactly that share, or each image with that probability.")] = "exact",
     seed: Annotated[int, Option(help="For all draws.")] = 0,
 ) -> None:
     """Copy a folder with wrong labels, shuffled pixels or Gaussian noise in a share of it, and the truth in truth.csv.

@@ -11,7 +11,7 @@ import typer
 from typer import Option
 
 from labelaudit import __version__
-from labelaudit.cli import compare, corrupt, listing, relabel, report, reproduce, retrain, review, sample, score
+from labelaudit.cli import compare, corrupt, relabel, report, reproduce, retrain, review, score
 from labelaudit.cli.console import Stopped, guard_streams, show_error, stopped_by_signals
 from labelaudit.cli.options import examples
 from labelaudit.errors import EXIT_CANNOT, LabelauditError, NoLocksWarning
@@ -35,12 +35,12 @@ app.command("score", epilog=score.EPILOG_SCORE, rich_help_panel=_FIND)(score.sco
 app.command("report", epilog=report.EPILOG, rich_help_panel=_FIND)(report.command)
 app.command("review", epilog=review.EPILOG, rich_help_panel=_FIX)(review.command)
 app.command("relabel", epilog=relabel.EPILOG, rich_help_panel=_FIX)(relabel.command)
-app.command("sample", epilog=sample.EPILOG, rich_help_panel=_FIX)(sample.command)
+app.command("sample", epilog=review.EPILOG_SAMPLE, rich_help_panel=_FIX)(review.sample)
 app.command("compare", epilog=compare.EPILOG, rich_help_panel=_FIX)(compare.command)
 app.command("export", epilog=report.EPILOG_EXPORT, rich_help_panel=_FIX)(report.export)
 app.command("retrain", epilog=retrain.EPILOG, rich_help_panel=_TRAIN)(retrain.command)
-app.command("methods", epilog=listing.EPILOG, rich_help_panel=_TRAIN)(listing.command)
-app.command("selectors", epilog=listing.EPILOG_SELECTORS, rich_help_panel=_TRAIN)(listing.command_selectors)
+app.command("methods", epilog=retrain.EPILOG_METHODS, rich_help_panel=_TRAIN)(retrain.methods)
+app.command("selectors", epilog=retrain.EPILOG_SELECTORS, rich_help_panel=_TRAIN)(retrain.selectors)
 app.command("advise", epilog=report.EPILOG_ADVISE, rich_help_panel=_TRAIN)(report.advise)
 app.command("train-probe", epilog=score.EPILOG_TRAIN_PROBE, rich_help_panel=_STEPS)(score.train_probe)
 app.command("fit", epilog=score.EPILOG_FIT, rich_help_panel=_STEPS)(score.fit)
@@ -91,13 +91,11 @@ def main() -> None:
 _FORMAT_WARNING = warnings.formatwarning
 
 
-def _format_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
-) -> str:
+def _format_warning(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:
     """Return labelaudit's own warnings as one line, without the place in the code."""
     if category is NoLocksWarning:
         return f"Warning: {message}\n"
-    return _FORMAT_WARNING(message, category, filename, lineno, line)
+    return _FORMAT_WARNING(message, category, *place, **line)
 
 
 def _explain(error: Any) -> str:

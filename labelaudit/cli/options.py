@@ -1,14 +1,9 @@
-"""Options that several commands share, and what they do to the process.
-
-`training_options` and `screen_options` are decorators: they add their options to a command's signature, from which
-Typer makes the command line, and call the command with what the options say.
-"""
+"""Options that several commands share; decorators add groups of them to a command's signature, which Typer reads."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
@@ -18,7 +13,7 @@ from typer import Argument, Option
 
 from labelaudit.auditing.options import ADVANCED, TrainingOptions
 from labelaudit.cli.console import Terminal
-from labelaudit.errors import DataError, UsageError, reason
+from labelaudit.errors import UsageError
 from labelaudit.names import EstimatorName, StatisticName
 
 Command = Callable[..., None]
@@ -46,21 +41,21 @@ def _begun_run(given: Path) -> Path:
 _RUN = "Run folder of an audit; labelaudit-runs/NAME is the newest of its runs."
 RunArgument = Annotated[Path, Argument(metavar="RUN", callback=newest_run, help=_RUN)]
 BegunRunArgument = Annotated[Path, Argument(metavar="RUN", callback=_begun_run, help=_RUN)]
-Run = Annotated[
-    Path | None,
-    _data(help="Run folder, outside DATA; default: labelaudit-runs/NAME/1, with the name of DATA, or the next number."),
-]
+Run = Annotated[Path | None, _data(help="Run folder, outside DATA; default: the next in labelaudit-runs/NAME.")]
 Labels = Annotated[Path | None, _data(help="CSV with the columns path,label, instead of class folders.")]
 Split = Annotated[
-    str | None,
-    _data(
-        metavar="FOLDER,…",
-        help="Folders in DATA that hold the class folders, as train,val: one data set; . is DATA itself.",
-    ),
+    str | None, _data(metavar="FOLDER,…", help="Folders in DATA that hold the class folders, as train,val; . is DATA.")
 ]
-RankBy = Annotated[
-    StatisticName | None, _advanced(help="Statistic that ranks the samples; default: that of the estimator.")
-]
+
+
+def _folder(given: Path | None) -> Path | None:
+    if given is not None and not given.is_dir():
+        raise UsageError(f"--data {given} is not a folder", fix="give the folder that the images are in now")
+    return given
+
+
+MovedTo = Annotated[Path | None, Option("--data", callback=_folder, help="Where the images are now, if they moved.")]
+RankBy = Annotated[StatisticName | None, _advanced(help="What ranks samples; default: the estimator's own.")]
 Estimator = Annotated[EstimatorName | None, _advanced(help="How P(mislabeled) is estimated; default: transition.")]
 
 
@@ -153,17 +148,6 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 def examples(*lines: str) -> str:
     """Return an epilog with one example a line."""
     return "Examples:\n\n" + "\n\n".join(f"  $ {line}" for line in lines)
-
-
-def given_parameters(pairs: Sequence[str], file: Path | None) -> dict[str, object]:
-    """Return values by name; those of ``-P`` replace those of a TOML file."""
-    try:
-        values = {} if file is None else tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(f"cannot read {file}: {reason(error)}", fix="check the path") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"{file} is not TOML ({error})", fix="write name = value, one a line") from error
-    return {**values, **given_pairs(pairs, "-P")}
 
 
 def given_pairs(pairs: Sequence[str], option: str) -> dict[str, object]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,14 +12,13 @@ import typer
 from typer import Argument, Option
 
 from labelaudit.cli import options as o
-from labelaudit.cli.console import Terminal, confirmed, printed
+from labelaudit.cli.console import Terminal, printed
 from labelaudit.errors import DataError, UsageError
 from labelaudit.names import PlanFormatName
 from labelaudit.text import plural
 
 if TYPE_CHECKING:
     from labelaudit.review.copies import WayName
-    from labelaudit.review.corrections import ReviewFile
     from labelaudit.review.plan import RelabelingPlan
 
 EPILOG = o.examples(
@@ -43,28 +41,24 @@ _MOST_NAMED = 10
 @o.screen_options
 def command(
     data: Annotated[
-        Path, Argument(metavar="DATA", help="Folder with one folder of images per class; or the RUN that audited it.")
+        Path, Argument(metavar="DATA", help="Folder with a folder of images per class; or its audit's RUN.")
     ],
     terminal: Terminal,
     file: Annotated[
         Path | None,
         Argument(
             metavar="[CORRECTIONS]",
-            help="corrections.csv, Label Studio's JSON, or CVAT's export for images; default: decisions.csv of RUN.",
+            help="corrections.csv, Label Studio's JSON or CVAT's export; default: decisions.csv of RUN.",
         ),
     ] = None,
-    out: Annotated[
-        Path | None, Option(help="Write a corrected copy here (hard links) and leave DATA as it is.")
-    ] = None,
-    labels: Annotated[
-        Path | None, Option(help="CSV path,label instead of class folders; --out gets the corrected CSV.")
-    ] = None,
+    out: Annotated[Path | None, Option(help="Write a corrected copy (hard links) here, and leave DATA.")] = None,
+    labels: Annotated[Path | None, Option(help="CSV path,label, not class folders; corrected in --out.")] = None,
     split: o.Split = None,
     undo: Annotated[bool, Option("--undo", help="Take the last relabeling of DATA back.")] = False,
     dry_run: Annotated[bool, Option("--dry-run", help="Only show the plan.")] = False,
     yes: Annotated[bool, Option("--yes", "-y", help="Do not ask before files are moved.")] = False,
     accept_suggestions: Annotated[
-        bool, Option("--accept-suggestions", help="CVAT: untouched tags count as accepted.")
+        bool, Option("--accept-suggestions", help="CVAT: untouched tags are accepted.")
     ] = False,
     output: Annotated[PlanFormatName, Option("--format", help="How to print the plan on stdout.")] = "table",
 ) -> None:
@@ -94,10 +88,10 @@ def command(
     from labelaudit.review.corrections import read_decided, read_review
     from labelaudit.review.relabel import plan_relabeling, relabel, relabel_copy, relabel_labels
 
-    review = None if file is None else read_review(file, accept_suggestions=accept_suggestions)
     if undo:
-        _undo(data, review, dry_run=dry_run, yes=yes, terminal=terminal)
+        _undo(data, file, dry_run=dry_run, yes=yes, terminal=terminal)
         return
+    review = None if file is None else read_review(file, accept_suggestions=accept_suggestions)
     if review is None:
         from labelaudit.auditing.model import read_catalogue
 
@@ -110,37 +104,36 @@ def command(
         _show(plan, output)
         if not plan.steps and not plan.kept and not plan.done_before and plan.refused:
             raise DataError("none of the corrections can be used", fix="see the reasons above")
-        return not asks or confirmed(f"Move {plural(len(plan.steps), 'file')} in {data}?")
+        return not asks or _confirmed(f"Move {plural(len(plan.steps), 'file')} in {data}?")
 
     if dry_run:
         _show(plan_relabeling(data, review, split=folders, labels_file=labels, reporter=terminal), output)
-    elif out is None:
-        outcome = relabel(data, review, split=folders, agree=agree, reporter=terminal)
-        moved = f"Moved {plural(outcome.moved, 'file')}. To undo: labelaudit relabel {data} --undo" if outcome else ""
-        terminal.say(moved or "Nothing was moved")
-        if moved:
-            _tell_next(terminal, data, folders, None)
-    elif labels is None:
-        counts = relabel_copy(data, review, out, split=folders, show=agree, reporter=terminal)
-        told = ", ".join(f"{counts[way]:,} {what}" for way, what in _WAYS.items() if counts[way])
-        terminal.say(f"Corrected copy: {out} ({told or 'empty'})")
-        _tell_next(terminal, out, folders, None)
-    else:
+        return
+    if labels is not None and out is not None:
         relabel_labels(data, review, labels, out, show=agree, reporter=terminal)
-        terminal.say(f"Corrected labels: {out}")
-        _tell_next(terminal, data, folders, out)
+        told = f"Corrected labels: {out}"
+    elif out is not None:
+        counts = relabel_copy(data, review, out, split=folders, show=agree, reporter=terminal)
+        ways = ", ".join(f"{counts[way]:,} {what}" for way, what in _WAYS.items() if counts[way])
+        told = f"Corrected copy: {out} ({ways or 'empty'})"
+        data = out
+    elif outcome := relabel(data, review, split=folders, agree=agree, reporter=terminal):
+        told = f"Moved {plural(outcome.moved, 'file')}. To undo: labelaudit relabel {data} --undo"
+    else:
+        terminal.say("Nothing was moved")
+        return
+    terminal.say(told)
+    words = ["--split", ",".join(folders)] if folders else []
+    words += ["--labels", str(out)] if labels else []
+    terminal.say(f"To audit again: {shlex.join(['labelaudit', 'score', str(data), *words])}")
 
 
-def _tell_next(terminal: Terminal, data: Path, split: Sequence[str], labels: Path | None) -> None:
-    words = ["labelaudit", "score", str(data)]
-    words += ["--split", ",".join(split)] if split else []
-    words += ["--labels", str(labels)] if labels else []
-    terminal.say(f"To audit again: {shlex.join(words)}")
-
-
-def _undo(data: Path, review: ReviewFile | None, *, dry_run: bool, yes: bool, terminal: Terminal) -> None:
+def _undo(data: Path, file: Path | None, *, dry_run: bool, yes: bool, terminal: Terminal) -> None:
     from labelaudit.review.moves import Journal
     from labelaudit.review.relabel import undo
+
+    if file is not None:
+        raise UsageError(f"--undo takes no corrections, and {file} is given", fix="leave it out")
 
     def agree(journal: Journal) -> bool:
         what = f"{plural(len(journal.moves), 'file')} moved by {journal.corrections!r} on {journal.began}"
@@ -149,9 +142,9 @@ def _undo(data: Path, review: ReviewFile | None, *, dry_run: bool, yes: bool, te
             return False
         if not yes:
             _require_terminal()
-        return yes or confirmed(f"Move back {what}?")
+        return yes or _confirmed(f"Move back {what}?")
 
-    if outcome := undo(data, review=review, agree=agree, reporter=terminal):
+    if outcome := undo(data, agree=agree, reporter=terminal):
         terminal.say(f"Moved {plural(outcome.moved, 'file')} back")
 
 
@@ -159,6 +152,14 @@ def _require_terminal() -> None:
     if not sys.stdin.isatty():
         fix = "give --yes, or --dry-run to look only"
         raise UsageError("there is no terminal to ask whether files may be moved", fix=fix)
+
+
+def _confirmed(question: str) -> bool:
+    """Ask a question on the terminal; no answer, as by Ctrl-D, is a no."""
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:
+        return False
 
 
 def _show(plan: RelabelingPlan, output: PlanFormatName) -> None:

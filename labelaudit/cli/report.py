@@ -15,7 +15,7 @@ import typer
 from typer import Option
 
 from labelaudit.cli import options as o
-from labelaudit.cli.console import Terminal, print_table, printed
+from labelaudit.cli.console import Terminal, print_data, print_table, printed
 from labelaudit.errors import EXIT_GATE_FAILED, StorageError, UsageError
 from labelaudit.names import AdviceFormatName, ExportName, FormatName
 from labelaudit.text import plural
@@ -28,20 +28,17 @@ if TYPE_CHECKING:
 _gate = partial(Option, rich_help_panel="Gate: exit code 1 when a limit is exceeded")
 _output = partial(Option, rich_help_panel="Output")
 _page = partial(Option, rich_help_panel="Page")
-_served = partial(Option, rich_help_panel="Where Label Studio finds the images")
 
 EPILOG = o.examples(
     "labelaudit report audit                       (and look at audit/report.html)",
     "labelaudit report audit --max-noise 0.05 --max-class-noise 0.15 --max-suspicious 100",
     "labelaudit report audit --baseline last-audit/suspicious.csv --max-suspicious 0",
-    "labelaudit report audit --format json",
     "labelaudit report audit --write sarif=labels.sarif --write junit=labels.xml",
 )
 EPILOG_ADVISE = o.examples("labelaudit advise audit", "labelaudit advise audit --format json")
 EPILOG_EXPORT = o.examples(
-    "labelaudit export audit --to label-studio --local-files-root /srv/files",
+    "labelaudit export audit --to label-studio --url-prefix '/data/local-files/?d=photos/'",
     "labelaudit export audit --to cvat --top 200 --out for-cvat",
-    "labelaudit export audit --to huggingface",
     "labelaudit export --formats",
 )
 
@@ -50,46 +47,32 @@ EPILOG_EXPORT = o.examples(
 def command(
     run: o.RunArgument,
     terminal: Terminal,
-    max_noise: Annotated[
-        float | None, _gate(help="Largest noise rate, 0 to 1; the lower end of its interval counts.")
-    ] = None,
+    max_noise: Annotated[float | None, _gate(help="Largest noise rate; the low end of its interval counts.")] = None,
     max_class_noise: Annotated[float | None, _gate(help="Largest noise rate of a class, 0 to 1.")] = None,
     max_suspicious: Annotated[int | None, _gate(help="Most suspicious labels.")] = None,
     max_unreadable: Annotated[int | None, _gate(help="Most images that cannot be read.")] = None,
     fail_on_warning: Annotated[
         bool, _gate("--fail-on-warning", help="Any warning fails, and any image unreadable or left out.")
     ] = False,
-    strict: Annotated[
-        bool, _gate("--strict", help="Compare the noise rates themselves, not the lower ends of their intervals.")
-    ] = False,
-    baseline: Annotated[
-        Path | None, _gate(help="An earlier run folder or suspicious.csv: labels in it do not count as suspicious.")
-    ] = None,
-    top: Annotated[int, _output(help="How many suspicious labels to list.")] = 10,
-    list_kept: Annotated[
-        bool, _output("--all", help="List the labels that a person kept too; in the page they are the last.")
-    ] = False,
+    strict: Annotated[bool, _gate("--strict", help="Noise rates themselves count, not low ends.")] = False,
+    baseline: Annotated[Path | None, _gate(help="Earlier RUN or suspicious.csv: its labels do not count.")] = None,
+    top: Annotated[int, _output(min=0, help="How many suspicious labels to list.")] = 10,
+    list_kept: Annotated[bool, _output("--all", help="List the labels that a person kept too.")] = False,
     output: Annotated[FormatName, _output("--format", help="What to print on stdout.")] = "table",
-    write: Annotated[
-        list[str] | None,
-        _output(metavar="FORMAT=PATH", help="Write the report in this format to a file too. Repeatable."),
-    ] = None,
-    data: Annotated[Path | None, _page(help="Where the images are now; default: where they were audited.")] = None,
+    write: Annotated[list[str] | None, _output(metavar="FORMAT=PATH", help="Write a file too. Repeatable.")] = None,
+    data: o.MovedTo = None,
     html: Annotated[Path | None, _page(help="Where to write the page; default: report.html in RUN.")] = None,
     no_html: Annotated[bool, _page("--no-html", help="Write no page.")] = False,
-    decisions: Annotated[
-        Path | None,
-        _page(help="A review to show in the page, as decisions.csv or corrections.csv; default: decisions.csv in RUN."),
-    ] = None,
-    thumbnails: Annotated[int, _page(help="Most images to show in the page; large files take time to read.")] = 10_000,
+    decisions: Annotated[Path | None, _page(help="Review to show, a CSV; default: decisions.csv in RUN.")] = None,
+    thumbnails: Annotated[int, _page(min=0, help="Most images in the page; large files take time.")] = 10_000,
 ) -> None:
     """Show what an audit found, write a page to review it, and fail when a limit is exceeded.
 
     Where GITHUB_STEP_SUMMARY names a file, the report is appended to it as Markdown.
     """
-    _refuse_contradictions(top, thumbnails, data, html, no_html=no_html)
-    if decisions is not None and no_html:
-        raise UsageError("--decisions is for the page, and --no-html writes none", fix="leave one of them out")
+    for flag, given in (("--html", html), ("--data", data), ("--decisions", decisions)):
+        if no_html and given is not None:
+            raise UsageError(f"{flag} is for the page, and --no-html writes none", fix="leave one of them out")
     targets = _targets(write or [])
 
     from labelaudit.auditing.model import Audit, recorded_data
@@ -128,23 +111,11 @@ def command(
         with printed() as console:
             show_table(console, report)
     else:
-        typer.echo(FORMATS[output](report).encode(), nl=False)  # bytes: UTF-8 everywhere
+        print_data(FORMATS[output](report))
     if page is not None:
         _tell(page, report.listed, recorded_data(audit.run), data, terminal)
     if report.failures:
         raise typer.Exit(EXIT_GATE_FAILED)
-
-
-def _refuse_contradictions(top: int, thumbnails: int, data: Path | None, html: Path | None, *, no_html: bool) -> None:
-    for flag, number in (("--top", top), ("--thumbnails", thumbnails)):
-        if number < 0:
-            raise UsageError(f"{flag} {number} is negative", fix="give a number from 0")
-    if html is not None and no_html:
-        raise UsageError("--html and --no-html contradict each other", fix="leave one of them out")
-    if data is not None and no_html:
-        raise UsageError("--data is for the page, and --no-html writes none", fix="leave one of them out")
-    if data is not None and not data.is_dir():
-        raise UsageError(f"--data {data} is not a folder", fix="give the folder that the images are in now")
 
 
 def _targets(written: list[str]) -> dict[Path, str]:
@@ -228,17 +199,13 @@ def export(
     run: o.RunArgument,
     to: Annotated[ExportName, Option(help="The other tool; see --formats.")],
     terminal: Terminal,
-    out: Annotated[
-        Path | None, Option("--out", "-o", help="Folder for the files; default: exports/FORMAT in the run folder.")
-    ] = None,
+    out: Annotated[Path | None, Option("--out", "-o", help="Folder to write; default: exports/FORMAT in RUN.")] = None,
     top: Annotated[int | None, Option(help="Only this many samples, the most suspicious, flagged or not.")] = None,
-    everything: Annotated[
-        bool, Option("--all", help="Export every audited sample, even in formats that default to suspicious ones.")
-    ] = False,
-    data: Annotated[Path | None, Option(help="Where the images are now; default: where they were audited.")] = None,
-    url_prefix: Annotated[str | None, _served(help="Address that the images' paths are appended to.")] = None,
-    local_files_root: Annotated[
-        Path | None, _served(help="Its LOCAL_FILES_DOCUMENT_ROOT; default: the image folder.")
+    everything: Annotated[bool, Option("--all", help="Every audited sample, in any format.")] = False,
+    data: o.MovedTo = None,
+    url_prefix: Annotated[
+        str | None,
+        Option(help="Address that Label Studio finds the images' paths behind; default: /data/local-files/?d="),
     ] = None,
     formats: Annotated[
         bool, Option("--formats", callback=_show_formats, is_eager=True, help="List the formats and exit.")
@@ -248,8 +215,6 @@ def export(
     from labelaudit.report.exports.export import ExportOptions, export
     from labelaudit.run.layout import RunFolder
 
-    options = ExportOptions(
-        top=top, everything=everything, data=data, url_prefix=url_prefix, local_files_root=local_files_root
-    )
+    options = ExportOptions(top=top, everything=everything, data=data, url_prefix=url_prefix)
     written = export(RunFolder(run), to, out, options, terminal)
     terminal.say(f"{plural(written.samples, 'sample')} for {to}: {written.main_file}")

@@ -94,14 +94,12 @@ _add(
     "test plots noises paper_noise noisy_labels truth also_models peers",
     "--data photos --out results --noise uniform:0.2 --noise pair-flip:0.1",
     "--data photos --out results --noise one-class:0.3:cat --seeds 0,1 --peers",
-    "--data photos --out results --noisy-labels given.csv",
 )
 _add(
     "kinds",
     "Measure how well wrong labels, corrupted images and clean samples are told apart, against the truth.",
     "images",
     "--data photos --out results",
-    "--data photos --out results --images 12000 --seeds 0,1",
 )
 _add(
     "prioritization",
@@ -134,7 +132,6 @@ _add(
     "test scale noises methods parameters subset",
     "--scale smoke --out results",
     "--data cifar10 --out results --noise uniform:0.4 --seeds 0,1",
-    "--data cifar10 --out results --scale paper",
     "--scale smoke --out results --methods standard,mentornet -P mentornet.percentile=0.5",
     only=("epochs", "device", "threads", "deterministic"),
     module="retraining",

@@ -6,12 +6,11 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
 from typer import Argument, Option
 
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.cli import options as o
-from labelaudit.cli.console import Terminal, is_helper
+from labelaudit.cli.console import Terminal, is_helper, print_data
 from labelaudit.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -29,13 +28,11 @@ EPILOG_SCORE = o.examples(
     "labelaudit score audit -o -      (a run folder: only reads)",
 )
 EPILOG_TRAIN_PROBE = o.examples(
-    "labelaudit train-probe photos --run audit",
     "labelaudit train-probe cifar/train --run audit --preset balanced",
     "labelaudit train-probe flat --labels labels.csv --run audit",
 )
 EPILOG_FIT = o.examples(
     "labelaudit fit audit --estimator gmm",
-    "labelaudit fit audit --rank-by aum",
     "labelaudit fit audit --estimator gmm --raw-weights      (the AUL paper's weights)",
     "labelaudit fit audit --reviewed audit/sample.csv      (see labelaudit sample)",
 )
@@ -50,9 +47,7 @@ def score(
     training: TrainingOptions,
     terminal: Terminal,
     out: Annotated[Path | None, Option("--out", "-o", help="Write the ranked CSV here too; - is stdout.")] = None,
-    top: Annotated[
-        int | None, Option(help="This many rows in --out, suspicious or not; default: only the suspicious ones.")
-    ] = None,
+    top: Annotated[int | None, Option(min=1, help="Rows in --out; default: all that are suspicious.")] = None,
     output: Annotated[
         Literal["text", "json"], Option("--format", help="json: one object on stdout, as report --format json has it.")
     ] = "text",
@@ -87,9 +82,9 @@ def score(
 
     asked = audit.asked_fit(rank_by, estimator)
     if is_data:
-        images = Data(root=data, labels_file=labels, split=o.split_names(split))
         if training.predictions is not None and is_helper():  # nothing is shared out
             return
+        images = Data(root=data, labels_file=labels, split=o.split_names(split))
         folder = audit.train_missing(images, audit.asked_run(run), training, terminal)
     elif run or labels or split or training.deciding != TrainingOptions():
         what = f"{data} is a run folder: its data and training options cannot be changed"
@@ -108,9 +103,9 @@ def score(
         _tell_changes(folder, terminal)
     listed = folder.suspicious
     if output == "json":
-        typer.echo(FORMATS["json"](make_report(Audit(folder), Limits(), top=_SHOWN)).encode(), nl=False)
+        print_data(FORMATS["json"](make_report(Audit(folder), Limits(), top=_SHOWN)))
     if str(out) == "-":
-        typer.echo(csv(top=top).encode(), nl=False)  # bytes: UTF-8 everywhere, and names are not changed
+        print_data(csv(top=top))
     elif out is not None:
         write_text(behind_links(listed := out), csv(top=top))
     terminal.say(f"Ranked list: {listed}")
@@ -126,8 +121,6 @@ def _next_step(noise: Noise, folder: RunFolder) -> str:
 
 
 def _refuse_contradictions(out: Path | None, top: int | None, output: str) -> None:
-    if top is not None and top < 1:
-        raise UsageError(f"--top {top} is too few", fix="give at least 1")
     if top is not None and out is None:
         raise UsageError(f"--top {top} says how many rows --out gets", fix="add -o FILE, or -o - for stdout")
     if output == "json" and str(out) == "-":
@@ -187,7 +180,7 @@ def fit(
     ] = False,
     reviewed: Annotated[
         Path | None,
-        Option(help="Answers to the run's sample, or corrections; a noise rate from them. Kept for later fits."),
+        Option(help="Answers to the run's sample, or corrections, for the noise rate. They are kept."),
     ] = None,
 ) -> None:
     """Estimate the noise rate and P(mislabeled) from recorded losses; needs no images and no GPU."""

@@ -109,7 +109,7 @@ class CurveStatistics:
         label_N: The given labels.
         last_wrong_N: True where the last record of a sample predicted another class than the given one.
         beliefs: The probe's mean probabilities of the given class and of the others that it believed in.
-        joint: How given and true labels go together, counted from these beliefs.
+        joint: How given and true labels go together, counted from held-out beliefs, or from these if there are none.
         transition: The noise transition model fitted to them.
         held_out: The same model of the held-out beliefs alone; None where there are none.
         memorized_from: See `EpochTrust`.
@@ -204,7 +204,7 @@ class CurveAccumulator:
         divisor_N = np.where(seen_N, count_N, np.nan)
         forgotten_N = np.where(self._wrong_N == count_N, self._epochs, self._forgotten_N)
         beliefs = self.beliefs
-        joint = confident_joint(self._label_N, beliefs, self._classes)
+        joint = confident_joint(self._label_N, beliefs if heads is None else heads.beliefs, self._classes)
 
         def fit(*witnesses: Beliefs, held_out: bool = False) -> Transition:
             return fit_transition(self._label_N, witnesses, self._classes, held_out=held_out)

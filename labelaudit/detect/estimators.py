@@ -47,7 +47,7 @@ class Estimate:
         All estimators have the same.
         """
         if statistics.held_out is not None:
-            low, high = held_out_interval(statistics.held_out, statistics.seen_N)
+            low, high = held_out_interval(statistics.held_out, statistics.seen_N, statistics.joint)
         else:
             low, high = in_sample_interval(statistics.label_N, statistics.beliefs, statistics.joint)
         return min(self.noise_rate, low), max(self.noise_rate, high)

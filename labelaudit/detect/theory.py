@@ -95,16 +95,21 @@ def probability_by(suspicion_N: FloatArray, p_N: FloatArray) -> FloatArray:
     return found_N
 
 
-def held_out_interval(transition: Transition, seen_N: BoolArray) -> tuple[float, float]:
+def held_out_interval(transition: Transition, seen_N: BoolArray, joint: ConfidentJoint) -> tuple[float, float]:
     """Return the interval [low, high] of the noise rate of held-out beliefs.
 
     The probe expects to disagree with a share d of the labels, by its own doubt; of these, r is what the model calls
     errors. Errors that look like the other class hide in the rest, d − r: on all sets at hand between −6 and 26% of it
     (docs/accuracy.md). The ends are Wilson's limits where −10 and 30% of it are errors.
+
+    A probe that has learned 40% of flips between the same classes doubts as one that cannot tell these classes apart,
+    and the model takes it for the second. So the high end is not below the rate of the confident joint of the same
+    beliefs, which takes all of that for errors.
     """
     samples = int(seen_N.sum())
     found, doubt = _found_and_doubt(transition, seen_N)
-    least, most = max(found - c.OVERCOUNTED_SHARE * doubt, 0.0), min(found + c.HIDDEN_SHARE * doubt, 1.0)
+    least = max(found - c.OVERCOUNTED_SHARE * doubt, 0.0)
+    most = max(min(found + c.HIDDEN_SHARE * doubt, 1.0), joint.noise_rate)
     # A count below half an error is none: the model is never quite sure.
     least = 0.0 if least * samples < 0.5 else least
     return wilson(least * samples, samples)[0], wilson(most * samples, samples)[1]

@@ -168,7 +168,7 @@ def describe_parameters(kind: type) -> list[ParameterInfo]:
 
 
 def make_parameters(method: str, kind: type, given: Mapping[str, object]) -> Any:
-    """Return a method's settings, of its dataclass ``kind``, from text of the command line or values of TOML or Python.
+    """Return a method's settings, of its dataclass ``kind``, from text of the command line or values of Python.
 
     Raises UsageError for an unknown name, a value of another type or out of range.
     """

@@ -33,44 +33,29 @@ def show_outcome(
         show_summary(console, noise)
         show_suspicious(console, rows, root)
         return
-    console.print(sentences.headline(noise, lambda figure: f"[bold]{figure}[/bold]"))
-    for sentence in sentences.review_sentences(noise):
-        console.print(shown(sentence))
+    _print_lines(console, _headline(noise), *map(shown, sentences.review_sentences(noise)))
     if rows:
         show_suspicious(console, rows, root)
-    if sentence := sentences.kept_sentence(noise):
-        console.print(shown(sentence))
-    if sentence := sentences.advice(noise):
-        console.print(sentence)
-    if sentence := sentences.no_class_sentence(noise):
-        console.print(sentence)
-    if sentence := sentences.unreadable_sentence(noise):
-        console.print(f"[yellow]Unreadable:[/yellow] {shown(sentence)}")
-    if left_out := sentences.left_out_sentences(noise):
-        console.print(f"{left_out[0].rstrip(':')}; --verbose says which")
-    for warning in noise.warnings:
-        console.print(f"[yellow]Warning:[/yellow] {shown(warning)}")
+    lines = sentences.kept_sentence(noise), sentences.advice(noise), sentences.no_class_sentence(noise)
+    _print_lines(console, *lines)
+    left_out = sentences.left_out_sentences(noise)[:1]
+    _show_faults(console, noise, [f"{line.rstrip(':')}; --verbose says which" for line in left_out])
 
 
 def show_summary(console: Console, noise: Noise) -> None:
     """Print noise rate and its interval, counts, the classes that stand out, what is wrong, and every warning."""
-    console.print(f"{sentences.headline(noise, lambda figure: f'[bold]{figure}[/bold]')}, {sentences.basis(noise)}")
-    for sentence in sentences.review_sentences(noise):
-        console.print(shown(sentence))
-    if sentence := sentences.kept_sentence(noise):
-        console.print(shown(sentence))
+    lines = [f"{_headline(noise)}, {sentences.basis(noise)}", *map(shown, sentences.review_sentences(noise))]
+    _print_lines(console, *lines, sentences.kept_sentence(noise))
     _show_classes(console, noise)
     if noise.confusion:
         pairs = ", ".join(f"{pair.given} → {pair.suggested} ({pair.count:,})" for pair in noise.confusion[:5])
         console.print(f"Most frequent given → suggested: {shown(pairs)}")
-    _show_review(console, noise)
+    if useful := sentences.useful_reviews(noise):
+        parts = ", ".join(f"the top {row.top:,} contain about {row.caught:.0%}" for row in useful)
+        console.print(f"{parts.capitalize()} of the estimated errors")
     _show_kinds(console, noise)
-    if sentence := sentences.unreadable_sentence(noise):
-        console.print(f"[yellow]Unreadable:[/yellow] {shown(sentence)}")
-    for number, line in enumerate(sentences.left_out_sentences(noise)):
-        console.print(f"{'  ' if number else ''}{shown(line)}")
-    for warning in noise.warnings:
-        console.print(f"[yellow]Warning:[/yellow] {shown(warning)}")
+    first, *kinds = sentences.left_out_sentences(noise) or [""]
+    _show_faults(console, noise, [first, *(f"  {line}" for line in kinds)])
 
 
 def show_estimators(console: Console, noise: Noise) -> None:
@@ -99,10 +84,7 @@ def show_changes(console: Console, changes: Changes) -> None:
 
 
 def show_suspicious(console: Console, rows: Sequence[Row], root: Path | None = None) -> None:
-    """Print the first rows of suspicious.csv; for ``root`` see `show_outcome`.
-
-    Where the table would be too wide, each path gets a line of its own, so that it can be copied.
-    """
+    """Print the first rows of suspicious.csv as a table, or where that is too wide, each path on a line of its own."""
     cells = [_cells(row, root) for row in rows]
     kinds = ["kind"] if any(kind for *_, kind in cells) else []
     table = table_of(">", "path", "given → suggested", ">P(wrong)", *kinds, no_wrap=True)
@@ -139,10 +121,21 @@ def _show_classes(console: Console, noise: Noise) -> None:
         console.print(f"… and {len(classes) - _MOST_CLASSES} classes with less noise")
 
 
-def _show_review(console: Console, noise: Noise) -> None:
-    if useful := sentences.useful_reviews(noise):
-        parts = ", ".join(f"the top {row.top:,} contain about {row.caught:.0%}" for row in useful)
-        console.print(f"{parts.capitalize()} of the estimated errors")
+def _headline(noise: Noise) -> str:
+    return sentences.headline(noise, lambda figure: f"[bold]{figure}[/bold]")
+
+
+def _print_lines(console: Console, *lines: str) -> None:
+    """Print the lines that are not empty."""
+    for line in filter(None, lines):
+        console.print(line)
+
+
+def _show_faults(console: Console, noise: Noise, left_out: Sequence[str]) -> None:
+    unreadable = sentences.unreadable_sentence(noise)
+    _print_lines(console, unreadable and f"[yellow]Unreadable:[/yellow] {shown(unreadable)}", *map(shown, left_out))
+    for warning in noise.warnings:
+        console.print(f"[yellow]Warning:[/yellow] {shown(warning)}")
 
 
 def _show_kinds(console: Console, noise: Noise) -> None:
@@ -150,8 +143,7 @@ def _show_kinds(console: Console, noise: Noise) -> None:
         console.print(shown(sentence))
     if rows := sentences.copies_rows(noise):
         console.print(sentences.COPIES_NOTE)
-        first, *counts = sentences.COPIES_HEADER
-        table = table_of(first, *(f">{title}" for title in counts), no_wrap=True)
+        table = table_of(*sentences.COPIES_HEADER, no_wrap=True)
         for row in rows:
             table.add_row(*row)
         console.print(table)

@@ -1,8 +1,7 @@
 """The report of an audit, and the data-quality gate: which limits it exceeds.
 
-A rate is an estimate. By default a limit is exceeded only where even the lower end of the rate's interval is above it,
-so that chance alone rarely fails a pipeline; `Limits.strict` compares the estimates themselves. Where a sample was
-reviewed, its rates and intervals are compared.
+By default a limit is exceeded only where even the lower end of a rate's interval is above it, so that chance alone
+rarely fails a pipeline. Where a sample was reviewed, its rates and intervals are compared.
 """
 
 from __future__ import annotations
@@ -33,24 +32,15 @@ TITLES: dict[CheckName, str] = {
 }
 
 _MOST_NAMED = 5
-_MOST_LISTED = 50_000
-"""Suspicious labels that a report holds: the page has the longest list."""
+_MOST_LISTED = 50_000  # suspicious labels that a report holds: the page has the longest list
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The limits of the gate; None sets no limit.
+    """The limits of the gate, rates as shares in [0, 1]; None sets no limit, and a UsageError refuses other numbers.
 
-    Attributes:
-        max_noise: Noise rate, a share in [0, 1].
-        max_class_noise: Noise rate of each class, a share in [0, 1].
-        max_suspicious: Number of suspicious labels; of new ones, where there is a baseline.
-        max_unreadable: Number of images that cannot be read.
-        fail_on_warning: Whether a warning is a failure, and an image that is unreadable or left out.
-        strict: Compare the estimated rates, not the lower ends of their intervals.
-
-    Raises:
-        UsageError: a share outside [0, 1], or a negative number.
+    With a baseline ``max_suspicious`` is of new labels. With ``fail_on_warning`` unreadable and left-out images fail
+    too. ``strict`` compares the estimated rates, not the lower ends of their intervals.
     """
 
     max_noise: float | None = None
@@ -71,13 +61,9 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """The outcome of one check.
+    """The outcome of one check; its text says what was compared with what, without names from the data.
 
-    Attributes:
-        name: Stable, for machines; `TITLES` has it in words.
-        outcome: ``skipped`` where no limit was set.
-        text: What was compared with what; without names from the data.
-        subjects: The classes that fail, the worst first: (name, what is said of it); or the warnings, without a name.
+    ``subjects`` are the classes that fail, the worst first: (name, what is said of it); or warnings, without a name.
     """
 
     name: CheckName
@@ -96,15 +82,9 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """An audit and the outcome of the checks of the gate.
+    """An audit and the outcome of every check of the gate; a list for people shows ``top`` suspicious labels.
 
-    Attributes:
-        noise: The content of noise.json.
-        listed: The suspicious labels.
-        unreadable: The images that cannot be read, as unreadable.csv has them.
-        checks: Every check of the gate.
-        top: How many suspicious labels a list for people shows.
-        kept: The labels that a person kept, where they are asked for.
+    ``unreadable`` has the rows of unreadable.csv, ``kept`` the labels that a person kept, where they are asked for.
     """
 
     noise: Noise
@@ -120,11 +100,6 @@ class Report:
         return [check.sentence for check in self.checks if check.outcome == "failed"]
 
     @property
-    def checked(self) -> bool:
-        """True when a limit was set."""
-        return any(check.outcome != "skipped" for check in self.checks)
-
-    @property
     def shown(self) -> list[Row]:
         """The suspicious labels that a list for people shows."""
         return self.listed.rows[: self.top]
@@ -135,12 +110,8 @@ def make_report(
 ) -> Report:
     """Check a finished audit; labels that are in ``baseline`` (a run folder or suspicious.csv) do not count.
 
-    With ``list_kept`` the labels that a person kept are in the report too; they never count.
-
-    Raises:
-        RunError: the run has no verdicts, is damaged, or lacks what a limit is set for.
-        UsageError: the baseline is the run itself.
-        DataError: the baseline cannot be read.
+    With ``list_kept`` the report has the labels that a person kept, too; they never count. Raises a RunError where the
+    run is damaged or lacks what a limit is set for, a UsageError or a DataError for a baseline that is of no use.
     """
     run = audit.run
     run.read_description()  # says what is wrong with a folder that is no run
@@ -168,10 +139,8 @@ def make_report(
 def check(noise: Noise, limits: Limits, *, new: int | None = None) -> tuple[Check, ...]:
     """Make every check, in a fixed order; those without a limit are skipped.
 
-    ``new`` is how many suspicious labels are new since a baseline; None without one.
-
-    Raises:
-        RunError: a limit on a noise rate, but the audit has none.
+    ``new`` is how many suspicious labels are new since a baseline. Raises a RunError where a rate that has a limit is
+    unknown.
     """
     counted, since = (noise.suspicious, "") if new is None else (new, "new since the baseline, ")
     noted = f" ({plural(noise.unreadable, 'unreadable image')})" if noise.unreadable else ""
@@ -209,20 +178,16 @@ def _check_classes(noise: Noise, limits: Limits) -> _Found | None:
     if limit is None:
         return None
     _noise_rate(noise)  # without one, the rates of the classes are zeros that mean nothing
-    # The interval is made for zeros and ones; the variance of probabilities is at most theirs, p(1−p).
     reviewed = {row.name: row for row in noise.reviewed.classes} if noise.reviewed else {}
     judged = []
     for row in [row for row in noise.classes if row.samples]:
-        found = reviewed.get(row.name)
-        rate, low = (
-            (row.noise_rate, wilson(row.noise_rate * row.samples, row.samples)[0])
-            if found is None
-            else (found.noise_rate, found.noise_rate_interval[0])
-        )
-        judged.append((rate, low, row))
-    figures = [(rate if strict else low, rate, low, row) for rate, low, row in judged]
-    above = sorted((entry for entry in figures if entry[0] > limit), key=lambda entry: -entry[0])
-    by_estimate = sum(rate > limit for rate, _, _ in judged)
+        if found := reviewed.get(row.name):
+            rate, low = found.noise_rate, found.noise_rate_interval[0]
+        else:  # the interval is made for zeros and ones; the variance of probabilities is at most theirs, p(1−p)
+            rate, low = row.noise_rate, wilson(row.noise_rate * row.samples, row.samples)[0]
+        judged.append((rate if strict else low, rate, low, row))
+    above = sorted((entry for entry in judged if entry[0] > limit), key=lambda entry: -entry[0])
+    by_estimate = sum(rate > limit for _, rate, _, _ in judged)
     how = f"by the lower end of its 95% interval ({by_estimate} by the estimate itself)"
     text = (
         f"{len(above)} of {plural(len(judged), 'class', 'classes')} {'is' if len(above) == 1 else 'are'} "

@@ -14,28 +14,25 @@ from labelaudit.run.files import storage_errors
 from labelaudit.run.lists import Row
 from labelaudit.text import printable
 
-_MOST_BYTES = 60_000
-"""Of the list of suspicious labels, which is most of the text: a step summary takes 1 MiB."""
-
-_MOST_ITEMS = 20
-_LONGEST_NAME = 120
-_LONGEST_TEXT = 500
-
+VARIABLE = "GITHUB_STEP_SUMMARY"  # the environment variable that names the file of a step's summary
+MOST_BYTES = 1 << 20  # GitHub drops the whole summary of a step above this
+_MOST_LISTED_BYTES = 60_000  # of the list of suspicious labels, which is most of the text
+_MOST_ITEMS, _LONGEST_NAME, _LONGEST_TEXT = 20, 120, 500
 _OUTCOMES = {"passed": "✅ passed", "failed": "❌ failed", "skipped": "not checked"}
 
 
 def render(report: Report) -> str:
     """Return verdict, checks, warnings, and the first suspicious labels; bounded, whatever the names are."""
     noise, listed = report.noise, report.listed
-    verdict = "audited"
-    if report.checked:
+    verdict, checked = "audited", any(check.outcome != "skipped" for check in report.checks)
+    if checked:
         verdict = "❌ the gate failed" if report.failures else "✅ the gate passed"
     summary = f"{sentences.headline(noise, lambda figure: f'**{figure}**')}, {_text(sentences.basis(noise))}."
     if listed.new is not None:
         summary += f" Against the baseline **{listed.new:,}** are new, and {listed.gone:,} are gone."
     notes = [*sentences.review_sentences(noise), *filter(None, [sentences.kept_sentence(noise)])]
     lines = [f"## Labels: {verdict}", "", " ".join([summary, *map(_text, notes)]), ""]
-    if report.checked:
+    if checked:
         rows = [(TITLES[check.name], _OUTCOMES[check.outcome], _said(check)) for check in report.checks]
         lines += table(("check", "outcome", ""), rows)
     if noise.warnings:
@@ -67,7 +64,7 @@ def _suspicious(report: Report) -> list[str]:
         cells = [_text(row["rank"]), *(_code(row[name]) for name in ("path", "given_label")), _suggested(row)]
         cells += [f"{float(row['p_mislabeled']):.3f}", *(_text(row[name]) for name in kinds)]
         size += len(_line(cells).encode()) + 1
-        if size > _MOST_BYTES:
+        if size > _MOST_LISTED_BYTES:
             break
         rows.append(cells)
     lines = [f"### Most suspicious{' of the new' if report.listed.new is not None else ''}", ""]
@@ -85,8 +82,7 @@ def _kinds(noise: Noise) -> list[str]:
     items, rows = [*map(_text, sentences.kinds_sentences(noise))], sentences.copies_rows(noise)
     lines = ["### Kinds", "", *_items(items)] if items or rows else []
     if rows:
-        first, *counts = sentences.COPIES_HEADER
-        lines += [sentences.COPIES_NOTE, "", *table((first, *(f">{title}" for title in counts)), rows)]
+        lines += [sentences.COPIES_NOTE, "", *table(sentences.COPIES_HEADER, rows)]
     return lines
 
 
@@ -154,25 +150,13 @@ def _shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[:half]}…{text[-half + 1 :]}"
 
 
-VARIABLE = "GITHUB_STEP_SUMMARY"
-"""The environment variable that names the file."""
-
-MOST_BYTES = 1 << 20
-"""GitHub drops the whole summary of a step above this."""
-
-
 def append(text: str, path: Path) -> None:
-    """Append Markdown to a step's summary.
-
-    Raises:
-        StorageError: it would be too large, or cannot be written.
-    """
+    """Append Markdown to a step's summary; raise a StorageError where it would be too large, or cannot be written."""
     added = b"\n" + text.encode()
     with storage_errors(path):
         size = path.stat().st_size if path.exists() else 0
         if size + len(added) > MOST_BYTES:
-            raise StorageError(
-                f"{path} would be larger than 1 MiB", fix="take --write markdown=PATH for a file of its own"
-            )
+            fix = "take --write markdown=PATH for a file of its own"
+            raise StorageError(f"{path} would be larger than 1 MiB", fix=fix)
         with open(path, "ab") as handle:
             handle.write(added)

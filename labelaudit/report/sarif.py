@@ -1,7 +1,6 @@
 """A report as SARIF 2.1.0, for code scanning: a result for each suspicious label and each unreadable image.
 
-Section numbers are those of the OASIS standard with errata 01. GitHub reads a part of it, and requires some things that
-the standard leaves free.
+Section numbers are those of the OASIS standard with errata 01. GitHub also requires things that it leaves free.
 """
 
 from __future__ import annotations
@@ -19,14 +18,10 @@ from labelaudit.text import printable
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
-MOST_RESULTS = 5000
-"""GitHub shows no more results of a run, and refuses a file with more than 25,000."""
-
-_DATA = "DATA"
-"""What paths are relative to: the audited folder, wherever it is on the reader's machine."""
+MOST_RESULTS = 5000  # GitHub shows no more results of a run, and refuses a file with more than 25,000
+_DATA = "DATA"  # what paths are relative to: the audited folder, wherever it is on the reader's machine
 
 Object = dict[str, object]
-
 
 _REVIEW = (
     "Look at the image. If the label is wrong, correct it. If it is right, keep it; with this audit as the baseline, "
@@ -62,10 +57,7 @@ RULES = {
         "Open the file. Replace it by a sound copy, or take it out of the data.",
     ),
 }
-"""By kind: what is found, why, and the remedy. The first is that of a label without a kind, or of an unknown one.
-
-Alerts are matched by the id, LA001 and so on in this order, so the order never changes.
-"""
+"""By kind: what is found, why, and the remedy; the first is that of other kinds. The order, that of the ids, stays."""
 
 
 def _rule(number: int, kind: str, short: str, full: str, remedy: str) -> Object:
@@ -84,8 +76,7 @@ def render(report: Report) -> str:
     """Return the SARIF log. With a baseline it has the known labels too, after the new ones, each with its state."""
     listed, copies = report.listed, Counter[str]()
     state = None if listed.new is None else "new"
-    # First the unreadable: they are certain, and usually few.
-    stated = [(row, state) for row in (*report.unreadable, *listed.rows)]
+    stated = [(row, state) for row in (*report.unreadable, *listed.rows)]  # the unreadable are certain, and few
     stated += [(row, "unchanged") for row in listed.known_rows]
     results = [_result(row, state, copies) for row, state in stated[:MOST_RESULTS]]
     rules = [_rule(number, kind, *texts) for number, (kind, texts) in enumerate(RULES.items(), start=1)]
@@ -105,19 +96,17 @@ def render(report: Report) -> str:
 
 
 def _result(row: Row, state: str | None, copies: Counter[str]) -> Object:
-    """Return the result for a suspicious label, or for an unreadable image, whose row has a reason.
-
-    The path stands in for the content of a file that cannot be read.
-    """
+    """Return the result for a suspicious label, or for an unreadable image, whose row has a reason."""
     labeled, kind = f'"{_plain(row["given_label"])}"', "unreadable" if "reason" in row else row.get("kind")
     rule = [*RULES].index(kind) if kind in RULES else 0
-    probability = None if "reason" in row else float(row["p_mislabeled"])
-    if probability is None:
+    more: Object = {} if state is None else {"baselineState": state}
+    if "reason" in row:
         message = f"Cannot be read ({_plain(row['reason'])}); labeled {labeled}."
     else:
-        other = row["suggested_label"]
+        probability, other = float(row["p_mislabeled"]), row["suggested_label"]
         looks = f', looks like "{_plain(other)}"' if other else ""
         message = f"Labeled {labeled}{looks}: P(mislabeled) {probability:.3f}."
+        more = {"rank": round(100 * probability, 4), **more}
     fingerprint = hashlib.sha256(f"{row['sha256'] or row['path']}\0{row['given_label']}".encode()).hexdigest()
     copies[fingerprint] += 1
     # All but unreserved characters and the slash is encoded: a colon in the first folder's name would end a scheme.
@@ -126,7 +115,7 @@ def _result(row: Row, state: str | None, copies: Counter[str]) -> Object:
         "region": {"startLine": 1},  # an image has no lines, but GitHub shows no result without one
     }
     names = ("rank", "given_label", "suggested_label", "sha256", "kind", "reason")
-    result: Object = {
+    return {
         "ruleId": f"LA{rule + 1:03}",
         "ruleIndex": rule,
         "level": "warning",
@@ -138,10 +127,8 @@ def _result(row: Row, state: str | None, copies: Counter[str]) -> Object:
             "primaryLocationLineHash": f"{fingerprint[:16]}:{copies[fingerprint]}",
         },
         "properties": {name: row[name] for name in names if row.get(name)},
+        **more,
     }
-    if probability is not None:
-        result["rank"] = round(100 * probability, 4)
-    return result if state is None else result | {"baselineState": state}
 
 
 def _notifications(report: Report, left_out: int) -> list[Object]:

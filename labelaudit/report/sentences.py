@@ -12,19 +12,11 @@ from labelaudit.run.documents import Noise
 from labelaudit.run.lists import Row
 from labelaudit.text import listed, plural
 
-COPIES_HEADER = ("images", "count", "corrupted", "missed")
-"""The columns of `copies_rows`."""
-
+COPIES_HEADER = ("images", ">count", ">corrupted", ">missed")  # of `copies_rows`; ``>`` aligns to the right
 COPIES_NOTE = "Self-test: copies of images, corrupted in memory, and how many of them are called corrupted."
-
-CHANGES_HEADER = ("class", ">images", ">suspicious", ">noise rate")
-"""The columns of `changed_classes`; ``>`` aligns to the right."""
-
-NO_CLASS = "none of the classes"
-"""What stands in the place of a suggested label where the image is of no class."""
-
-MOST_KINDS = 12
-"""How many kinds of left-out files a list for people shows."""
+CHANGES_HEADER = ("class", ">images", ">suspicious", ">noise rate")  # of `changed_classes`
+MOST_KINDS = 12  # of left-out files in a list for people
+NO_CLASS = "none of the classes"  # in the place of a suggested label
 
 _AS_GOOD_AS_ALL, _ENOUGH = 0.995, 0.8
 """Shares of the estimated errors: all there are, and so many that a review may end."""
@@ -33,10 +25,7 @@ _COPIES = {"shuffled": "shuffled", "gaussian": "Gaussian", "noise": "part noise"
 
 
 def headline(noise: Noise, strong: Callable[[str], str] = str) -> str:
-    """Return how many labels are suspicious, and the noise rate with its interval; ``strong`` marks the figures up.
-
-    Console, Markdown, Python repr and notebook use it; page and gate have sentences of their own.
-    """
+    """Return how many labels are suspicious, and the noise rate with its interval; ``strong`` marks the figures up."""
     interval, suspicious = noise.best_interval, strong(f"{noise.suspicious:,}")
     return (
         f"{suspicious} of {noise.readable:,} labels are suspicious; {source(noise)} noise rate "
@@ -196,12 +185,12 @@ def changed_classes(changes: Changes) -> list[list[str]]:
     """Return a row for each class, with the columns of `CHANGES_HEADER`; the largest change of the rate comes first."""
     rows = []
     for name, *both in changes.classes:
-        samples, suspicious = (
-            [f"{getattr(row, figure):,}" if row else "-" for row in both] for figure in ("samples", "suspicious")
-        )
-        rates = [row.noise_rate if row else 0.0 for row in both]
-        shown = [f"{row.noise_rate:.1%}" if row else "-" for row in both]
-        rows.append((abs(rates[1] - rates[0]), [name, *map(" → ".join, (samples, suspicious, shown))]))
+        before, after = (row.noise_rate if row else 0.0 for row in both)
+        figures = [
+            (f"{row.samples:,}", f"{row.suspicious:,}", f"{row.noise_rate:.1%}") if row else ("-", "-", "-")
+            for row in both
+        ]
+        rows.append((abs(after - before), [name, *map(" → ".join, zip(*figures, strict=True))]))
     return [row for _, row in sorted(rows, key=lambda entry: -entry[0])]
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.sample import NONE, RIGHT, SKIPPED, WRONG, Answers
 from labelaudit.errors import DataError, reason
-from labelaudit.review.corrections import read_review
+from labelaudit.review.corrections import Correction, read_review
 from labelaudit.run.lists import read_csv
 from labelaudit.text import csv_lines, unguarded
 
@@ -21,32 +20,16 @@ _WORDS = {word: answer for answer, words in _SAID.items() for word in words}
 _CLASS = "class:"
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Entry:
-    """An answer in a file; ``label`` is the right label where it was named."""
-
-    where: str
-    path: str
-    answer: int
-    label: str = ""
-    given_label: str = ""
-    sha256: str = ""
-    prefixed: bool = False
+_Entry = tuple[int, Correction]
+"""An answer in a file, and the image that it is about; the right label is in ``label`` where it was named."""
 
 
 def sample_lines(catalogue: Catalogue, samples: list[int], answers: Answers) -> Iterator[str]:
     """Yield the lines of a CSV with these samples, in this order, and the answers that are there already."""
-    rows = (
-        (
-            place,
-            catalogue.paths[sample],
-            catalogue.classes[catalogue.label_N[sample]],
-            _written(answers, sample, catalogue),
-            sample,
-            catalogue.sha256[sample],
-        )
-        for place, sample in enumerate(samples, start=1)
-    )
+    rows = []
+    for place, sample in enumerate(samples, start=1):
+        given, answer = catalogue.classes[catalogue.label_N[sample]], _written(answers, sample, catalogue)
+        rows.append((place, catalogue.paths[sample], given, answer, sample, catalogue.sha256[sample]))
     return csv_lines(COLUMNS, rows)
 
 
@@ -72,15 +55,13 @@ def read_answers(file: Path, catalogue: Catalogue) -> Answers:
     """Read the answers to samples: the CSV of `sample_lines`, or any file of corrections.
 
     In the column ``answer`` stand right or yes, wrong or no, the right label, or skip or ?; empty is no answer. Of
-    corrections, keep says right, change and drop say wrong, and a decision that is unclear is skipped.
-
-    Raises:
-        DataError: the file cannot be read, is of other images or labels, or says different things of one sample.
+    corrections, keep says right, change and drop say wrong, and a decision that is unclear is skipped. A DataError
+    refuses a file that cannot be read, is of other images or labels, or says different things of one sample.
     """
     number_of = {path: sample for sample, path in enumerate(catalogue.paths)}
     class_of = {name: number for number, name in enumerate(catalogue.classes)}
     answers, seen = Answers.none(len(catalogue)), set[int]()
-    for entry in _answered(file, class_of) if has_answers(file) else _corrected(file):
+    for said, entry in _answered(file, class_of) if has_answers(file) else _corrected(file):
         path = _known(entry, number_of)
 
         def refuse(what: str, fix: str, where: str = f"{file} {entry.where}") -> DataError:
@@ -98,7 +79,7 @@ def read_answers(file: Path, catalogue: Catalogue) -> Answers:
         if entry.label and entry.label not in class_of:
             fix = "write right, wrong, skip or the name of a class"
             raise refuse(f"{entry.label!r} is no answer and no class", fix)
-        answer, label = entry.answer, class_of.get(entry.label, -1)
+        answer, label = said, class_of.get(entry.label, -1)
         if label == catalogue.label_N[sample]:
             answer, label = RIGHT, -1
         found = answers.answer_N[sample], answers.label_N[sample]
@@ -109,7 +90,7 @@ def read_answers(file: Path, catalogue: Catalogue) -> Answers:
     return answers
 
 
-def _known(entry: _Entry, number_of: dict[str, int]) -> str:
+def _known(entry: Correction, number_of: dict[str, int]) -> str:
     """Return the path of an audited sample; of an address its longest end that is one."""
     parts = entry.path.split("/")
     ends = ["/".join(parts[start:]) for start in range(len(parts) if entry.prefixed else 1)]
@@ -126,27 +107,16 @@ def _answered(file: Path, class_of: dict[str, int]) -> Iterator[_Entry]:
             what = f"{file} line {line}: {said!r} is an answer, and a class too"
             raise DataError(what, fix=f"write {other} for the answer, or {_CLASS}{said} for the class")
         label = "" if word in _WORDS else said if said in class_of else said.removeprefix(_CLASS)
-        yield _Entry(
-            where=f"line {line}",
-            path=cells["path"],
-            answer=_WORDS.get(word, WRONG),
-            label=label,
-            given_label=cells["given_label"],
-            sha256=cells["sha256"].strip().lower(),
+        given, sha256 = cells["given_label"], cells["sha256"].strip().lower()
+        about = Correction(
+            path=cells["path"], action="change", label=label, given_label=given, sha256=sha256, where=f"line {line}"
         )
+        yield _WORDS.get(word, WRONG), about
 
 
 def _corrected(file: Path) -> Iterator[_Entry]:
     review = read_review(file)
     for decision in review.corrections:
-        yield _Entry(
-            where=decision.where,
-            path=decision.path,
-            answer=RIGHT if decision.action == "keep" else WRONG,
-            label=decision.label,
-            given_label=decision.given_label,
-            sha256=decision.sha256,
-            prefixed=decision.prefixed,
-        )
+        yield RIGHT if decision.action == "keep" else WRONG, decision
     for refusal in review.unclear:
-        yield _Entry(where=refusal.where, path=refusal.path, answer=SKIPPED, prefixed=True)
+        yield SKIPPED, Correction(path=refusal.path, action="keep", where=refusal.where, prefixed=True)

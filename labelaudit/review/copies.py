@@ -1,14 +1,11 @@
 """Write a corrected copy of a data folder, by hard links where the file system has them.
 
-The copy grows in a hidden folder beside ``out`` and is renamed to ``out`` when it is complete. After a crash the same
-command continues with what is there.
+The copy grows in a hidden folder beside ``out`` and is renamed to ``out`` when it is complete. What a crash left there
+is deleted by the next try.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 import os
 import shutil
 import stat
@@ -17,14 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from labelaudit.errors import RunError, UsageError
+from labelaudit.errors import UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.plan import RelabelingPlan
 from labelaudit.review.tree import Tree
-from labelaudit.run.files import flush_folder, held, link_or_copy, read_json, storage_errors, write_json
+from labelaudit.run.files import flush_folder, held, link_or_copy, storage_errors
 
 WayName = Literal["linked", "copied", "symbolic", "skipped"]
-"""How an entry gets into a copy: as a hard link, by its content, as a symbolic link, or not at all: it is no file."""
+"""How an entry gets into a copy; one that is no file is skipped."""
 
 
 def beside(out: Path, what: str) -> Path:
@@ -41,7 +38,7 @@ def require_apart(out: Path, root: Path) -> None:
 
 def require_new(out: Path) -> None:
     """Raise a UsageError where ``out`` is anything but an empty folder."""
-    if _is_there(out):
+    if os.path.lexists(out) and (out.is_symlink() or not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} already exists", fix="choose a new folder: nothing is overwritten")
 
 
@@ -52,49 +49,26 @@ def publish(growing: Path, out: Path) -> None:
     flush_folder(out.parent)
 
 
-def require_free(tree: Tree, out: Path) -> None:
-    """Raise a UsageError where a place for a copy is not free, unless an interrupted copy is there."""
-    require_apart(out, tree.root)
-    if not beside(out, "plan.json").exists():
-        require_new(out)
-
-
 def write_copy(tree: Tree, plan: RelabelingPlan, out: Path, reporter: Reporter = QUIET) -> Counter[WayName]:
     """Write a copy of a data folder in which the steps of a plan are taken; return the number of entries by way.
 
-    Dropped and hidden files and folders without files are left out. Symbolic links get the target that they have in
-    the data folder; see `require_free` for ``out``.
-
-    Raises:
-        UsageError: ``out`` exists.
-        RunError: another process makes this copy.
-        StorageError: the disk is full, read-only or out of reach; what is there stays for the next try.
+    Dropped and hidden files and empty folders are left out. Symbolic links keep their targets. Raises a UsageError
+    where ``out`` exists, a RunError where another process makes this copy, and a StorageError where the disk fails.
     """
     with storage_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     with held(beside(out, "lock"), out), storage_errors(out):
-        growing, half, note = (beside(out, what) for what in ("partial", "file", "plan.json"))
-        steps = json.dumps([(step.path, step.action, step.target) for step in plan.steps])
-        mark = {"source": os.fsencode(tree.root).hex(), "plan": hashlib.sha256(steps.encode()).hexdigest()}
-        is_of_plan = False
-        with contextlib.suppress(RunError):
-            is_of_plan = read_json(note) == mark
-        is_complete = _is_there(out)  # a crash came between the renaming and the deletion of the note
-        if is_complete and not is_of_plan:
-            require_new(out)
-        if growing.exists() and not is_of_plan:
+        require_new(out)
+        growing = beside(out, "partial")
+        if growing.exists():
             shutil.rmtree(growing)
-        write_json(note, mark)
-        copied = _fill(tree, plan, out if is_complete else growing, half, reporter)
-        if not is_complete:
-            growing.mkdir(exist_ok=True)  # there may be nothing to copy
-            publish(growing, out)
-        half.unlink(missing_ok=True)
-        note.unlink()
+        growing.mkdir()
+        copied = _fill(tree, plan, growing, reporter)
+        publish(growing, out)
     return copied
 
 
-def _fill(tree: Tree, plan: RelabelingPlan, growing: Path, half: Path, reporter: Reporter) -> Counter[WayName]:
+def _fill(tree: Tree, plan: RelabelingPlan, growing: Path, reporter: Reporter) -> Counter[WayName]:
     target_of = {step.path: step.target for step in plan.steps if step.action == "change"}
     dropped = {step.path for step in plan.steps if step.action == "drop"}
     files = [path for path in _files(tree) if path not in dropped]
@@ -103,7 +77,7 @@ def _fill(tree: Tree, plan: RelabelingPlan, growing: Path, half: Path, reporter:
         for path in files:
             place = growing / target_of.get(path, path)
             place.parent.mkdir(parents=True, exist_ok=True)
-            counts[_put(tree.root / path, place, half)] += 1
+            counts[_put(tree.root / path, place, growing / ".labelaudit-file")] += 1
             advance(1)
     return counts
 
@@ -122,23 +96,11 @@ def _files(tree: Tree) -> Iterator[str]:
 
 
 def _put(source: Path, place: Path, half: Path) -> WayName:
-    """Put a file or a symbolic link at ``place``, unless an earlier try has; return how it is there."""
-    status = source.lstat()
-    if stat.S_ISLNK(status.st_mode):
-        place.unlink(missing_ok=True)
+    """Put a file or a symbolic link at ``place``; return how it is there."""
+    mode = source.lstat().st_mode
+    if stat.S_ISLNK(mode):
         place.symlink_to(os.path.realpath(source))
         return "symbolic"
-    if not stat.S_ISREG(status.st_mode):
+    if not stat.S_ISREG(mode):
         return "skipped"
-    if os.path.lexists(place):
-        there = place.lstat()
-        if os.path.samestat(status, there):
-            return "linked"
-        if (there.st_size, there.st_mtime_ns) == (status.st_size, status.st_mtime_ns):
-            return "copied"  # a copy has the time of its source, and its name only once it is complete
-        place.unlink()
     return "linked" if link_or_copy(source, place, half) else "copied"
-
-
-def _is_there(out: Path) -> bool:
-    return os.path.lexists(out) and (out.is_symlink() or not out.is_dir() or any(out.iterdir()))

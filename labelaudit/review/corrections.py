@@ -10,6 +10,7 @@ import lzma
 import struct
 import zipfile
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from xml.etree import ElementTree
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import DataError, brief, reason
 from labelaudit.names import ActionName
-from labelaudit.review.decisions import decided, decided_paths, digest_of, read_decisions
+from labelaudit.review.decisions import Decision, Key, decided, decisions_from, digest_of, read_decisions
 from labelaudit.run.files import write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.text import csv_lines, unguarded
@@ -28,16 +29,10 @@ from labelaudit.text import csv_lines, unguarded
 
 @dataclass(frozen=True, kw_only=True)
 class Correction:
-    """A decision about one sample.
+    """A decision about one sample; what the review does not say is empty.
 
-    Attributes:
-        path: The image, below the data folder, with ``/`` between the parts; not checked yet.
-        action: What to do with it.
-        label: The right label, for ``change``; else empty.
-        given_label: The label it had when it was reviewed; empty where the review does not say.
-        sha256: SHA-256 (hex) of the content that was reviewed; empty where the review does not say.
-        where: Its place in the review, such as ``line 3``.
-        prefixed: True where ``path`` may begin with folders above the data folder, as in an address.
+    ``path`` is not checked yet, and where it is ``prefixed``, it may begin with folders above the data folder, as in an
+    address. ``given_label`` and ``sha256`` are what was reviewed, ``where`` is a place in the review, as ``line 3``.
     """
 
     path: str
@@ -64,15 +59,7 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewFile:
-    """The content of a file of corrections.
-
-    Attributes:
-        file: Where it was read.
-        digest: SHA-256 (hex) of the file.
-        corrections: The decisions, in the file's order.
-        unreviewed: Number of samples in the file without a decision.
-        unclear: Samples whose decision is contradictory or incomplete.
-    """
+    """The decisions of a file with this SHA-256 (hex), the unclear ones, and the number of samples without one."""
 
     file: Path
     digest: str
@@ -84,40 +71,21 @@ class ReviewFile:
 COLUMNS = ("path", "given_label", "action", "label", "sha256", "sample")
 _ACTIONS: dict[str, ActionName] = {name: name for name in get_args(ActionName)}
 
-MAX_BYTES = 1 << 29
-"""An annotations.xml above this is refused, so that a small archive cannot fill the memory."""
-
-_ARCHIVE_ERRORS = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
+MAX_BYTES = 1 << 29  # of an annotations.xml, so that a small archive cannot fill the memory
+_DAMAGED = (OSError, EOFError, RuntimeError, ValueError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 _ARCHIVE_START = b"PK\x03\x04"
 _FOR_CVAT = "export the task from CVAT as 'CVAT for images 1.1'"
 _FOR_LABEL_STUDIO = "export the annotations as JSON (not JSON-MIN) from Label Studio"
 
-_Entry = Correction | Refusal | None
-"""A decision, an unclear one, or a sample without one."""
-
-_Decision = tuple[ActionName, str] | str
-"""Action and label, or why there are none."""
+_Entry = Correction | Refusal | None  # a decision, an unclear one, or a sample without one
+_Decision = tuple[ActionName, str] | str  # action and label, or why there are none
 
 
 def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
-    """Read a file of corrections; its first bytes decide the format.
+    """Read decisions.csv, corrections.csv, Label Studio's JSON export, or CVAT's XML, also in its ZIP.
 
-    Args:
-        file: decisions.csv, corrections.csv, Label Studio's JSON export, or CVAT's export (annotations.xml, or the ZIP
-            it comes in).
-        accept_suggestions: Take tags of CVAT that nobody touched as accepted; else they count as not reviewed.
-
-    Raises:
-        DataError: the file cannot be read, or is none of these; says the place.
+    With ``accept_suggestions`` tags of CVAT that nobody touched are taken as accepted; else they are not reviewed.
+    Raises a DataError that says the place where the file cannot be read, or is none of these.
     """
     try:
         content = file.read_bytes()
@@ -143,26 +111,13 @@ def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
 
 
 def read_decided(run: RunFolder, catalogue: Catalogue) -> ReviewFile:
-    """Read the decisions in a run folder about the images that its audit has; raise a DataError where there are none.
-
-    They hold for every image with the content and the given label, also under another name.
-    """
+    """Read a run folder's decisions about the images of its audit; raise a DataError where there are none."""
     file = run.decisions
     digest = digest_of(file)
     if not digest:
         raise DataError(f"{run.root} has no decisions yet", fix="review it first, or name a file of corrections")
-    corrections = [
-        Correction(
-            path=catalogue.paths[sample],
-            action=decision.action,
-            label=decision.label,
-            given_label=decision.given_label,
-            sha256=decision.sha256,
-            where=decision.time,
-        )
-        for sample, decision in decided(catalogue, read_decisions(file)).items()
-        if decision.action != "undo"
-    ]
+    found = decided(catalogue, read_decisions(file))
+    corrections = (_correction(decision, catalogue.paths[sample]) for sample, decision in found.items())
     return ReviewFile(file=file, digest=digest, corrections=tuple(corrections))
 
 
@@ -173,28 +128,32 @@ def write_corrections(file: Path, corrections: Iterable[Correction]) -> None:
 
 
 def _read_ledger(file: Path) -> Iterator[Correction]:
-    paths_of = decided_paths(file)
+    paths_of: defaultdict[Key, dict[str, None]] = defaultdict(dict)  # equal files in one class have one decision
+    for decision in decisions_from(file)[0]:
+        paths_of[decision.key][decision.path] = None
+        if decision.action == "undo":
+            paths_of[decision.key].clear()
     for key, decision in read_decisions(file).items():
-        for path in paths_of[key]:
-            yield Correction(
-                path=path,
-                action=_ACTIONS[decision.action],
-                label=decision.label,
-                given_label=decision.given_label,
-                sha256=decision.sha256,
-                where=decision.time,
-            )
+        yield from (_correction(decision, path) for path in paths_of[key])
+
+
+def _correction(decision: Decision, path: str) -> Correction:
+    return Correction(
+        path=path,
+        action=_ACTIONS[decision.action],
+        label=decision.label,
+        given_label=decision.given_label,
+        sha256=decision.sha256,
+        where=decision.time,
+    )
 
 
 def _read_csv(file: Path, content: bytes) -> Iterator[Correction]:
     try:
         rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-        missing = [name for name in ("path", "action", "label") if name not in (rows.fieldnames or ())]
-        if missing:
-            raise DataError(
-                f"{file} has no column {' and no column '.join(missing)}",
-                fix="give a corrections.csv, Label Studio's JSON export or CVAT's export for images",
-            )
+        if missing := [name for name in ("path", "action", "label") if name not in (rows.fieldnames or ())]:
+            fix = "give a corrections.csv, Label Studio's JSON export or CVAT's export for images"
+            raise DataError(f"{file} has no column {' and no column '.join(missing)}", fix=fix)
         for row in rows:
             where = f"line {rows.line_num}"
             cells = {name: unguarded(row.get(name) or "") for name in COLUMNS}
@@ -223,9 +182,8 @@ def _read_csv(file: Path, content: bytes) -> Iterator[Correction]:
 def _read_label_studio(file: Path, content: bytes) -> Iterator[_Entry]:
     """Read Label Studio's JSON export.
 
-    A task's image is named by its ``data.path``, else by the address in ``data.image``. Its label is the choice of its
-    annotations; predictions and skipped annotations do not count. A second set of choices with the name ``action`` may
-    say ``drop`` or ``keep``.
+    A task's image is named by ``data.path``, else by the address in ``data.image``. Its label is the choice of its
+    annotations that were not skipped. A second set of choices, named ``action``, may say ``drop`` or ``keep``.
     """
     try:
         tasks = json.loads(content)
@@ -297,9 +255,8 @@ def _list(value: object) -> list[Any]:
 def _read_cvat(file: Path, content: bytes, *, accept_suggestions: bool) -> Iterator[_Entry]:
     """Read annotations.xml, or the archive that CVAT packs it into.
 
-    An image's label is that of its tag. Tags with the source ``auto`` or ``file`` came with the task and say nothing of
-    a review, unless they are to be taken as accepted. An attribute ``action`` of a tag may say ``drop`` or ``keep``,
-    and ``given_label`` which label the image had.
+    An image's label is that of its tag; the sources ``auto`` and ``file`` are those of tags that came with the task. A
+    tag's attribute ``action`` may say ``drop`` or ``keep``, and ``given_label`` which label the image had.
     """
     for number, path, tags in _images(file, _unpacked(file, content)):
         touched = [tag for tag in tags if tag.get("source", "manual").lower() not in ("auto", "file")]
@@ -348,7 +305,7 @@ def _unpacked(file: Path, content: bytes) -> bytes:
             unpacked = member.read(MAX_BYTES + 1)
     except KeyError as error:
         raise DataError(f"{file} has no annotations.xml in it", fix=_FOR_CVAT) from error
-    except _ARCHIVE_ERRORS as error:
+    except _DAMAGED as error:
         raise DataError(f"{file} is a damaged archive ({brief(error)})", fix=_FOR_CVAT) from error
     if len(unpacked) > MAX_BYTES:
         raise DataError(f"{file} unpacks to more than {MAX_BYTES >> 20} MiB", fix=_FOR_CVAT)

@@ -12,36 +12,34 @@ import fcntl
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, fields
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field, fields
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, get_args
+
+import msgspec
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import DataError, reason
 from labelaudit.names import ActionName
+from labelaudit.review.tree import RefusedError, checked_class
 from labelaudit.run.files import lock, require_regular, storage_errors
+from labelaudit.run.layout import RunFolder
 from labelaudit.text import csv_lines, unguarded
 
 LedgerAction = ActionName | Literal["undo"]
-Key = tuple[str, str]
-"""SHA-256 (hex) of an image's content, and the label it was given."""
-
-_ACTIONS: dict[str, LedgerAction] = {name: name for name in (*get_args(ActionName), "undo")}
+Key = tuple[str, str]  # SHA-256 (hex) of an image's content, and the label it was given
+_ACTIONS = (*get_args(ActionName), "undo")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
     """What a person decided about an image and its label; the fields are the columns of decisions.csv.
 
-    Attributes:
-        time: When, in ISO 8601, UTC.
-        reviewer: Who, as they call themselves; may be empty.
-        path: Where the image was, below the data folder.
-        given_label: The label it had.
-        action: ``keep`` the label, ``change`` it, ``drop`` the image, or ``undo`` the decision before.
-        label: The right label, for ``change``; else empty.
-        sha256: Of the image's content, hex.
+    ``time`` is ISO 8601 in UTC, ``path`` where the image was, ``label`` the right one for ``change`` and else empty.
     """
 
     time: str
@@ -58,15 +56,11 @@ class Decision:
         return self.sha256, self.given_label
 
 
-COLUMNS = tuple(field.name for field in fields(Decision))
+COLUMNS = tuple(each.name for each in fields(Decision))
 
 
 def append_decisions(file: Path, decisions: Iterable[Decision]) -> None:
-    """Append decisions, and return when they are on the disk; several processes may do so at once.
-
-    Raises:
-        StorageError: the file cannot be written.
-    """
+    """Append decisions to the disk, as several processes may do; raise a StorageError where that fails."""
     header, *lines = csv_lines(COLUMNS, map(astuple, decisions))
     with storage_errors(file):
         handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
@@ -74,7 +68,9 @@ def append_decisions(file: Path, decisions: Iterable[Decision]) -> None:
             lock(handle, fcntl.LOCK_EX)
             size = _whole(os.pread(handle, os.fstat(handle).st_size, 0))
             os.ftruncate(handle, size)
-            _write_all(handle, "".join(lines if size else [header, *lines]).encode())
+            content = "".join(lines if size else [header, *lines]).encode()
+            while content:
+                content = content[os.write(handle, content) :]
             os.fsync(handle)
         finally:
             os.close(handle)
@@ -88,16 +84,8 @@ def _whole(content: bytes) -> int:
     return end
 
 
-def _write_all(handle: int, content: bytes) -> None:
-    while content:
-        content = content[os.write(handle, content) :]
-
-
 def read_decisions(file: Path) -> Mapping[Key, Decision]:
-    """Return the decisions that count, in the order in which they were made; none where there is no file.
-
-    A line that a crash cut off is left out. Raises what `decisions_from` raises.
-    """
+    """Return the decisions that count, in the order in which they were made; none where there is no file."""
     found: dict[Key, Decision] = {}
     for decision in decisions_from(file)[0]:
         found.pop(decision.key, None)
@@ -106,24 +94,10 @@ def read_decisions(file: Path) -> Mapping[Key, Decision]:
     return found
 
 
-def decided_paths(file: Path) -> Mapping[Key, list[str]]:
-    """Return the paths for which each decision that counts was made: equal files in one class have one decision."""
-    found: dict[Key, dict[str, None]] = {}
-    for decision in decisions_from(file)[0]:
-        if decision.action == "undo":
-            found.pop(decision.key, None)
-        else:
-            found.setdefault(decision.key, {})[decision.path] = None
-    return {key: list(paths) for key, paths in found.items()}
-
-
 def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:
     """Return every line from a byte on, ``undo`` too, and the byte where the next line will begin.
 
-    ``start`` is 0 or what an earlier call returned: lines are only ever appended.
-
-    Raises:
-        DataError: the file cannot be read, or a whole line is none of a ledger.
+    Raises a DataError where the file cannot be read, or a whole line is none of a ledger.
     """
     found = []
     try:
@@ -140,7 +114,8 @@ def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:
                 where = "has a line that" if start else f"line {rows.line_num}"
                 what = f"{file} {where} is no decision: {','.join(cells)!r}"
                 raise DataError(what, fix="correct or delete that line")
-            found.append(_decision(cells))
+            cells[-1] = cells[-1].lower()
+            found.append(msgspec.convert(dict(zip(COLUMNS, map(unguarded, cells), strict=True)), Decision))
     except FileNotFoundError:
         return [], 0
     except OSError as error:
@@ -153,11 +128,7 @@ def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:
 
 
 def digest_of(file: Path) -> str:
-    """Return the SHA-256 (hex) of a ledger; empty where there is none.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
+    """Return the SHA-256 (hex) of a ledger, or "" where there is none; raise a DataError where it cannot be read."""
     try:
         return hashlib.sha256(require_regular(file).read_bytes()).hexdigest()
     except FileNotFoundError:
@@ -168,21 +139,81 @@ def digest_of(file: Path) -> str:
 
 def decided(catalogue: Catalogue, decisions: Mapping[Key, Decision]) -> dict[int, Decision]:
     """Return the decision about each sample that there is one about, by the sample's number."""
-    if not decisions:
-        return {}
     keys = zip(catalogue.sha256, catalogue.label_N.tolist(), strict=True)
     found = ((number, decisions.get((sha256, catalogue.classes[label]))) for number, (sha256, label) in enumerate(keys))
     return {number: decision for number, decision in found if decision is not None}
 
 
-def _decision(cells: list[str]) -> Decision:
-    time, reviewer, path, given_label, action, label, sha256 = map(unguarded, cells)
-    return Decision(
-        time=time,
-        reviewer=reviewer,
-        path=path,
-        given_label=given_label,
-        action=_ACTIONS[action],
-        label=label,
-        sha256=sha256.lower(),
-    )
+Event = tuple[str, int, LedgerAction, str]  # time, sample, action and label of a decision
+
+
+@dataclass(kw_only=True)
+class Ledger:
+    """The ledger of a run that several threads read and append to, and other processes too.
+
+    A decision concerns each sample with its content and given label; ``events`` is what the file says so far. A file
+    that cannot be written is a StorageError, one that is no ledger a DataError.
+    """
+
+    run: RunFolder
+    catalogue: Catalogue
+    reviewer: str
+    events: list[Event] = field(default_factory=list)
+    _read_bytes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """Read what is decided, and make sure that the file can be written."""
+        self._labels = [self.catalogue.classes[label] for label in self.catalogue.label_N]
+        self._classes = set(self.catalogue.classes)
+        self._samples: defaultdict[Key, list[int]] = defaultdict(list)
+        for sample, key in enumerate(zip(self.catalogue.sha256, self._labels, strict=True)):
+            self._samples[key].append(sample)
+        append_decisions(self.run.decisions, [])
+        self._refresh()
+
+    def after(self, known: int) -> dict[str, object]:
+        """Return the events that follow the first ``known``; all of them where there are not so many."""
+        with self._lock:
+            self._refresh()
+            start = known if 0 <= known <= len(self.events) else 0
+            return {"start": start, "events": self.events[start:]}
+
+    def add(self, steps: Sequence[Sequence[tuple[int, LedgerAction, str]]]) -> None:
+        """Append steps of decisions, those of a step with one time; where one is refused (RefusedError), none is."""
+        with self._lock:
+            self._refresh()
+            now, lines = datetime.now(UTC), []
+            for number, step in enumerate(steps):
+                time = (now + timedelta(milliseconds=number)).isoformat(timespec="milliseconds")
+                lines += [self._line(time, *decision) for decision in step]
+            append_decisions(self.run.decisions, lines)
+            self._refresh()
+
+    def _line(self, time: str, sample: int, action: LedgerAction, label: str) -> Decision:
+        if not 0 <= sample < len(self._labels) or not (sha256 := self.catalogue.sha256[sample]):
+            raise RefusedError(f"there is no sample {sample} in this audit")
+        if action == "change":
+            if checked_class(label, self._classes) == self._labels[sample]:
+                raise RefusedError(f"sample {sample} has the label {label!r} already")
+            self._classes.add(label)
+        elif label:
+            raise RefusedError(f"a label has no meaning for {action!r}")
+        return Decision(
+            time=time,
+            reviewer=self.reviewer,
+            path=self.catalogue.paths[sample],
+            given_label=self._labels[sample],
+            action=action,
+            label=label,
+            sha256=sha256,
+        )
+
+    def _refresh(self) -> None:
+        file = self.run.decisions
+        if file.exists() and file.stat().st_size < self._read_bytes:  # somebody has replaced the file
+            self.events, self._read_bytes = [], 0
+        lines, self._read_bytes = decisions_from(file, self._read_bytes)
+        for line in lines:
+            self._classes.update({line.label} - {""})
+            self.events += [(line.time, sample, line.action, line.label) for sample in self._samples.get(line.key, [])]

@@ -29,34 +29,23 @@ from labelaudit.review.tree import OWN_PREFIX, RefusedError, Tree, checked_move,
 from labelaudit.run.files import NO_LINKS, flush_folder, holder, read_json, storage_errors, write_json
 
 LOCK = f"{OWN_PREFIX}relabel.lock"
-
-BATCH = 256
-"""Moves whose new names are flushed together, before the old ones are deleted."""
+BATCH = 256  # moves whose new names are flushed together, before the old ones are deleted
 
 StateName = Literal["moving", "moved", "undoing"]
 _BY_HAND = "it lists what was moved: repair it, or put the files back by hand and delete it"
 _JOURNAL = f"{OWN_PREFIX}relabel-"
 _NAME = re.compile(re.escape(_JOURNAL) + r"([1-9][0-9]{0,8})\.json")
 
-Pair = tuple[str, str]
-"""Where a file is and where it goes, relative to the data folder."""
-
-Relabelings = tuple[tuple[str, int], ...]
-"""Name and time of change of each journal."""
+Pair = tuple[str, str]  # where a file is and where it goes, relative to the data folder
+Relabelings = tuple[tuple[str, int], ...]  # name and time of change of each journal
 
 
 @dataclass(frozen=True, kw_only=True)
 class Journal:
-    """A relabeling that was begun.
+    """A relabeling that was begun; all fields but ``file`` are the file's content.
 
-    Attributes:
-        file: Where the journal is; the other fields are its content.
-        state: ``moving`` until the last move is made, ``undoing`` from the first that is taken back.
-        corrections: Name of the file of corrections.
-        corrections_sha256: SHA-256 (hex) of that file.
-        began: When, in UTC.
-        folders: Folders that were made for it, outer ones first.
-        moves: (from, to), below the data folder, or for dropped files in the folder beside it.
+    The state is ``moving`` until the last move is made, and ``undoing`` from the first that is taken back.
+    ``corrections`` is a file's name, ``folders`` are those that were made for the moves, outer ones first.
     """
 
     file: Path
@@ -123,10 +112,9 @@ def _last_number(root: Path) -> int:
 
 
 def require_settled(root: Path) -> Relabelings:
-    """Refuse a folder that is being relabeled, or in which a relabeling was interrupted.
+    """Refuse a folder that is being relabeled, or in which a relabeling was interrupted, with a RunError.
 
-    Returns the journals that exist, to detect another relabeling later. Raises a RunError that says why the folder is
-    not settled, and which process is at work.
+    Returns the journals that exist, to detect another relabeling later.
     """
     if owner := holder(root / LOCK):
         raise RunError(f"{root} is being relabeled by {owner}", fix="wait for it")
@@ -135,23 +123,18 @@ def require_settled(root: Path) -> Relabelings:
     except (RunError, OSError):  # no journal of labelaudit's, or a folder whose own check reports what is wrong
         return ()
     if journal is not None and journal.state != "moved":
-        raise RunError(
-            f"a relabeling of {root} was interrupted, so its labels are partly old and partly new",
-            fix=f"run the same command again to finish it, or run labelaudit relabel {root} --undo",
-        )
+        fix = f"run the same command again to finish it, or run labelaudit relabel {root} --undo"
+        raise RunError(f"a relabeling of {root} was interrupted, so its labels are partly old and partly new", fix=fix)
     names = sorted(name for name in os.listdir(root) if name.startswith(_JOURNAL))
     return tuple((name, os.lstat(root / name).st_mtime_ns) for name in names)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How the moves ended.
+    """How many files are where they were to go, and which are not.
 
-    Attributes:
-        moved: Number of files that are where they were to go.
-        renamed: Files that got another name than planned, since something had appeared in their place.
-        gone: Files that are in neither place: they were removed.
-        blocked: Files that stay where they are, since another one is in their place.
+    Some are ``renamed``, since something had appeared in their place; ``gone`` are those that were removed; ``blocked``
+    are those that stay where they are, since another file is in their place.
     """
 
     moved: int
@@ -163,9 +146,8 @@ class Outcome:
 def carry_out(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outcome:
     """Make the moves of a journal that are not made yet, and its folders.
 
-    Raises:
-        DataError: a folder has become a symbolic link, or is on another file system.
-        StorageError: a file cannot be moved. The journal and the moves made so far stay.
+    Raises a DataError where a folder has become a symbolic link, or is on another file system, and a StorageError where
+    a file cannot be moved. The journal and the moves made so far stay.
     """
     for folder in journal.folders:
         _require_real(tree, f"{folder}/")
@@ -191,10 +173,7 @@ def carry_out(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outco
 
 
 def take_back(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outcome:
-    """Make the moves of a journal backwards, the last one first, and remove the folders that were made for it.
-
-    The journal is deleted, or keeps the moves that are blocked. Errors are those of `carry_out`.
-    """
+    """Make a journal's moves backwards and remove its folders; it is deleted, or keeps the moves that are blocked."""
     moves = [(target, source) for source, target in reversed(journal.moves)]
     outcome = _make_moves(tree, moves, "Moving files back", reporter)
     for folder in reversed(journal.folders):
@@ -252,10 +231,8 @@ def _link_new_name(tree: Tree, source: str, target: str) -> _FoundName:
             return "linked" if _is_same(old, new) else "taken"
         except OSError as error:
             if error.errno == errno.EXDEV:
-                raise DataError(
-                    f"{old} and the folder of {new} are on different file systems",
-                    fix="take the relabeling back with --undo, and make a corrected copy with --out",
-                ) from error
+                fix = "take the relabeling back with --undo, and make a corrected copy with --out"
+                raise DataError(f"{old} and the folder of {new} are on different file systems", fix=fix) from error
             if error.errno not in NO_LINKS:
                 raise
         if os.path.lexists(new):

@@ -6,9 +6,8 @@ import contextlib
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 
 from labelaudit.data.catalogue import each_in_parallel
 from labelaudit.names import ActionName
@@ -25,24 +24,15 @@ from labelaudit.review.tree import (
     parents,
 )
 
-_MOST_NAMES = 20
-"""So many numbered names are looked at for a file that was moved before."""
-
-_UPLOAD = re.compile(r"(?:^|/)upload/[0-9]+/[0-9a-f]{8}-([^/]+)$")
-"""Where Label Studio keeps an uploaded file: without the folder that it was in."""
+_MOST_NAMES = 20  # numbered names that are looked at for a file that was moved before
+_UPLOAD = re.compile(r"(?:^|/)upload/[0-9]+/[0-9a-f]{8}-[^/]+$")  # where Label Studio keeps an uploaded file
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What happens to one sample.
+    """What happens to one sample, which now has this path and given label.
 
-    Attributes:
-        path: Its path now, below the data folder.
-        given_label: Its label now.
-        action: What happens.
-        label: Its new label, for ``change``; else empty.
-        target: Where the file goes, relative to the data folder; empty where it stays.
-        renamed: True where the name was taken and the file gets another one.
+    ``target`` is where the file goes, relative to the data folder; it is ``renamed`` where its name was taken.
     """
 
     path: str
@@ -55,16 +45,9 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class RelabelingPlan:
-    """What a review changes in a data set.
+    """What a review changes in a data set: steps in the review's order, and the folders to make, outer ones first.
 
-    Attributes:
-        steps: The samples that change or are dropped, in the review's order.
-        kept: Number of samples that stay as they are.
-        done_before: Number of samples that have been corrected already.
-        unreviewed: Number of samples without a decision.
-        refused: Decisions that are not carried out.
-        new_classes: Classes of which there are no samples yet.
-        folders: Folders to be made, outer ones first.
+    Of the other samples some are kept, some are corrected already, some have no decision.
     """
 
     steps: tuple[Step, ...]
@@ -117,11 +100,10 @@ def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> Re
     """
     classes = list(tree.classes)
     done_before = 0
-    uploads = cache(lambda: _by_stored_name(tree.samples()))
 
     def step_of(correction: Correction) -> Step | None:
         nonlocal done_before
-        path = _find(correction, tree.has, uploads, least_parts=2)
+        path = _find(correction, tree.has, least_parts=2)
         base, given, rest = checked_sample(path, tree.bases)
         step = _step(correction, path, given)
         if step.action == "drop":
@@ -168,10 +150,7 @@ def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> Re
 
 
 def _is_there(tree: Tree, target: str, sha256: str) -> bool:
-    """Return whether what was reviewed lies where it was to go, or under one of the names for a name that was taken.
-
-    A name before it may be free again: what had that name may have been moved too.
-    """
+    """Return whether what was reviewed lies where it was to go, or under one of the numbered names."""
     for path in itertools.islice(numbered(target), _MOST_NAMES):
         with contextlib.suppress(RefusedError):
             tree.device_of_file(path)
@@ -181,16 +160,12 @@ def _is_there(tree: Tree, target: str, sha256: str) -> bool:
 
 
 def plan_labels(tree: Tree, label_of: dict[str, str], review: ReviewFile, reporter: Reporter = QUIET) -> RelabelingPlan:
-    """Plan the changes to a labels file that a review asks for.
-
-    ``label_of`` is the label by path, as the labels file has them; contents are checked in ``tree``.
-    """
+    """Plan the changes to a labels file with these labels by path; contents are checked in ``tree``."""
     known = set(label_of.values())
-    uploads = cache(lambda: _by_stored_name(label_of.items()))
 
     def step_of(correction: Correction) -> Step:
         correction = replace(correction, label=correction.label.strip(), given_label=correction.given_label.strip())
-        path = _find(correction, label_of.__contains__, uploads, least_parts=1)
+        path = _find(correction, label_of.__contains__, least_parts=1)
         if path not in label_of:
             raise RefusedError("is not in the labels file")
         step = _step(correction, path, label_of[path])
@@ -223,8 +198,7 @@ def _settle(
 ) -> tuple[list[tuple[Correction, Step]], list[Refusal]]:
     """Return the decisions that can be carried out, one per sample, and those that cannot.
 
-    Refused are decisions that ``step_of`` refuses, that contradict each other, or whose file has changed since the
-    review. A decision for which ``step_of`` returns None is in neither list.
+    Refused are also decisions that contradict each other, or whose file has changed since the review.
     """
     wanted: dict[str, list[tuple[Correction, Step]]] = {}
     refused = list(review.unclear)
@@ -255,18 +229,8 @@ def _settle(
     return [entry for entry in agreed if entry[1].path not in faults], [*refused, *faults.values()]
 
 
-def _find(
-    correction: Correction,
-    is_there: Callable[[str], bool],
-    uploads: Callable[[], dict[str, dict[str, str]]],
-    *,
-    least_parts: int,
-) -> str:
-    """Return the path of the sample that a decision is about.
-
-    Where the review may have folders before it, that is the longest end of the path that exists and has at least
-    ``least_parts`` parts, or the image that Label Studio stored under this name (see `_by_stored_name`).
-    """
+def _find(correction: Correction, is_there: Callable[[str], bool], *, least_parts: int) -> str:
+    """Return the path of a decision's sample: of an address its longest end with ``least_parts`` parts that exists."""
     path = checked_path(correction.path)
     if not correction.prefixed or is_there(path):
         return path
@@ -274,26 +238,7 @@ def _find(
     for start in range(1, len(parts) - least_parts + 1):
         if is_there(end := "/".join(parts[start:])):
             return end
-    if not (upload := _UPLOAD.search(path)):
-        return path
-    found = uploads().get(_stored_name(upload[1]), {})
-    paths = [path for path, label in found.items() if label == correction.given_label] or list(found)
-    if len(paths) == 1:
-        return paths[0]
-    raise RefusedError(
-        f"is an upload of Label Studio, and {len(paths) or 'no'} images have the name {upload[1]!r}; "
-        "give each task the image's path below the data folder as data.path"
-    )
-
-
-def _by_stored_name(samples: Iterable[tuple[str, str]]) -> dict[str, dict[str, str]]:
-    """Return the label by path of the samples, grouped by the name that Label Studio stores an upload of them under."""
-    named: dict[str, dict[str, str]] = {}
-    for path, label in samples:
-        named.setdefault(_stored_name(path.rpartition("/")[2]), {})[path] = label
-    return named
-
-
-def _stored_name(name: str) -> str:
-    """Return a file name as Label Studio stores it: spaces become ``_``; letters, digits, ``-``, ``_``, ``.`` stay."""
-    return re.sub(r"[^-\w.]", "", name.strip().replace(" ", "_"))
+    if _UPLOAD.search(path):
+        hint = "give each task the image's path below the data folder as data.path"
+        raise RefusedError(f"is an upload of Label Studio, which does not say where it was; {hint}")
+    return path

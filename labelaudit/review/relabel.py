@@ -1,8 +1,8 @@
 """Apply a review to the data: move files between class folders and back, or write a corrected copy or labels file.
 
-All functions raise a `DataError` where the folder or the labels file cannot be read, a `UsageError` where ``out`` is
-not free, a `RunError` where another process is at work or another relabeling was interrupted, and a `StorageError`
-where a file cannot be written; running the same command again continues. This module loads no torch.
+All functions raise a DataError where something cannot be read, a UsageError where ``out`` is not free, a RunError
+where another process is at work or another relabeling was interrupted, and a StorageError where a file cannot be
+written; running the same command again continues. This module loads no torch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from labelaudit.data.walk import walk_folder
 from labelaudit.errors import DataError, RunError, StorageError, UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review import moves
-from labelaudit.review.copies import WayName, require_free, write_copy
+from labelaudit.review.copies import WayName, require_apart, require_new, write_copy
 from labelaudit.review.corrections import ReviewFile
 from labelaudit.review.plan import RelabelingPlan, plan_labels, plan_moves
 from labelaudit.review.tree import Tree
@@ -37,8 +37,7 @@ def plan_relabeling(
 ) -> RelabelingPlan:
     """Plan what `relabel`, `relabel_copy` or, with a labels file, `relabel_labels` would do; nothing is written."""
     if labels_file is not None:
-        labels = read_labels(labels_file, root, walk_folder(root).images)
-        return plan_labels(Tree(root), labels.label_of, review, reporter)
+        return plan_labels(Tree(root), _labels(root, labels_file).label_of, review, reporter)
     tree = _tree(root, split)
     journal = moves.last_journal(tree.root)
     if journal is not None and journal.state != "moved":
@@ -56,8 +55,7 @@ def relabel(
 ) -> moves.Outcome | None:
     """Move files between class folders as a review says, or finish such moves that were interrupted.
 
-    ``agree`` is called with the plan before anything is moved; False cancels. Returns None when there was nothing to
-    do, or no agreement.
+    ``agree`` is called with the plan first; where it returns False, or nothing is to do, the outcome is None.
     """
     tree = Tree(root)
     with _holding(tree, root):
@@ -87,17 +85,13 @@ def relabel(
 def undo(
     root: Path,
     *,
-    review: ReviewFile | None = None,
     agree: Callable[[moves.Journal], bool] = lambda _journal: True,
     reporter: Reporter = QUIET,
 ) -> moves.Outcome | None:
     """Take the last relabeling of a folder back, finished or not; another call takes back the one before.
 
-    With ``review``, only a relabeling by that file is taken back. ``agree`` is called with the journal before anything
-    is moved; False cancels, and None is returned.
-
-    Raises:
-        RunError: there is nothing to take back, or another file is where a file was; the others are taken back.
+    ``agree`` is called with the journal first; False cancels. Raises a RunError where there is nothing to take back, or
+    another file is where a file was; the others are taken back.
     """
     tree = Tree(root)
     with _holding(tree, root):
@@ -105,11 +99,6 @@ def undo(
         if journal is None:
             fix = "check the folder; to undo a copy, delete it"
             raise RunError(f"there is no relabeling of {root} to undo", fix=fix)
-        if review is not None and review.digest != journal.corrections_sha256:
-            raise RunError(
-                f"the last relabeling of {root} was by {journal.corrections!r}, not by {review.file}",
-                fix="omit the file to undo it",
-            )
         if journal.state != "undoing":
             if not agree(journal):
                 return None
@@ -134,12 +123,10 @@ def relabel_copy(
     show: Callable[[RelabelingPlan], object] = lambda _plan: None,
     reporter: Reporter = QUIET,
 ) -> Counter[WayName]:
-    """Write a corrected copy of a data folder, which is not changed, and return the number of entries by way.
-
-    ``show`` is called with the plan before anything is written.
-    """
+    """Write a corrected copy of a data folder; ``show`` is called with the plan before anything is written."""
     tree = _tree(root, split)
-    require_free(tree, out)
+    require_apart(out, tree.root)
+    require_new(out)
     plan = plan_moves(tree, review, reporter)
     show(plan)
     return write_copy(tree, plan, out, reporter)
@@ -154,17 +141,18 @@ def relabel_labels(
     show: Callable[[RelabelingPlan], object] = lambda _plan: None,
     reporter: Reporter = QUIET,
 ) -> RelabelingPlan:
-    """Write a corrected labels file, for images that do not lie in class folders; no file is moved.
-
-    Other columns and the order of the rows stay. ``show`` is called with the plan before anything is written.
-    """
+    """Write a corrected labels file with its other columns and order; ``show`` is called with the plan first."""
     if os.path.lexists(out):
         raise UsageError(f"--out {out} already exists", fix="choose a new file: nothing is overwritten")
-    labels = read_labels(labels_file, root, walk_folder(root).images)
+    labels = _labels(root, labels_file)
     plan = plan_labels(Tree(root), labels.label_of, review, reporter)
     show(plan)
     write_lines(out, _corrected_lines(labels, plan))
     return plan
+
+
+def _labels(root: Path, labels_file: Path) -> LabelsFile:
+    return read_labels(labels_file, root, walk_folder(root).images)
 
 
 def _corrected_lines(labels: LabelsFile, plan: RelabelingPlan) -> Iterator[str]:
@@ -200,14 +188,15 @@ def _holding(tree: Tree, root: Path) -> Iterator[None]:
 def _require_place_for_drops(tree: Tree) -> None:
     """Raise a DataError where files cannot be moved to the folder for dropped ones."""
     place = tree.root.parent / Path(tree.dropped).name
-    nearest, why = place if place.exists() else place.parent, ""
+    nearest = place if place.exists() else place.parent
     if nearest.stat().st_dev != tree.root.stat().st_dev:
         why = "which is on another file system"
     elif not os.access(nearest, os.W_OK | os.X_OK):
         why = f"and {nearest} is not writable"
-    if why:
-        what = f"dropped images go from {tree.root} to {place}, {why}"
-        raise DataError(what, fix="give --out for a corrected copy without them")
+    else:
+        return
+    what = f"dropped images go from {tree.root} to {place}, {why}"
+    raise DataError(what, fix="give --out for a corrected copy without them")
 
 
 def _warn(outcome: moves.Outcome, reporter: Reporter) -> None:

@@ -15,7 +15,6 @@ import shlex
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -33,16 +32,12 @@ from labelaudit.data.folder import read_file
 from labelaudit.data.images import CHANGED, PREVIEW_SIDE, PREVIEW_TYPE, UnreadableImageError, for_browser, preview
 from labelaudit.errors import LabelauditError, UsageError
 from labelaudit.review.corrections import ReviewFile, read_decided
-from labelaudit.review.decisions import LedgerAction, decided, read_decisions
-from labelaudit.review.ledger import Ledger
+from labelaudit.review.decisions import Ledger, LedgerAction, decided, read_decisions
 from labelaudit.review.plan import RelabelingPlan
 from labelaudit.review.relabel import plan_relabeling, relabel
 from labelaudit.review.tree import RefusedError
 
-MAX_BODY_BYTES = 8_000_000
-"""Size of a request that is refused: decisions about every row of the largest page take less."""
-_PREVIEWS_KEPT = 2000
-"""Previews in memory, some 40 kB each."""
+MAX_BODY_BYTES = 8_000_000  # of a request: decisions about every row of the largest page take less
 
 
 class Posted(msgspec.Struct, forbid_unknown_fields=True):
@@ -61,34 +56,33 @@ class Confirmed(msgspec.Struct, forbid_unknown_fields=True):
 class Site:
     """The pages and actions of a review: a page (HTML) with its Content-Security-Policy, and where decisions go.
 
-    Images are read below ``root``, in whose folders ``split`` the class folders lie. ``moves`` is False where labels
-    are not those of class folders, so that no file can be moved. ``again`` is the command that audits the data again.
+    Images are read below ``root``. ``moves`` is False where labels are not those of class folders: no file is moved
+    then. ``again`` is the command that audits the data again.
     """
 
     def __init__(
         self, page: str, policy: str, ledger: Ledger, root: Path, *, split: tuple[str, ...] = (), moves: bool = True
     ) -> None:
         self._page, self._policy, self._ledger, self._root, self._split = page, policy, ledger, root, split
-        self._moves = moves
+        self._moves, self._path_of = moves, dict(enumerate(ledger.catalogue.paths))
         data, name = shlex.quote(str(root)), ",".join(split)
         self.again = f"labelaudit score {data}" + (f" --split {shlex.quote(name)}" if name else "")
         self._undo = f"labelaudit relabel {data} --undo"
-        self._path_of = dict(enumerate(ledger.catalogue.paths))
         self._busy = threading.BoundedSemaphore(READERS)
-        self._kept_preview = lru_cache(maxsize=_PREVIEWS_KEPT)(self._preview)
 
     def app(self, token: str) -> ASGIApp:
         """Return the application whose addresses begin with ``token``."""
         routes = [
             Route("/", self._get_page),
-            Route("/preview/{sample}", lambda request: self._get_image(request, self._kept_preview)),
+            Route("/preview/{sample}", lambda request: self._get_image(request, self._preview)),
             Route("/image/{sample}", lambda request: self._get_image(request, self._whole)),
             Route("/decisions", self._get_decisions),
             Route("/decisions", self._post_decisions, methods=["POST"]),
         ]
         if self._moves:
             routes += [Route("/plan", self._get_plan), Route("/plan", self._post_plan, methods=["POST"])]
-        handlers = dict.fromkeys((RefusedError, LabelauditError, msgspec.MsgspecError), _refused)
+        errors = (RefusedError, LabelauditError, msgspec.MsgspecError)
+        handlers = dict.fromkeys(errors, lambda _, error: PlainTextResponse(str(error), 400))
         return _Guard(Starlette(routes=routes, exception_handlers=handlers), token)
 
     def _get_page(self, _request: Request) -> Response:
@@ -173,10 +167,6 @@ def _digest(plan: RelabelingPlan) -> str:
     return hashlib.sha256(json.dumps(plan.as_json(), sort_keys=True).encode()).hexdigest()
 
 
-def _refused(_request: Request, error: Exception) -> Response:
-    return PlainTextResponse(str(error), 400)
-
-
 async def _body(request: Request) -> bytes:
     """Return the body of a request; refuse one that is too large or no JSON."""
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
@@ -235,10 +225,7 @@ _HEADERS = {
 
 @contextlib.contextmanager
 def serving(site: Site, port: int = 0) -> Iterator[str]:
-    """Serve a site from a thread while the context lasts, and yield its address; 0 is any free port.
-
-    Raises a UsageError where the port cannot be had.
-    """
+    """Serve a site from a thread, and yield its address; port 0 is any free one. A port in use is a UsageError."""
     token = secrets.token_urlsafe(24)
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -14,25 +14,14 @@ from labelaudit.data.walk import is_folder
 from labelaudit.errors import DataError, reason
 from labelaudit.text import folded
 
-OWN_PREFIX = ".labelaudit-"
-"""Prefix of every file and folder that relabeling writes into a data folder."""
-
-_DROPPED = re.compile(r"(\.\./[^/\0]+-dropped/)(.*)", re.DOTALL)
-"""A path in a folder for dropped files beside a data folder: no other path may lead out of it."""
-
-_NO_NAME = re.compile(r"[\0\ud800-\udfff]")
-"""Also half of a surrogate pair, which JSON can hold."""
-
-_MAX_NAME_BYTES = 255
-_MAX_SUFFIX_BYTES = 32
-_MAX_CLASS_BYTES = 200
+OWN_PREFIX = ".labelaudit-"  # of every file and folder that relabeling writes into a data folder
+_DROPPED = re.compile(r"(\.\./[^/\0]+-dropped/)(.*)", re.DOTALL)  # no other path may lead out of a data folder
+_NO_NAME = re.compile(r"[\0\ud800-\udfff]")  # also half of a surrogate pair, which JSON can hold
+_MAX_NAME_BYTES, _MAX_SUFFIX_BYTES, _MAX_CLASS_BYTES = 255, 32, 200
 
 
 class RefusedError(ValueError):
-    """A decision that cannot be carried out; the message is the reason shown to the user.
-
-    Functions here that refuse something raise it.
-    """
+    """A decision that cannot be carried out; the message is the reason. Functions that refuse something raise it."""
 
 
 def checked_path(path: str) -> str:
@@ -55,10 +44,7 @@ def checked_move(path: str) -> str:
 
 
 def checked_sample(path: str, bases: Sequence[str] = ("",)) -> tuple[str, str, str]:
-    """Split a `checked_path` into the folder of the class folders, one of ``bases``, the class folder, and the rest.
-
-    Refused are paths that do not lie in a class folder, or are hidden.
-    """
+    """Split a `checked_path` into one of ``bases``, the class folder in it, and the rest; refuse hidden files."""
     base = next((f"{base}/" if base else "" for base in bases if not base or path.startswith(f"{base}/")), None)
     if base is None:
         raise RefusedError("lies outside the folders of --split")
@@ -73,8 +59,7 @@ def checked_sample(path: str, bases: Sequence[str] = ("",)) -> tuple[str, str, s
 def checked_class(name: str, classes: Iterable[str]) -> str:
     """Return ``name`` if it is one of the classes, or safe as the name of a new class folder.
 
-    Refused is also a name that differs from a class in case or Unicode form only: that would be one folder on some
-    file systems and two on others.
+    Refused is also a name that is one folder with a class's on some file systems: by case or Unicode form.
     """
     twins = [other for other in classes if folded(other) == folded(name)]
     if name in twins:
@@ -115,8 +100,7 @@ def parents(path: str) -> list[str]:
 class Tree:
     """A data folder; caches which of its folders are no links.
 
-    ``bases`` are the folders that hold the class folders: those of ``--split``, or ``""`` for the data folder. Raises a
-    DataError where there is no such folder, or it may not be read.
+    ``bases`` hold the class folders: those of ``--split``, or ``""``. A folder that cannot be read is a DataError.
     """
 
     def __init__(self, root: Path, bases: Sequence[str] = ("",)) -> None:
@@ -133,15 +117,6 @@ class Tree:
     def dropped(self) -> str:
         """The folder for dropped files, which keep their paths in it; in the data it would be taken for a class."""
         return f"../{self.root.name}-dropped"
-
-    def samples(self) -> Iterator[tuple[str, str]]:
-        """Yield path and label of every file in the class folders that is not hidden."""
-        for base in self.bases:
-            for label in self.classes:
-                for folder, folders, names in os.walk(self.root / base / label):
-                    folders[:] = [name for name in folders if not name.startswith(".")]
-                    below = Path(folder).relative_to(self.root).as_posix()
-                    yield from ((f"{below}/{name}", label) for name in names if not name.startswith("."))
 
     def has(self, path: str) -> bool:
         """Return True when there is anything at ``path``, including a broken link."""

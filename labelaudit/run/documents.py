@@ -196,6 +196,7 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
         confusion: Pairs of given and suggested labels, the most frequent first.
         review: About which share of the errors is at the head of the list, by its length.
         findings: Number of images that each code was found for; codes without any are left out.
+        near_groups: Number of groups of near duplicates.
         warnings: Why not to trust the figures, a sentence each.
     """
 
@@ -216,6 +217,7 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
     unreadable: Count = 0
     kinds: KindsNoise | None = None
     findings: Mapping[str, Count] = {}
+    near_groups: Count = 0
     kept: Count = 0
     decisions: str = ""
     reviewed: ReviewedNoise | None = None

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from labelaudit.codes import BY_CODE, BY_NAME
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.detect import FloatArray, IntArray
+from labelaudit.detect import FloatArray, NumberArray
 from labelaudit.errors import RunError
 from labelaudit.names import FindingName
 from labelaudit.run.files import write_lines
@@ -39,10 +38,10 @@ class Findings:
     """
 
     name: FindingName
-    sample_F: npt.NDArray[np.integer]
+    sample_F: NumberArray
     score_F: FloatArray | None = None
-    group_F: IntArray | None = None
-    other_F: IntArray | None = None
+    group_F: NumberArray | None = None
+    other_F: NumberArray | None = None
 
 
 def findings_table(catalogue: Catalogue, suggested: pa.Array, found: Sequence[Findings]) -> pa.Table:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.detect import BoolArray, IntArray
+from labelaudit.detect import BoolArray, Float32Array, IntArray, NumberArray
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable
 from labelaudit.detect.kinds import Kinds
@@ -269,3 +269,24 @@ def read_image_table(path: Path, samples: int) -> ImageTable | None:
         )
     except (pa.ArrowException, ValueError, IndexError, TypeError) as error:
         raise RunError(f"{path} is damaged ({brief(error)})", fix=fix) from error
+
+
+_NEAR = columns("first:int32 second:int32 similarity:float32")
+
+
+def write_near(path: Path, pair_P2: NumberArray, similarity_P: Float32Array) -> None:
+    """Write the pairs of samples whose images are copies of each other."""
+    values = *(pa.array(each_P, pa.int32()) for each_P in pair_P2.T), pa.array(similarity_P, pa.float32())
+    write_table(path, pa.table(values, schema=_NEAR))
+
+
+def read_near(path: Path, samples: int) -> tuple[NumberArray, Float32Array]:
+    """Read the pairs [P, 2] and similarities [P] of a run with so many samples; none where it has no file."""
+    if not path.exists():
+        return np.empty((0, 2), dtype=np.int32), np.empty(0, dtype=np.float32)
+    fix = f"delete it to do without near duplicates, and run labelaudit fit {path.parent}"
+    table = read_table(path, _NEAR, fix)
+    pair_P2 = np.stack([table.column(name).to_numpy() for name in ("first", "second")], axis=1)
+    if not np.issubdtype(pair_P2.dtype, np.integer) or ((pair_P2 < 0) | (pair_P2 >= samples)).any():
+        raise RunError(f"{path} is damaged, or of other samples", fix=fix)
+    return pair_P2, table.column("similarity").to_numpy()

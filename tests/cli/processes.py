@@ -53,11 +53,10 @@ def wait_for(condition: Callable[[], bool], process: BaseProcess) -> None:
         time.sleep(0.001)
 
 
-def run_until_it_dies(*arguments: object, dies_at: tuple[str, int]) -> int:
-    """Return the exit code of a command that may kill itself."""
+def run_until_it_dies(*arguments: object, dies_at: tuple[str, int]) -> int | None:
+    """Return the exit code of a command that may kill itself; None if it hangs."""
     with running(*arguments, dies_at=dies_at) as process:
         process.join(_DEADLINE_SECONDS)
-        assert process.exitcode is not None, "the command hangs"
         return process.exitcode
 
 

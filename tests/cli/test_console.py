@@ -2,66 +2,79 @@
 
 import io
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
-from labelaudit.cli.console import Screen, Terminal
+from labelaudit.cli.console import Screen, Terminal, print_table
 from tests.cli.helpers import run_process
 
-LONG = "/data/" + "x" * 60 + "/my photos of 2024/last.png"
 needs_full = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs Linux's /dev/full")
 
 
-def lines(monkeypatch: pytest.MonkeyPatch, text: str, *, terminal: bool = True) -> list[str]:
-    monkeypatch.setenv("COLUMNS", "40")
-    stream = io.StringIO()
-    monkeypatch.setattr(stream, "isatty", lambda: terminal, raising=False)
-    monkeypatch.setattr("sys.stdout", stream)
-    Screen().print(text)
-    return stream.getvalue().splitlines()
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], io.StringIO]:
+    """Makes stdout and stderr a narrow terminal, or a pipe, and gives what is written there."""
 
+    def replace(terminal: bool) -> io.StringIO:
+        stream = io.StringIO()
+        monkeypatch.setattr(stream, "isatty", lambda: terminal, raising=False)
+        for name, value in (("COLUMNS", "40"), ("TERM", "xterm")):
+            monkeypatch.setenv(name, value)
+        for name in ("sys.stdout", "sys.stderr"):
+            monkeypatch.setattr(name, stream)
+        return stream
 
-def test_a_terminal_gets_words_and_a_pipe_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "One sentence that has a number of words, more than fit into a line of forty columns."
-    wrapped = lines(monkeypatch, text)
-    assert " ".join(wrapped) == text
-    assert len(wrapped) == 3
-    assert max(map(len, wrapped)) <= 40
-    assert lines(monkeypatch, text, terminal=False) == [text]
-    # Wide characters count twice, and line ends stay.
-    assert lines(monkeypatch, "猫 " * 20) == [("猫 " * 13).strip(), ("猫 " * 7).strip()]
-    assert lines(monkeypatch, "a\n\nb") == ["a", "", "b"]
+    return replace
 
 
 @pytest.mark.parametrize(("terminal", "quiet"), [(True, False), (False, False), (True, True)])
-def test_a_terminal_shows_that_libraries_are_loaded(
-    monkeypatch: pytest.MonkeyPatch, terminal: bool, quiet: bool
-) -> None:
-    stream = io.StringIO()
-    monkeypatch.setattr(stream, "isatty", lambda: terminal, raising=False)
-    monkeypatch.setattr("sys.stderr", stream)
-    monkeypatch.setenv("TERM", "xterm")
+def test_a_terminal_shows_that_libraries_are_loaded(shown, terminal: bool, quiet: bool) -> None:
+    stream = shown(terminal)
     with Terminal(quiet=quiet).loading():
-        shown = stream.getvalue()
-    assert ("Loading" in shown) == (terminal and not quiet)
+        assert ("Loading" in stream.getvalue()) == (terminal and not quiet)
     assert stream.getvalue().endswith("\x1b[2K") == (terminal and not quiet)
+
+
+@pytest.mark.parametrize(("text", "lines"), [("a\n\nb", 3), ("word " * 17, 3), ("猫 " * 20, 2)])
+def test_a_terminal_gets_words_and_a_pipe_gets_lines(shown, text: str, lines: int) -> None:
+    stream = shown(True)
+    Screen().print(text.strip())
+    wrapped = stream.getvalue().splitlines()
+    assert (len(wrapped), " ".join(wrapped).split()) == (lines, text.split())
+    assert max(map(cell_len, wrapped)) <= 40
+    stream = shown(False)
+    Screen().print(text.strip())
+    assert stream.getvalue() == f"{text.strip()}\n"
 
 
 @pytest.mark.parametrize(
     "whole",
     [
-        LONG,
+        f"/data/{'x' * 60}/my photos of 2024/last.png",
         "here/a b/c d.png",
         "'one quoted name that is longer than a line of forty'",
         "labelaudit relabel /data/photos corrections.csv --labels 'my labels.csv'",
     ],
 )
-def test_no_path_and_no_command_is_broken(monkeypatch: pytest.MonkeyPatch, whole: str) -> None:
+def test_no_path_and_no_command_is_broken(shown, whole: str) -> None:
     for before in ("", "cannot read ", "there are words and words before it: "):
-        shown = lines(monkeypatch, f"{before}{whole}; check that it is there and that you may read it")
-        assert any(whole in line for line in shown), shown
-        assert len(shown) > 1
+        stream = shown(True)
+        Screen().print(f"{before}{whole}; check that it is there and that you may read it")
+        lines = stream.getvalue().splitlines()
+        assert any(whole in line for line in lines), lines
+        assert len(lines) > 1
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_table_is_as_wide_as_the_terminal(shown, terminal: bool) -> None:
+    stream = shown(terminal)
+    print_table(["path", "meaning"], [("a.png", "word " * 20)])
+    table = re.sub(r"\x1b\[\d*m", "", stream.getvalue()).splitlines()
+    assert (max(map(len, table)) <= 40) == terminal
 
 
 def test_the_gate_needs_neither_a_reader_nor_streams(finished: Path) -> None:
@@ -74,14 +87,10 @@ def test_the_gate_needs_neither_a_reader_nor_streams(finished: Path) -> None:
 
 
 @needs_full
-def test_verdicts_do_not_need_a_stderr(audit: Path, finished: Path) -> None:
+def test_verdicts_do_not_need_a_stderr_and_a_stdout_without_room_is_one_line(audit: Path) -> None:
+    before = (audit / "noise.json").read_bytes()
     ended = run_process("fit", audit, "--rank-by", "aum", shell="2>/dev/full")
     assert (ended.code, ended.out) == (0, "")
-    assert (audit / "noise.json").read_bytes() != (finished / "noise.json").read_bytes()
-
-
-@needs_full
-def test_a_stdout_without_room_is_one_line() -> None:
-    for command in ("methods", "--help"):
-        error = run_process(command, shell=">/dev/full").only_error
-        assert error == "cannot write to the standard output (no space left on device); send it to another file or disk"
+    assert (audit / "noise.json").read_bytes() != before
+    error = run_process("methods", shell=">/dev/full").only_error
+    assert error == "cannot write to the standard output (no space left on device); send it to another file or disk"

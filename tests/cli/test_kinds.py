@@ -8,16 +8,18 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from labelaudit.names import COPY_KINDS, KINDS
-from tests.cli.helpers import QUICK, file_bytes, interrupted, read_rows, run, succeed, write_images
+from labelaudit.names import COPY_KINDS
+from tests.cli.helpers import QUICK, file_bytes, interrupted, read_rows, run, succeed
 
 SMOOTH = 60
 BLANK, NOISE = "bee/blank.png", "ant/noise.png"
 
 
-def write_smooth(root: Path) -> Path:
-    """Two classes of smooth images, slopes to the right and downwards; one blank, one of noise; one twice."""
-    generator = np.random.default_rng(0)
+@pytest.fixture(scope="module")
+def smooth(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of smooth slopes, audited into ``audit``; one blank, one of noise, one twice; to be read only."""
+    folder, generator = tmp_path_factory.mktemp("smooth"), np.random.default_rng(0)
+    root = folder / "data"
     for name in ("ant", "bee"):
         (root / name).mkdir(parents=True)
         for number in range(SMOOTH):
@@ -29,14 +31,7 @@ def write_smooth(root: Path) -> Path:
     Image.fromarray(generator.integers(0, 256, (16, 16)).astype(np.uint8)).save(root / NOISE)
     # Another file with the same pixels, under the other label.
     Image.open(root / "ant" / "03.png").save(root / "bee" / "as-ant-03.bmp")
-    return root
-
-
-@pytest.fixture(scope="module")
-def smooth(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of `write_smooth`, audited into ``audit`` beside it; to be read only."""
-    folder = tmp_path_factory.mktemp("smooth")
-    succeed("score", write_smooth(folder / "data"), "--run", folder / "audit", *QUICK)
+    succeed("score", root, "--run", folder / "audit", *QUICK)
     return folder
 
 
@@ -46,12 +41,10 @@ def test_corrupted_images_and_duplicates_are_named(smooth: Path) -> None:
     assert {path for path, kind in kinds.items() if kind == "corrupted"} == {BLANK, NOISE}
     assert {path for path, kind in kinds.items() if kind == "duplicate"} == {"ant/03.png", "bee/as-ant-03.bmp"}
     corrupted = read_rows((smooth / "audit/corrupted.csv").read_text())
-    assert {row["path"] for row in corrupted} == {BLANK, NOISE}
-    assert [row["rank"] for row in corrupted] == ["1", "2"]
-    assert all(float(row["p_corrupted"]) > 0.5 for row in corrupted)
-    suspicious = read_rows((smooth / "audit/suspicious.csv").read_text())
-    assert all(row["kind"] == kinds[row["path"]] in KINDS for row in suspicious)
-    assert "bee/as-ant-03.bmp" in {row["path"] for row in suspicious}
+    assert {row["path"]: float(row["p_corrupted"]) > 0.5 for row in corrupted} == {BLANK: True, NOISE: True}
+    suspicious = {row["path"]: row["kind"] for row in read_rows((smooth / "audit/suspicious.csv").read_text())}
+    assert suspicious.items() <= kinds.items()
+    assert "bee/as-ant-03.bmp" in suspicious
 
 
 def test_findings_have_all_kinds_in_one_table(smooth: Path) -> None:
@@ -74,16 +67,16 @@ def test_findings_have_all_kinds_in_one_table(smooth: Path) -> None:
     assert [float(row["score"]) for row in cells] == pytest.approx([row["score"] for row in rows], abs=1e-6)
 
 
-def test_how_many_corrupted_copies_are_found_is_in_the_files_and_in_every_report(smooth: Path) -> None:
-    noise = json.loads((smooth / "audit" / "noise.json").read_text())
-    copies = {row["kind"]: row for row in noise["kinds"]["copies"]}
-    assert tuple(copies) == COPY_KINDS
-    assert all(row["count"] == 2 * SMOOTH + 3 >= row["found"] for row in copies.values())
-    assert all(copies[kind]["found"] > 2 * SMOOTH - 6 for kind in ("shuffled", "gaussian", "blank"))
-    count, found = (f"{copies['shuffled'][name]:,}" for name in ("count", "found"))
+def test_how_many_corrupted_copies_are_found_is_in_the_file_and_in_the_report(smooth: Path) -> None:
+    copies = json.loads((smooth / "audit" / "noise.json").read_text())["kinds"]["copies"]
+    assert tuple(row["kind"] for row in copies) == COPY_KINDS
+    assert all(row["count"] == 2 * SMOOTH + 3 >= row["found"] for row in copies)
+    found = {row["kind"]: row["found"] for row in copies}
+    assert min(found[kind] for kind in ("shuffled", "gaussian", "blank")) > 2 * SMOOTH - 6
     shown = succeed("report", smooth / "audit", "--html", "page.html").out
-    assert ["shuffled", count, found] in [line.split()[:3] for line in shown.splitlines()]
-    assert f'<th scope="row">shuffled</th><td>{count}</td><td>{found}</td>' in Path("page.html").read_text()
+    count, right = (f"{number:,}" for number in (2 * SMOOTH + 3, found["shuffled"]))
+    assert ["shuffled", count, right] in [line.split()[:3] for line in shown.splitlines()]
+    assert f'<th scope="row">shuffled</th><td>{count}</td><td>{right}</td>' in Path("page.html").read_text()
 
 
 def test_advice(finished: Path) -> None:
@@ -98,22 +91,14 @@ def test_advice(finished: Path) -> None:
     assert advice["safe"] != "selective-backprop"
 
 
-FIVE_EPOCHS = ("--epochs", 5, "--batch-size", "16", "--image-size", "8", "--threads", "1")
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_images(tmp_path_factory.mktemp("data") / "images", each=40, wrong=3)
-
-
-def test_members_are_trainings_with_seeds_of_their_own(images: Path) -> None:
-    words = ("train-probe", images, *FIVE_EPOCHS)
+def test_members_are_trainings_with_seeds_of_their_own(photos: Path) -> None:
+    words = ("train-probe", photos, *QUICK)
     succeed(*words, "--run", "one")
     with interrupted("labelaudit.run.losses.write_epoch", call=6):
         assert run(*words, "--run", "two", "--members", 2).code == 130
     succeed(*words, "--run", "two", "--members", 2)
     one, two = file_bytes(Path("one/losses")), file_bytes(Path("two/losses"))
-    assert (len(one), len(set(two.values()))) == (5, 10)
+    assert (len(one), len(set(two.values()))) == (4, 8)
     assert {name: two[name] for name in one} == one
     succeed("fit", "two")
-    assert json.loads(Path("two/noise.json").read_text())["epochs"] == 10
+    assert json.loads(Path("two/noise.json").read_text())["epochs"] == 8

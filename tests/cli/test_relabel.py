@@ -1,5 +1,6 @@
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -7,7 +8,7 @@ import pytest
 import typer
 
 from labelaudit.review.corrections import Correction, write_corrections
-from tests.cli.helpers import CLASSES, QUICK, read_rows, run, succeed
+from tests.cli.helpers import run, succeed
 from tests.review.helpers import change, drop, keep, snapshot, write_tree
 
 FILES = ("cat/1.png", "cat/2.png", "cat/3.png", "dog/1.png", "dog/4.png")
@@ -57,7 +58,7 @@ def test_the_plan_is_shown_carried_out_and_undone(data: Path, file: Path) -> Non
 def test_the_plan_as_json(data: Path, file: Path) -> None:
     plan = json.loads(succeed("relabel", data, file, "--dry-run", "--format", "json").out)
     expected = {"change": 2, "drop": 1, "keep": 1, "done_before": 0, "unreviewed": 0, "new_classes": ["bird"]}
-    assert {name: plan[name] for name in expected} == expected
+    assert expected.items() <= plan.items()
     assert plan["pairs"][0] == {"given": "cat", "label": "bird", "count": 1}
     step = {"path": "cat/1.png", "given_label": "cat", "action": "change", "label": "dog", "target": "dog/1-2.png"}
     assert plan["steps"][0] == {**step, "renamed": True}
@@ -65,45 +66,45 @@ def test_the_plan_as_json(data: Path, file: Path) -> None:
 
 
 def test_long_plans_are_cut_and_names_cannot_control_the_terminal() -> None:
-    names = [f"{label}/{number}.png" for label in ("c\x1b[31mat", "[red]dog") for number in range(32)]
+    names = [f"{label}/{number}.png" for label in ("c\x1b[31mat", "[red]dog") for number in range(16)]
     write_tree(Path("photos"), names)
     refused = [drop(f"no\x1b[0m/[bold]{number}") for number in range(12)]
-    file = write(*(change(name, f"new {number}") for number, name in enumerate(names[:32])), *refused)
+    file = write(*(change(name, f"new {number}") for number, name in enumerate(names)), *refused)
     out = succeed("relabel", "photos", file, "--dry-run").out
     assert "\x1b" not in out
-    assert "[bold]0" in out
-    assert "… and 2 more pairs of classes" in out
-    assert "… and 2 more (--format json lists all)" in out
+    for text in ("[bold]0", "… and 2 more pairs of classes", "… and 2 more (--format json lists all)"):
+        assert text in out
 
 
-def test_it_asks_before_it_moves(data: Path, file: Path) -> None:
-    before = snapshot(data)
+@pytest.fixture
+def terminal() -> Iterator[mock.Mock]:
+    """A terminal that can be asked; gives the question."""
     with mock.patch.object(sys, "stdin", mock.Mock(isatty=lambda: True)), mock.patch("typer.confirm") as confirm:
-        confirm.return_value = False
+        yield confirm
+
+
+def test_it_asks_before_it_moves(data: Path, file: Path, terminal: mock.Mock) -> None:
+    before = snapshot(data)
+    terminal.side_effect = [False, typer.Abort, True, True]  # Abort: Ctrl-D
+    for _ in range(2):
         assert succeed("relabel", data, file).err == "Nothing was moved\n"
         assert snapshot(data) == before
-        confirm.side_effect = typer.Abort  # Ctrl-D
-        assert succeed("relabel", data, file).err == "Nothing was moved\n"
-        assert snapshot(data) == before
-        confirm.side_effect, confirm.return_value = None, True
-        succeed("relabel", data, file)
-        assert confirm.call_args == mock.call("Move 3 files in photos?", err=True)
-        assert snapshot(data) != before
-        succeed("relabel", data, "--undo")
-        assert confirm.call_args.args[0].startswith("Move back 3 files")
-        assert snapshot(data) == before
+    succeed("relabel", data, file)
+    assert terminal.call_args == mock.call("Move 3 files in photos?", err=True)
+    assert snapshot(data) != before
+    succeed("relabel", data, "--undo")
+    assert terminal.call_args.args[0].startswith("Move back 3 files")
+    assert snapshot(data) == before
 
 
 def test_without_a_terminal_nothing_is_moved(data: Path, file: Path) -> None:
-    before = snapshot(data)
+    error = "there is no terminal to ask whether files may be moved; give --yes, or --dry-run to look only"
     with mock.patch.object(sys, "stdin", mock.Mock(isatty=lambda: False)):
-        error = "there is no terminal to ask whether files may be moved; give --yes, or --dry-run to look only"
-        assert run("relabel", data, file).only_error == error
-        assert snapshot(data) == before
-        succeed("relabel", data, file, "--yes", "--quiet")
-        moved = snapshot(data)
-        assert run("relabel", data, "--undo").only_error == error
-        assert snapshot(data) == moved
+        for words in ((file,), ("--undo",)):
+            before = snapshot(data)
+            assert run("relabel", data, *words).only_error == error
+            assert snapshot(data) == before
+            succeed("relabel", data, file, "--yes", "--quiet")
         assert "Nothing was moved" in succeed("relabel", data, file).err  # nothing is left to ask about
 
 
@@ -133,6 +134,7 @@ def test_unusable_or_unnecessary_corrections_change_nothing(data: Path) -> None:
 def test_contradictory_options_are_refused(file: Path) -> None:
     for words, error in {
         "photos": "no corrections are given; name the file, or give --undo",
+        "photos x.csv --undo": "--undo takes no corrections, and x.csv is given; leave it out",
         "photos --undo --out x": "--undo takes moves in DATA back, and --out makes none; delete",
         "photos c.csv --labels l.csv": "--labels needs a place for the corrected labels; give --out NEW",
         "photos none.csv --yes": "cannot read the corrections none.csv: no such file or directory; check",
@@ -147,15 +149,3 @@ def test_an_interrupted_relabeling_is_reported_by_a_dry_run(data: Path, file: Pa
     outcome = succeed("relabel", data, file, "--dry-run")
     assert "Warning: A relabeling of photos was interrupted" in outcome.err
     assert "Continuing the interrupted relabeling of " in succeed("relabel", data, file, "--yes").err
-
-
-def test_an_audit_after_a_relabeling_finds_nothing_more_of_what_was_relabeled(photos: Path, finished: Path) -> None:
-    truth = dict(zip(CLASSES, CLASSES[1:] + CLASSES[:1], strict=True))
-    found = read_rows((finished / "suspicious.csv").read_text())
-    wrong = [row for row in found if int(Path(row["path"]).stem) < 2]
-    assert len(wrong) >= 6
-    file = write(*(change(row["path"], truth[row["given_label"]]) for row in wrong))
-    succeed("relabel", photos, file, "--out", "corrected")
-    succeed("score", "corrected", "--run", "again", *QUICK)
-    again = read_rows(Path("again/suspicious.csv").read_text())
-    assert not {row["sha256"] for row in wrong} & {row["sha256"] for row in again}

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-import pytest
 import torch
 
 from labelaudit.engine.parallel import joined
-from tests.cli.helpers import QUICK, run, succeed
+from tests.cli.helpers import QUICK, read_rows, run
 
 CO_TEACHING = ("--method", "co-teaching", "-P", "noise_rate=.2", "-P", "warm_up_epochs=1", *QUICK)
 
@@ -52,17 +51,13 @@ def test_two_processes_work_as_one(photos: Path, finished: Path, tmp_path: Path)
         assert together.column("sample").to_pylist() == list(range(48))
         losses = [table.column("loss").to_numpy() for table in (together, alone)]
         np.testing.assert_allclose(*losses, rtol=5e-2, atol=1e-2)  # rounding, magnified
-    expected = (finished / "suspicious.csv").read_text().splitlines()
-    assert [row.split(",")[1] for row in score["out"].splitlines()[:9]] == [row.split(",")[1] for row in expected[:9]]
+    expected = read_rows((finished / "suspicious.csv").read_text())[:8]
+    assert [row["path"] for row in read_rows(score["out"])[:8]] == [row["path"] for row in expected]
 
     assert mistake["err"].count("Error: there is no folder") == 1, mistake["err"]
 
     assert retrain["err"].count("Trained with co-teaching") == 1
-    succeed("retrain", photos, "--val", photos, "--out", "alone", *CO_TEACHING)
-    folders = tmp_path / "together", Path("alone")
-    together, alone = (pq.read_table(folder / "metrics.parquet").to_pylist() for folder in folders)
-    assert [row["epoch"] for row in together] == list(range(4))
-    assert together[1]["train_loss"] == pytest.approx(alone[1]["train_loss"], rel=5e-2)
+    assert pq.read_table(tmp_path / "together/metrics.parquet")["epoch"].to_pylist() == list(range(4))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def test_held_out_beliefs_give_rate_and_p_themselves_and_others_those_of_the_joi
 def test_held_out_beliefs_have_their_own_interval():
     statistics = doubting(held_out=True)
     found = transition_estimate(statistics, "log_odds").interval(statistics)
-    assert found == pytest.approx(held_out_interval(statistics.transition, statistics.seen_N))
+    assert found == pytest.approx(held_out_interval(statistics.transition, statistics.seen_N, statistics.joint))
     assert found != pytest.approx(transition_estimate(statistics, "log_odds").interval(doubting(held_out=False)))
 
 

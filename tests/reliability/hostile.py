@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageCms
 
 from tests.data.helpers import encoded, noise_image, png_chunk
@@ -36,7 +35,7 @@ def write_hostile(root: Path, *, seed: int = 0) -> list[str]:
     folder = root / "cat"
     folder.mkdir(parents=True, exist_ok=True)
     chance = random.Random(seed)
-    for make in (_truncated, _flipped, _not_images, _sizes, _metadata, _structures, _modes):
+    for make in (_truncated, _flipped, _not_images, _sizes, _metadata, _structures):
         for name, content in make(chance):
             (folder / f"bad-{make.__name__.strip('_')}-{name}").write_bytes(content)
     for number, name in enumerate(_NAMES):
@@ -180,28 +179,6 @@ def _with_next_directory(tiff: bytes, offset: int) -> bytes:
     entries = struct.unpack_from("<H", changed, start)[0]
     struct.pack_into("<I", changed, start + 2 + 12 * entries, offset)
     return bytes(changed)
-
-
-def _modes(_chance: random.Random) -> Content:
-    for mode in ("1", "L", "LA", "P", "RGBA", "I;16"):
-        image = noise_image(1, mode="L").convert("I").convert("I;16") if mode == "I;16" else noise_image(1, mode=mode)
-        yield f"{mode.replace(';', '-')}.png", encoded(image, "PNG")
-    for mode in ("CMYK", "YCbCr", "LAB", "F", "I"):
-        image = to_lab(noise_image(2)) if mode == "LAB" else noise_image(2, mode=mode)
-        yield f"{mode}.tif", encoded(image, "TIFF")
-    yield "CMYK.jpg", encoded(noise_image(3, mode="CMYK"), "JPEG")
-    yield "transparent-palette.png", encoded(noise_image(4, mode="P"), "PNG", transparency=bytes(range(256)))
-    yield "transparent-colour.png", encoded(noise_image(5), "PNG", transparency=(1, 2, 3))
-    yield "transparent-palette.gif", encoded(noise_image(6, mode="P"), "GIF", transparency=3)
-    real = np.full((_SIDE, _SIDE), np.nan, dtype=np.float32)
-    real[0] = np.inf
-    yield "not-a-number.tif", encoded(Image.fromarray(real), "TIFF")
-
-
-def to_lab(image: Image.Image) -> Image.Image:
-    """The same colours in the LAB mode that TIFF can hold."""
-    profiles = [ImageCms.createProfile(name) for name in ("sRGB", "LAB")]
-    return ImageCms.profileToProfile(image, *profiles, outputMode="LAB")
 
 
 _ODD_BYTES = (

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -88,7 +87,9 @@ values: st.SearchStrategy[Any] = st.recursive(
 
 @st.composite
 def tampered(draw: st.DrawFn, content: bytes) -> bytes:
-    """A JSON document with some of its parts replaced or left out."""
+    """A JSON document that is damaged, or with some of its parts replaced or left out."""
+    if not draw(st.integers(0, 2)):
+        return draw(damaged(content))
     changed = json.loads(content)
     for _ in range(draw(st.integers(1, 3))):
         holder, key = changed, None
@@ -99,28 +100,17 @@ def tampered(draw: st.DrawFn, content: bytes) -> bytes:
             above[key] = draw(values)
         elif key is not None:
             del above[key]
-    return as_json(changed)
+    return json.dumps(changed, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-def as_json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
-
-
-def documents(content: bytes) -> st.SearchStrategy[bytes]:
-    return tampered(content) | damaged(content)
-
-
-csv_cells = st.sampled_from(
-    (
-        *("path", "label", "action", "weight", "sha256", "given_label", "answer", "change", "drop", "right", "skip"),
-        *("ant/000.png", "1.5", "-1", "nan"),
-    )
-) | st.text(max_size=6)
+NAMES = ("path", "label", "action", "weight", "sha256", "given_label", "answer")
+CELLS = (*NAMES, "change", "drop", "right", "skip", "ant/000.png", "1.5", "-1", "nan")
 
 
 @st.composite
 def csv_files(draw: st.DrawFn, header: bytes) -> bytes:
-    rows = [header.decode().split(","), *draw(st.lists(st.lists(csv_cells, max_size=5), max_size=6))]
+    cells = st.sampled_from(CELLS) | st.text(max_size=6)
+    rows = [header.decode().split(","), *draw(st.lists(st.lists(cells, max_size=5), max_size=6))]
     text = draw(st.sampled_from(("\n", "\r\n", "\r"))).join(map(",".join, rows[draw(st.booleans()) :]))
     content = text.encode(draw(st.sampled_from(("utf-8", "utf-8-sig", "utf-16", "latin-1"))), "replace")
     return draw(st.just(content) | damaged(content))
@@ -133,35 +123,21 @@ def saved(write: Callable[[io.BytesIO], object]) -> bytes:
 
 
 @st.composite
-def other_columns(draw: st.DrawFn, table: pa.Table) -> bytes:
-    """A table with one column of other values, of another type, without values, or none at all."""
-    place = draw(st.integers(0, table.num_columns - 1))
-    name, rows = table.column_names[place], len(table)
+def tables(draw: st.DrawFn, content: bytes) -> bytes:
+    """A table that is damaged, has other rows, or one column of other values, of another type or without values."""
+    table = pq.read_table(io.BytesIO(content))
+    place, rows = draw(st.integers(0, table.num_columns - 1)), len(table)
     columns = [pa.array([one] * rows) for one in (float("nan"), "../../../etc/passwd", b"\xff", True, [1])]
     columns += [pa.array([one] * rows, pa.int32()) for one in (2**31 - 1, -1)]
     columns += [pa.array([float("inf")] * rows, pa.float32()), pa.nulls(rows, table.schema.field(place).type)]
     others = (
-        table.remove_column(place),
-        table.rename_columns([f"x{old}" if old == name else old for old in table.column_names]),
-        pa.concat_tables([table, table]),
-        table.slice(rows // 2),
-        table.slice(0, 0),
+        *(table.remove_column(place), table.rename_columns([f"x{name}" for name in table.column_names])),
+        *(pa.concat_tables([table, table]), table.slice(rows // 2), table.slice(0, 0)),
         table.take(pa.array(np.random.default_rng(0).permutation(rows))),
-        *(table.set_column(place, name, column) for column in columns),
+        *(table.set_column(place, table.column_names[place], column) for column in columns),
     )
-    changed = draw(st.sampled_from(others))
-    return saved(partial(pq.write_table, changed))
-
-
-def tables(content: bytes) -> st.SearchStrategy[bytes]:
-    return damaged(content) | other_columns(pq.read_table(io.BytesIO(content)))
-
-
-def zipped(content: bytes) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("annotations.xml", content)
-    return file.getvalue()
+    changed = saved(partial(pq.write_table, draw(st.sampled_from(others))))
+    return draw(st.just(changed) | damaged(content))
 
 
 # What reads each file.
@@ -188,8 +164,7 @@ def report(file: Path) -> Report:
 
 
 def page(file: Path) -> object:
-    audit = Audit(run_of(file))
-    return write_page(audit, make_report(audit, Limits(), top=5).listed, file.parent / "page.html")
+    return write_page(Audit(run_of(file)), report(file).listed, file.parent / "page.html")
 
 
 def show(file: Path) -> None:
@@ -203,18 +178,22 @@ def fit_run(file: Path) -> None:
         fit(run_of(file))
 
 
+read_corrections = each(
+    *(read_review, partial(read_review, accept_suggestions=True)),
+    lambda file: read_answers(file, read_catalogue(run_of(file))),
+)
+read_sample = each(lambda file: draw_sample(run_of(file), 5), fit_run)
+
+
 read_tables = each(lambda file: read_catalogue(run_of(file)), fit_run, lambda file: open_run(run_of(file).root), page)
 read_everything = each(
-    lambda file: is_trained(run_of(file)),
-    lambda file: recorded_data(run_of(file)),
+    *(lambda file: is_trained(run_of(file)), lambda file: recorded_data(run_of(file))),
     lambda file: settings_from_json(run_of(file).read_description().get("settings"), "run.json"),
     lambda file: open_run(file.parent)._repr_html_(),
     *(lambda file, name=name: getattr(open_run(file.parent), name) for name in ("confusion", "warnings", "suspicious")),
     *(lambda file, write=write: write(report(file)) for write in FORMATS.values()),
-    show,
-    page,
     *(lambda file, to=to: export(run_of(file), to) for to in ("cleanlab", "cvat")),
-    fit_run,
+    *(show, page, fit_run),
 )
 """Whatever reads a run folder, each for itself."""
 
@@ -225,28 +204,20 @@ def read_half_trained(file: Path) -> None:
     shutil.copytree(kept, file.parent / "losses", dirs_exist_ok=True)
 
 
-read_corrections = each(
-    read_review,
-    partial(read_review, accept_suggestions=True),
-    lambda file: read_answers(file, read_catalogue(run_of(file))),
-)
-read_sample = each(lambda file: draw_sample(run_of(file), 5), fit_run)
-
-
 RESULT = {"from_name": "label", "value": {"choices": ["bee"]}, "type": "choices"}
 DATA = {"image": "/data/local-files/?d=ant/000.png", "path": "ant/000.png"}
-TASK = {"data": DATA, "annotations": [{"was_cancelled": False, "result": [RESULT]}], "predictions": []}
+ANNOTATIONS = [{"was_cancelled": False, "result": [RESULT]}]
+TASKS = json.dumps([{"data": DATA, "annotations": ANNOTATIONS, "predictions": []}]).encode()
 XML = (
     b'<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version><image id="0" name="ant/000.png" '
     b'width="8" height="8"><tag label="bee" source="manual"><attribute name="action">drop</attribute></tag></image>'
     b"</annotations>"
 )
 METRICS = pa.table({"epoch": pa.array([0], pa.int32()), "train_loss": [0.5]})
-JOURNAL = {
-    **{"labelaudit": "journal", "version": 1, "state": "moving", "began": "2026-01-01"},
-    **{"corrections": "c.csv", "corrections_sha256": "0" * 64},
-    **{"folders": ["bee"], "moves": [["ant/1.png", "bee/1.png"]]},
-}
+JOURNAL = (
+    b'{"labelaudit": "journal", "version": 1, "state": "moving", "began": "2026-01-01", "corrections": "c.csv", '
+    b'"corrections_sha256": "", "folders": ["bee"], "moves": [["ant/1.png", "bee/1.png"]]}'
+)
 Contents = Callable[[bytes], st.SearchStrategy[bytes]]
 CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
     "labels.csv": (b"path,label", csv_files, each(read_labels)),
@@ -256,12 +227,12 @@ CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
     "answers.csv": (b"path,answer,given_label,sha256", csv_files, read_corrections),
     "sample.parquet": (None, tables, read_sample),
     "reviewed.parquet": (None, tables, read_sample),
-    "tasks.json": (as_json([TASK]), documents, read_corrections),
-    "other.json": (b"", lambda _: values.map(lambda value: as_json([value])), read_corrections),
-    "annotations.xml": (XML, lambda xml: damaged(xml) | damaged(xml).map(zipped), read_corrections),
-    ".labelaudit-relabel-1.json": (as_json(JOURNAL), documents, each(lambda file: last_journal(file.parent))),
-    "run.json": (None, documents, read_everything),
-    "noise.json": (None, documents, read_everything),
+    "tasks.json": (TASKS, tampered, read_corrections),
+    "other.json": (b"", lambda _: tampered(b"[[]]"), read_corrections),
+    "annotations.xml": (XML, damaged, read_corrections),
+    ".labelaudit-relabel-1.json": (JOURNAL, tampered, each(lambda file: last_journal(file.parent))),
+    "run.json": (None, tampered, read_everything),
+    "noise.json": (None, tampered, read_everything),
     "suspicious.csv": (None, damaged, read_everything),
     "losses/epoch-0001.parquet": (None, tables, read_tables),
     "samples.parquet": (None, tables, read_tables),

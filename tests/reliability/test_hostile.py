@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import time
 import unicodedata
@@ -10,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from labelaudit.data.images import decode, image_suffixes
 from tests.cli.helpers import QUICK, Outcome, file_bytes, run, start, succeed, write_images
 from tests.data.helpers import encoded
-from tests.reliability.hostile import to_lab, write_hostile
+from tests.reliability.hostile import write_hostile
 from tests.review.helpers import snapshot
 
 _OPTIONS = ("--epochs", "2", "--batch-size", "64", "--image-size", "16", "--threads", "1", "--precision", "float32")
@@ -60,9 +61,8 @@ def audited(hostile: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathFa
 def peak_bytes(pid: int) -> int:
     """Return the largest resident size of a process so far; 0 where the system does not say."""
     with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+        found = re.search(r"^VmHWM:\s*(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        return 1024 * int(found[1]) if found else 0
     return 0
 
 
@@ -91,18 +91,15 @@ def test_what_is_no_image_is_set_aside_with_a_reason(audited: tuple[Path, Outcom
         "link-to-itself.png": "too many levels of symbolic links",
         "link-to-a-text-outside.png": "not an image",
         "hole-of-2-gibibytes.png": "too large",
-        "bad-not_images-empty.jpg": "empty file",
         "bad-not_images-ghost.png": "not an image",
-        "bad-not_images-pickle.png": "not an image",
         "bad-sizes-claims-65535.png": "too large to decode safely",
         "bad-metadata-profile-bomb.png": "too large",
         "latin-1 \\xe9.png": "not valid UTF-8",
     }.items():
         assert expected in reason[name], name
-    for name in ("new\nline.png", "-rf.png", *(f"bad-modes-{name}" for name in ("LAB.tif", "CMYK.jpg"))):
+    good = ("metadata-noise-exif-3.jpg", "metadata-profile-noise.png", "sizes-bomb-1-bit.png", "sizes-wide.png")
+    for name in ("new\nline.png", "-rf.png", *(f"bad-{name}" for name in good)):
         assert reason[name] == "", name
-    for name in ("metadata-noise-exif-3.jpg", "metadata-profile-noise.png", "sizes-bomb-1-bit.png", "sizes-wide.png"):
-        assert reason[f"bad-{name}"] == "", name
     # A link to a folder above the data brings no sample of another class into this one.
     assert not [name for name in reason if name.startswith("link-to-the-folder-above/")]
     assert "link-to-this-folder/000.png" not in reason
@@ -115,9 +112,8 @@ def test_the_others_have_the_losses_that_they_have_without_the_bad_files(hostile
         shutil.copyfile(hostile[0] / row["path"], tmp_path / "good" / row["path"])
     succeed("score", tmp_path / "good", "--run", tmp_path / "audit", *_OPTIONS)
     for epoch in range(2):
-        tables = [
-            pq.read_table(folder / f"losses/epoch-{epoch:04d}.parquet") for folder in (audited[0], tmp_path / "audit")
-        ]
+        name = f"losses/epoch-{epoch:04d}.parquet"
+        tables = [pq.read_table(folder / name) for folder in (audited[0], tmp_path / "audit")]
         assert tables[0].column("sample").to_pylist() == [row["sample"] for row in rows]
         for name in ("loss", "margin", "predicted", "alternative"):
             with_bad, without = (table.column(name).to_numpy().tobytes() for table in tables)
@@ -185,5 +181,7 @@ def test_a_run_folder_whose_folders_are_links_is_refused(finished, photos, tmp_p
 
 def test_images_in_lab_are_read_in_their_colours() -> None:
     red = Image.new("RGB", (8, 8), (250, 20, 20))
-    pixels = decode(encoded(to_lab(red), "TIFF"), size=8, channels=3, resize="stretch")
+    profiles = [ImageCms.createProfile(name) for name in ("sRGB", "LAB")]
+    lab = ImageCms.profileToProfile(red, *profiles, outputMode="LAB")
+    pixels = decode(encoded(lab, "TIFF"), size=8, channels=3, resize="stretch")
     np.testing.assert_allclose(pixels[:, 0, 0], (250, 20, 20), atol=12)

@@ -8,10 +8,8 @@ from pathlib import Path
 from tests.cli.helpers import CLASSES, QUICK, run, succeed, write_images
 
 ROOT = Path(__file__).parents[2]
-CONNECTIONS = {
-    *("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "socket.sendmsg", "socket.bind"),
-    *("urllib.Request", "http.client.connect", "ftplib.connect", "smtplib.connect"),
-}
+CONNECTIONS = {f"socket.{name}" for name in ["connect", "getaddrinfo", "gethostbyname", "sendto", "sendmsg", "bind"]}
+CONNECTIONS |= {"urllib.Request", "http.client.connect", "ftplib.connect", "smtplib.connect"}
 
 
 def main_path(place: Path) -> None:
@@ -43,8 +41,8 @@ def main_path(place: Path) -> None:
 def test_the_main_path_asks_for_no_network_and_the_guard_sees_a_download(tmp_path: Path) -> None:
     write_images(tmp_path / "small")
     write_images(tmp_path / "large", classes=CLASSES[:2], each=3, size=80)
-    caches = {"LABELAUDIT_CACHE": "cache", "HF_HOME": "hub", "TORCH_HOME": "torch", "HOME": "home"}
     (tmp_path / "home").mkdir()
+    caches = {"LABELAUDIT_CACHE": "cache", "HF_HOME": "hub", "TORCH_HOME": "torch", "HOME": "home"}
     places = {name: str(tmp_path / folder) for name, folder in caches.items()}
     environment = {**os.environ, **places, "HF_HUB_OFFLINE": "0", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.reliability.test_no_network", str(tmp_path)]

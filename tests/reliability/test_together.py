@@ -1,16 +1,15 @@
 """Two commands at once on one run folder, cache, data folder or output: one waits or is refused, and nothing mixes."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from labelaudit.auditing import probe
-from labelaudit.review.corrections import ReviewFile
 from labelaudit.review.moves import LOCK
 from labelaudit.review.relabel import relabel, undo
-from labelaudit.run.files import held, write_text
+from labelaudit.run.files import held
 from tests.cli.helpers import QUICK, file_bytes, interrupted, run, succeed, write_images
 from tests.cli.processes import running
 from tests.review.helpers import change, saved
@@ -19,11 +18,6 @@ from tests.review.helpers import change, saved
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     return write_images(tmp_path / "images")
-
-
-@pytest.fixture
-def corrections(tmp_path: Path) -> ReviewFile:
-    return saved(tmp_path / "corrections.csv", change("ant/000.png", "bee"))
 
 
 def test_two_audits_of_one_folder_share_a_cache_and_do_not_mix(photos: Path, finished: Path, tmp_path: Path) -> None:
@@ -42,16 +36,6 @@ def test_two_audits_of_one_folder_share_a_cache_and_do_not_mix(photos: Path, fin
     assert not list(tmp_path.glob(".*partial"))
 
 
-def test_writers_of_one_file_never_mix(tmp_path: Path) -> None:
-    file, contents = tmp_path / "out.csv", [letter * 200_000 for letter in "abcd"]
-    write_text(file, contents[0])
-    with ThreadPoolExecutor() as pool:
-        writers = [pool.submit(write_text, file, text) for text in contents * 12]
-        while not all(writer.done() for writer in writers):
-            assert file.read_text() in contents
-    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
-
-
 @pytest.mark.parametrize("command", ["score", "retrain"])
 def test_a_folder_that_is_being_relabeled_is_refused_with_the_process(images, tmp_path, command) -> None:
     words = ("--method", "standard", "--out", tmp_path / "out") if command == "retrain" else ("--run", tmp_path / "out")
@@ -61,23 +45,22 @@ def test_a_folder_that_is_being_relabeled_is_refused_with_the_process(images, tm
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_whose_relabeling_was_interrupted_is_refused(images, tmp_path, corrections) -> None:
+def test_a_folder_whose_relabeling_was_interrupted_is_refused(images: Path, tmp_path: Path) -> None:
+    corrections = saved(tmp_path / "corrections.csv", change("ant/000.png", "bee"))
     with interrupted("labelaudit.review.moves._unlink_old_names", call=1), pytest.raises(KeyboardInterrupt):
         relabel(images, corrections)
-    error = run("score", images, "--run", tmp_path / "audit", *QUICK).only_error
+    words = ("score", images, "--run", tmp_path / "audit", *QUICK)
+    error = run(*words).only_error
     assert error.startswith(f"a relabeling of {images} was interrupted")
     assert f"labelaudit relabel {images} --undo" in error
     undo(images)
-    succeed("score", images, "--run", tmp_path / "audit", *QUICK)
-
-
-def test_a_folder_that_is_relabeled_while_it_is_read_is_refused(images, tmp_path, corrections, monkeypatch) -> None:
     prepare = probe.prepare
 
     def meanwhile(*arguments: object, **keywords: object) -> object:
         relabel(images, corrections)
         return prepare(*arguments, **keywords)
 
-    monkeypatch.setattr(probe, "prepare", meanwhile)
-    error = run("score", images, "--run", tmp_path / "audit", *QUICK).error
-    assert error == f"{images} was relabeled while it was read; run the command again"
+    with mock.patch.object(probe, "prepare", meanwhile):
+        assert run(*words).error == f"{images} was relabeled while it was read; run the command again"
+    undo(images)
+    succeed(*words)

@@ -140,7 +140,8 @@ def test_kinds(clean: Path) -> None:
     assert [row["kind"] for row in rows("out", "copies")] == list(COPY_KINDS)
     assert all(row["count"] == 48 >= row["found"] for row in rows("out", "copies"))
     other = run("reproduce", "kinds", "--data", clean / "train", "--out", "out", *TRAINED, "--images", 40)
-    assert "is a copy of" in other.error and "of other images or with other rates" in other.error
+    assert "is a copy of" in other.error
+    assert "of other images or with other rates" in other.error
 
 
 def test_prioritization(clean: Path) -> None:

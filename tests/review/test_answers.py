@@ -1,5 +1,3 @@
-import csv
-import io
 import json
 from dataclasses import replace
 
@@ -9,6 +7,7 @@ import pytest
 from labelaudit.detect.sample import NONE, RIGHT, SKIPPED, WRONG, Answers
 from labelaudit.errors import DataError
 from labelaudit.review.answers import COLUMNS, has_answers, read_answers, sample_lines
+from labelaudit.text import csv_lines
 from tests.cli.helpers import read_rows
 from tests.review.helpers import change, drop, keep, saved
 from tests.run.helpers import catalogue_of
@@ -24,15 +23,8 @@ def catalogue(classes=("ant", "bee", "cat")):
 
 def write(place, *answers, name="answers.csv", **changes):
     """A CSV with these answers to the samples in order; ``changes`` replace a column's cells."""
-    rows = [dict(zip(("path", "answer"), pair, strict=True)) for pair in zip(PATHS, answers, strict=False)]
-    for column, cells in changes.items():
-        for row, cell in zip(rows, cells, strict=True):
-            row[column] = cell
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, rows[0])
-    writer.writeheader()
-    writer.writerows(rows)
-    (place / name).write_text(text.getvalue())
+    columns = {"path": PATHS[: len(answers)], "answer": answers, **changes}
+    (place / name).write_text("".join(csv_lines([*columns], zip(*columns.values(), strict=True))))
     return place / name
 
 

@@ -8,15 +8,9 @@ from labelaudit.review.corrections import read_review
 from labelaudit.review.decisions import COLUMNS, Decision, append_decisions, decisions_from, read_decisions
 
 
-def decided(action="keep", *, sha="a" * 64, given="cat", label="", path="cat/1.png", reviewer="me"):
+def decided(action="keep", *, sha="a" * 64, given="cat", label="", path="cat/1.png"):
     return Decision(
-        time="2026-01-01T00:00:00+00:00",
-        reviewer=reviewer,
-        path=path,
-        given_label=given,
-        action=action,
-        label=label,
-        sha256=sha,
+        **dict(zip(COLUMNS, ("2026-01-01T00:00:00+00:00", "me", path, given, action, label, sha), strict=True))
     )
 
 

@@ -181,15 +181,10 @@ def test_contradictory_corrections_are_refused_and_repeated_ones_count_once(root
 
 
 def test_earlier_corrections_are_counted(root):
-    (root / "dog/4.png").rename(root / "dog/9.png")
+    (root / "dog/4.png").rename(root / "dog/9-3.png")  # what had the names 9 and 9-2 then is gone again
     assert plan(root, change("cat/9.png", "dog", sha256=sha256("dog/4.png"))).done_before == 1
     for digest in (sha256("x"), ""):
         assert refusal_of(root, change("cat/9.png", "dog", sha256=digest)) == "no such file"
-
-
-def test_a_correction_is_known_under_the_name_that_it_got_because_its_own_was_taken(root):
-    (root / "dog/4.png").rename(root / "dog/9-3.png")  # what had the names 9 and 9-2 is gone again
-    assert plan(root, change("cat/9.png", "dog", sha256=sha256("dog/4.png"))).done_before == 1
 
 
 def test_another_file_system_is_refused(root, monkeypatch):
@@ -198,8 +193,8 @@ def test_another_file_system_is_refused(root, monkeypatch):
     assert plan(root, drop("cat/1.png")).refused == ()
 
 
-def prefixed(path: str, label: str = "dog", given_label: str = "") -> Correction:
-    return Correction(path=path, action="change", label=label, given_label=given_label, prefixed=True)
+def prefixed(path: str, label: str = "dog") -> Correction:
+    return Correction(path=path, action="change", label=label, prefixed=True)
 
 
 def test_folders_before_the_path_are_removed_where_a_review_may_have_them(root):
@@ -209,24 +204,7 @@ def test_folders_before_the_path_are_removed_where_a_review_may_have_them(root):
     for correction in (prefixed("x/y/2.png"), change("photos/cat/2.png", "dog")):
         assert refusal_of(root, correction) == "no such file"
 
-
-def uploaded(name: str, label: str, given_label: str = "") -> Correction:
-    return prefixed(f"data/upload/3/1a2b3c4d-{name}", label, given_label)
-
-
-def test_an_upload_of_label_studio_is_matched_by_its_name(root):
-    write_tree(root, ("cat/my photo (2).png", "cat/.hidden/4.png"))
-    planned = plan(root, uploaded("3.png", "dog"), uploaded("my_photo_2.png", "dog"), uploaded("1.png", "dog", "cat"))
-    assert [step.path for step in planned.steps] == ["cat/sub/3.png", "cat/my photo (2).png", "cat/1.png"]
-    assert planned.refused == ()
-    hint = "give each task the image's path below the data folder as data.path"
-    for name, count in (("1.png", "2"), ("5.png", "no")):
-        expected = f"is an upload of Label Studio, and {count} images have the name {name!r}; {hint}"
-        assert refusal_of(root, uploaded(name, "dog")) == expected
-    write_tree(root, ("cat/1a2b3c4d-4.png",))  # the name as it is in the data folder, no upload
-    assert [step.path for step in plan(root, prefixed("x/cat/1a2b3c4d-4.png")).steps] == ["cat/1a2b3c4d-4.png"]
-    corrections = (uploaded("4.png", "cat"), uploaded("1.png", "cat"), prefixed("x/./cat//1.png", "cat"))
-    review = ReviewFile(file=Path("c.json"), digest="", corrections=corrections)
-    planned = plan_labels(Tree(root), dict.fromkeys(FILES, "dog"), review)
-    assert [step.path for step in planned.steps] == ["dog/4.png", "cat/1.png"]
-    assert "2 images have the name '1.png'" in planned.refused[0].reason
+    assert "give each task the image's path" in refusal_of(root, prefixed("data/upload/3/1a2b3c4d-1.png"))
+    review = ReviewFile(file=Path("c.json"), digest="", corrections=(prefixed("x/./cat//1.png", "cat"),))
+    (step,) = plan_labels(Tree(root), dict.fromkeys(FILES, "dog"), review).steps
+    assert step.path == "cat/1.png"

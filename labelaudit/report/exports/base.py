@@ -16,21 +16,11 @@ from labelaudit.names import ExportName
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One audited sample.
+    """One audited sample, with the columns of scores.parquet.
 
-    Attributes:
-        sample: Its number: the row in samples.parquet.
-        rank: Its place in the order of suspicion, from 1.
-        path: Below the image folder, with ``/`` between the parts.
-        given_label: The class it is in.
-        suggested_label: The other class that the probe believed most; None where there is none.
-        p_mislabeled: In [0, 1], high = suspicious.
-        label_score: 1 − ``p_mislabeled``, low = suspicious.
-        weight: How much it should count in a loss.
-        is_suspicious: Whether the audit flagged it.
-        kind: What is wrong with it, where the audit tells kinds apart.
-        width, height: In pixels as displayed.
-        sha256: Of the file's content, hexadecimal.
+    ``sample`` is the row in samples.parquet, ``rank`` the place in the order of suspicion from 1, ``path`` is below the
+    image folder. ``width`` and ``height`` are in pixels as displayed. Without kinds in the audit, ``kind`` is None;
+    without another class that the probe believed in, or for an image of no class, so is ``suggested_label``.
     """
 
     sample: int
@@ -55,11 +45,6 @@ class Sample:
         """
         return (self.is_suspicious and self.suggested_label) or self.given_label
 
-    @property
-    def confidence(self) -> float:
-        """The probability of ``proposed_label``: that the given label is wrong, or that it is right."""
-        return self.p_mislabeled if self.is_suspicious and self.suggested_label else self.label_score
-
     def fields(self, names: str) -> dict[str, object]:
         """Return the fields with these names, separated by blanks, and ``kind`` where the sample has one."""
         found = {name: getattr(self, name) for name in names.split()}
@@ -68,15 +53,9 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to write where.
+    """What to write where: samples in order, all classes sorted, the image folder, and the folder for the files.
 
-    Attributes:
-        samples: In the order in which they are written.
-        classes: Every class name, sorted.
-        root: The image folder, absolute.
-        folder: Where the files go; it exists.
-        url_prefix: The address of an image up to its percent-encoded path; only Label Studio's.
-        created: When the audit was finished, ISO 8601; may be empty.
+    ``url_prefix`` is what Label Studio finds an image's path behind; ``created`` is ISO 8601 or empty.
     """
 
     samples: Sequence[Sample]
@@ -89,15 +68,10 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportFormat:
-    """One format.
+    """One format; ``files`` are what it writes, of which the last one is to be opened.
 
-    Attributes:
-        name: As the user writes it.
-        summary: What is written, in a line.
-        files: The names of the files; the last one is to be opened.
-        ranked: True: the suspicious samples in their order; False: every sample in the order of the paths.
-        reads_images: True where the other tool reads the image files on this machine.
-        writer: ``module:function`` below this package; the function takes a `Job`.
+    It has the suspicious samples where it is ``ranked``, else every sample in the order of the paths. With
+    ``reads_images`` the other tool reads the images on this machine. ``writer`` is a ``module:function`` for a `Job`.
     """
 
     name: ExportName
@@ -175,11 +149,7 @@ NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def xml_text(text: str, what: str) -> str:
-    """Return ``text``, which the error calls ``what``, as the content of an XML element.
-
-    Raises:
-        DataError: it has a character that XML 1.0 cannot hold.
-    """
+    """Return text as the content of an XML element; a DataError calls it ``what`` if XML 1.0 cannot hold it."""
     if bad := NOT_IN_XML.search(text):
         raise DataError(
             f"{what} {text!r} has the character U+{ord(bad[0]):04X}, which XML cannot hold",

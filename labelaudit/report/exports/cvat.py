@@ -14,10 +14,7 @@ _ATTRIBUTES = ("given_label", "suggested_label", "p_mislabeled", "rank")
 def write(job: Job) -> None:
     """Write ``labels.json``, for the raw editor of a new task's labels, and ``annotations.xml``.
 
-    A tag has the suggested label where the sample is suspicious, else the given one.
-
-    Raises:
-        DataError: a path or class has a character that XML cannot hold.
+    Raises a DataError where a path or class has a character that XML cannot hold.
     """
     attributes = [
         {"name": name, "mutable": False, "input_type": "text", "default_value": "", "values": [""]}

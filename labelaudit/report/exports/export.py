@@ -6,7 +6,6 @@ import contextlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import get_args
-from urllib.parse import quote
 
 from labelaudit import __version__
 from labelaudit.auditing.model import Audit, open_run
@@ -19,30 +18,22 @@ from labelaudit.run.files import read_json, storage_errors, write_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.text import listed, plural
 
-_MARK = ".labelaudit-export.json"
-"""Marks a folder as an export, which the next one may overwrite."""
-
-_LOCAL_FILES = "/data/local-files/?d="
-"""Where Label Studio serves files below its LOCAL_FILES_DOCUMENT_ROOT."""
+_MARK = ".labelaudit-export.json"  # marks a folder as an export, which the next one may overwrite
+_LOCAL_FILES = "/data/local-files/?d="  # where Label Studio serves files below its LOCAL_FILES_DOCUMENT_ROOT
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """The options of an export.
+    """The options of an export: the ``top`` most suspicious samples or everything; None is the format's default.
 
-    Attributes:
-        top: Export only so many samples, the most suspicious; None: the default of the format.
-        everything: Export every audited sample, also where the format's default is the suspicious ones.
-        data: Where the image folder is now; None: where it was audited.
-        url_prefix: The address of an image up to its percent-encoded path; only for Label Studio.
-        local_files_root: The folder that Label Studio serves as local files; None: the image folder itself.
+    ``data`` is where the image folder is now, if not where it was audited. ``url_prefix`` is for Label Studio: the
+    address of an image up to its path; None is a local file.
     """
 
     top: int | None = None
     everything: bool = False
     data: Path | None = None
     url_prefix: str | None = None
-    local_files_root: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,22 +48,15 @@ class Exported:
 def export(
     run: RunFolder, to: str, out: Path | None = None, options: ExportOptions | None = None, reporter: Reporter = QUIET
 ) -> Exported:
-    """Write an audit in another tool's format.
+    """Write a finished audit in another tool's format, without the images that could not be read.
 
-    Images that could not be read are left out of every format.
-
-    Args:
-        run: A finished audit.
-        to: The name of a format; see `labelaudit.report.exports.base`.
-        out: A folder that is new, empty, or of an earlier export to this format; None: ``exports/<format>`` in the run.
-        options: What to write.
-        reporter: Told what is left out.
+    ``to`` is the name of a format in `labelaudit.report.exports.base`. ``out`` is a folder that is new, empty, or of an
+    earlier export to this format; None is ``exports/<format>`` in the run.
 
     Raises:
         UsageError: options that contradict each other or the format, or a folder that holds something else.
         RunError: the audit is not finished or damaged, or its images are gone and the format needs them.
-        DataError: a name that the format cannot hold.
-        StorageError: the files cannot be written.
+        DataError, StorageError: the format cannot hold a name, the files cannot be written.
     """
     options = options or ExportOptions()
     entry = next((each for each in FORMATS if each.name == to), None)
@@ -95,19 +79,19 @@ def export(
             f"{to} shows images of more than 8 bits by a rule of its own: dim ones may be black there "
             f"({run.description} has the values from black to white)"
         )
-    prefix = _url_prefix(options, root)
     if out is None:
         run.require_own_folders()
     else:
         require_outside(out, root, "--out")
     folder = run.exports(to) if out is None else out
     _claim(folder, entry)
+    prefix = _LOCAL_FILES if options.url_prefix is None else options.url_prefix
     job = Job(
         samples=samples,
         classes=audit.catalogue.classes,
         root=root,
         folder=folder,
-        url_prefix=prefix,
+        url_prefix=prefix if prefix.endswith(("/", "=")) else f"{prefix}/",
         created=audit.description.finished,
     )
     entry.write(job)
@@ -119,13 +103,8 @@ def _check(entry: ExportFormat, options: ExportOptions) -> None:
         raise UsageError(f"--top {options.top} is too few", fix="give at least 1")
     if options.top is not None and options.everything:
         raise UsageError("--top and --all contradict each other", fix="give one of them")
-    if options.url_prefix is not None and options.local_files_root is not None:
-        raise UsageError("--url-prefix and --local-files-root both say where images are served", fix="give one of them")
-    served = options.url_prefix is not None or options.local_files_root is not None
-    if served and entry.name != "label-studio":
-        raise UsageError(
-            f"{entry.name} takes no --url-prefix or --local-files-root", fix="they are for label-studio: leave them out"
-        )
+    if options.url_prefix is not None and entry.name != "label-studio":
+        raise UsageError(f"{entry.name} takes no --url-prefix", fix="it is for label-studio: leave it out")
     if options.url_prefix is not None and not options.url_prefix.isprintable():
         raise UsageError(f"--url-prefix {options.url_prefix!r} has characters that no address has", fix="check it")
 
@@ -146,22 +125,6 @@ def _choose_samples(audit: Audit, *, count: int | None, ranked: bool) -> list[Sa
     ]
 
 
-def _url_prefix(options: ExportOptions, root: Path) -> str:
-    if options.url_prefix is not None:
-        prefix = options.url_prefix
-        return prefix if prefix.endswith(("/", "=")) else f"{prefix}/"
-    if options.local_files_root is None:
-        return _LOCAL_FILES
-    served = options.local_files_root.resolve()
-    if not root.is_relative_to(served):
-        raise UsageError(
-            f"the images are in {root}, which is not below --local-files-root {served}",
-            fix="give a folder above the images, the one in LOCAL_FILES_DOCUMENT_ROOT",
-        )
-    below = root.relative_to(served).as_posix()
-    return _LOCAL_FILES if below == "." else f"{_LOCAL_FILES}{quote(below)}/"
-
-
 def _claim(folder: Path, entry: ExportFormat) -> None:
     """Make the folder and mark it; refuse one that holds anything but an earlier export."""
     with storage_errors(folder):
@@ -173,7 +136,6 @@ def _claim(folder: Path, entry: ExportFormat) -> None:
     with contextlib.suppress(RunError):
         earlier = read_json(mark).get("format")
     if taken and earlier != entry.name:
-        raise UsageError(
-            f"{folder} is not empty and is not an earlier export to {entry.name}", fix="give a new folder with --out"
-        )
+        fix = "give a new folder with --out"
+        raise UsageError(f"{folder} is not empty and is not an earlier export to {entry.name}", fix=fix)
     write_json(mark, {"format": entry.name, "labelaudit": __version__})

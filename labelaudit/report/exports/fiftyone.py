@@ -12,12 +12,9 @@ from labelaudit.run.files import write_lines
 
 
 def write(job: Job) -> None:
-    """Write ``data.json``, the place of each image, and ``labels.json``.
+    """Write ``data.json``, the place of each image, and ``labels.json``, whose keys are those without their suffix.
 
-    FiftyOne takes the suffix off the keys of the first file, and then looks for them in the second.
-
-    Raises:
-        DataError: the place of an image has a backslash, which FiftyOne turns into a slash.
+    Raises a DataError where the place of an image has a backslash, which FiftyOne turns into a slash.
     """
     for place in (str(job.root), *(sample.path for sample in job.samples)):
         if "\\" in place:

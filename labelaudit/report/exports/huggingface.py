@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow.json
@@ -31,31 +31,23 @@ suspicious), `label_score` (low = suspicious), `weight` in a loss, `is_suspiciou
 def write(job: Job) -> None:
     """Write ``README.md``, a link to every image and ``metadata.jsonl``.
 
-    Raises:
-        DataError: a class name that datasets would take for a date.
-        StorageError: something is where a link should be, or the files cannot be written.
+    Raises a DataError for a class that datasets would take for a date, a StorageError where a link cannot be made.
     """
     _require_text(job.classes)
     write_text(job.folder / _FILES[0], _CARD)
     names = [_link_name(sample) for sample in job.samples]
     places = zip(names, job.samples, strict=True)
     _link(job.folder, {job.folder / name: job.root / sample.path for name, sample in places})
+    write_lines(job.folder / _FILES[1], _lines(job, names))
+
+
+def _lines(job: Job, names: Sequence[str]) -> Iterator[str]:
     # In every row and never null: datasets takes the columns and their types from the first rows alone.
     has_kinds = any(sample.kind is not None for sample in job.samples)
     fields = "suggested_label p_mislabeled label_score weight is_suspicious rank sample path sha256"
-    lines = (
-        json_text(
-            {
-                "file_name": name,
-                "label": sample.given_label,
-                **sample.fields(fields),
-                **({"kind": sample.kind or ""} if has_kinds else {}),
-            }
-        )
-        + "\n"
-        for name, sample in zip(names, job.samples, strict=True)
-    )
-    write_lines(job.folder / _FILES[1], lines)
+    for name, sample in zip(names, job.samples, strict=True):
+        row = {"file_name": name, "label": sample.given_label, **sample.fields(fields)}
+        yield json_text(row | {"kind": sample.kind or ""} if has_kinds else row) + "\n"
 
 
 def _require_text(classes: Sequence[str]) -> None:
@@ -80,24 +72,18 @@ def _link_name(sample: Sample) -> str:
 
 def _link(folder: Path, target_of: dict[Path, Path]) -> None:
     """Make these links, and delete those of an earlier export; nothing but links and empty folders is deleted."""
-    kept = set()
     with storage_errors(folder):
         for place, folders, files in os.walk(folder, topdown=False):
             for path in (Path(place, name) for name in (*files, *folders)):
                 if path.is_symlink():
-                    if path in target_of and path.readlink() == target_of[path]:
-                        kept.add(path)
-                    else:
-                        path.unlink()
+                    path.unlink()
             if Path(place) != folder:
                 with contextlib.suppress(OSError):  # something is in it
                     Path(place).rmdir()
     for link, target in target_of.items():
-        if link not in kept:
-            with storage_errors(link.parent):
-                link.parent.mkdir(parents=True, exist_ok=True)
-            with storage_errors(link):
-                try:
-                    link.symlink_to(target)
-                except FileExistsError as error:
-                    raise StorageError(f"{link} is in the way", fix="delete it, or give another --out") from error
+        with storage_errors(link):
+            link.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                link.symlink_to(target)
+            except FileExistsError as error:
+                raise StorageError(f"{link} is in the way", fix="delete it, or give another --out") from error

@@ -10,11 +10,7 @@ from labelaudit.run.files import write_lines
 
 
 def write(job: Job) -> None:
-    """Write ``config.xml`` and ``tasks.json``.
-
-    A prediction proposes the suggested label where the sample is suspicious, else the given one; its score is the
-    probability of that verdict.
-    """
+    """Write ``config.xml``, and ``tasks.json`` with the proposed label and its probability as a prediction."""
     choices = (f"    <Choice value={xml_attribute(name, 'the class')}/>\n" for name in job.classes)
     write_lines(job.folder / "config.xml", [_VIEW, *choices, "  </Choices>\n</View>\n"])
     tasks = (json_text(_task(sample, job.url_prefix)) for sample in job.samples)
@@ -24,10 +20,11 @@ def write(job: Job) -> None:
 def _task(sample: Sample, url_prefix: str) -> dict[str, object]:
     fields = "path given_label suggested_label p_mislabeled label_score rank sample sha256"
     value = {"choices": [sample.proposed_label]}
+    score = sample.p_mislabeled if sample.proposed_label != sample.given_label else sample.label_score
     result = {"from_name": "label", "to_name": "image", "type": "choices", "value": value}
     return {
         "data": {"image": url_prefix + quote(sample.path), **sample.fields(fields)},
-        "predictions": [{"model_version": f"labelaudit-{__version__}", "score": sample.confidence, "result": [result]}],
+        "predictions": [{"model_version": f"labelaudit-{__version__}", "score": score, "result": [result]}],
     }
 
 

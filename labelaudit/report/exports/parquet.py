@@ -40,10 +40,7 @@ _DATALAB = ("is_label_issue", "label_score", "given_label", "predicted_label")
 
 
 def write_cleanlab(job: Job) -> None:
-    """Write ``label_issues.parquet``: the four columns of Datalab.get_issues("label") first, then ours.
-
-    ``predicted_label`` is the label that the audit proposes.
-    """
+    """Write ``label_issues.parquet``: the four columns of Datalab.get_issues("label") first, then ours."""
     ours = _verdicts(job)
     table = ours.rename_columns([{"is_suspicious": "is_label_issue"}.get(name, name) for name in ours.column_names])
     predicted = pa.array([sample.proposed_label for sample in job.samples], pa.string())

@@ -12,36 +12,23 @@ import numpy as np
 import numpy.typing as npt
 
 from labelaudit.auditing.model import Audit
+from labelaudit.detect import BoolArray, Float32Array, FloatArray
 from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW
 from labelaudit.detect.mixture import GaussianMixture
 from labelaudit.run.losses import EpochLosses
 
-FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
-
-MAX_POINTS = 48
-"""Points of a small curve: it is about a hundred pixels wide."""
-MISSING = 255
-"""The byte of an epoch without a record."""
-_TOP = 254
-_CLIP = 0.9995
-"""Quantile of the losses that the highest byte stands for."""
-_BINS = 72
-_GRID = 240
-_TAIL = 0.0005
-"""Share of the values at either end of a histogram that count in its outermost bins."""
-_MOST_PAIRS = 2000
+MAX_POINTS = 48  # of a small curve, which is about a hundred pixels wide
+MISSING = 255  # the byte of an epoch without a record
+_TOP, _CLIP = 254, 0.9995  # the highest byte, and the quantile of the losses that it stands for
+_BINS, _GRID, _MOST_PAIRS = 72, 240, 2000
+_TAIL = 0.0005  # share of the values at either end of a histogram that count in its outermost bins
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossCurves:
-    """Losses in nats; NaN where there is no record.
+    """Losses in nats, NaN where there is no record: of the gallery's samples, and the median of each given label.
 
-    Attributes:
-        sample_SE: Of the samples of the gallery.
-        class_KE: Median of each class, by given label.
-        quartiles_23E: Quartiles (25%, 50%, 75%) of the suspicious samples [0] and of the rest [1].
+    ``quartiles_23E`` are the quartiles (25%, 50%, 75%) of the suspicious samples [0] and of the rest [1].
     """
 
     sample_SE: Float32Array
@@ -57,11 +44,7 @@ def gather_curves(
     *,
     classes: int,
 ) -> LossCurves:
-    """Gather the curves of these samples in one pass; memory grows with S·E and K·E, not with N·E.
-
-    Raises:
-        ValueError: a record is of an unknown sample.
-    """
+    """Gather the curves of these samples in one pass; raise a ValueError for a record of an unknown sample."""
     of_samples, of_classes, of_groups = [], [], []
     for record in epochs:
         if len(record.sample_R) and not 0 <= record.sample_R.min() <= record.sample_R.max() < len(label_N):
@@ -111,17 +94,10 @@ def quantise(loss_SP: Float32Array, top: float) -> npt.NDArray[np.uint8]:
 def _class_medians(loss_N: Float32Array, label_N: npt.NDArray[np.int32], classes: int) -> Float32Array:
     """Return the median loss of each class [K], NaN where it has none."""
     seen_N = np.isfinite(loss_N)
-    label_U, loss_U = label_N[seen_N].astype(np.uint64), np.abs(loss_N[seen_N])  # −0 is 0
-    # The bits of floats that are not negative are ordered as the floats are, so one sort orders by class and loss.
-    key_U = np.sort(label_U << np.uint64(32) | loss_U.view(np.uint32))
-    rising_U = key_U.astype(np.uint32).view(np.float32)
-    count_K = np.bincount(label_N[seen_N], minlength=classes)
-    median_K = np.full(classes, np.nan, dtype=np.float32)
-    held_K = count_K > 0
-    start_H, count_H = (np.cumsum(count_K) - count_K)[held_K], count_K[held_K]
-    lower_H, upper_H = rising_U[start_H + (count_H - 1) // 2], rising_U[start_H + count_H // 2]
-    median_K[held_K] = (lower_H + upper_H) / 2
-    return median_K
+    label_U, loss_U = label_N[seen_N], loss_N[seen_N]
+    count_K = np.bincount(label_U, minlength=classes)
+    parts = np.split(loss_U[np.argsort(label_U, kind="stable")], np.cumsum(count_K)[:-1])
+    return np.array([np.median(part) if len(part) else np.nan for part in parts], dtype=np.float32)
 
 
 def _quartiles(loss_N: Float32Array) -> FloatArray:
@@ -132,34 +108,25 @@ def _quartiles(loss_N: Float32Array) -> FloatArray:
 def charts(audit: Audit, suspicious_N: BoolArray, curves: LossCurves) -> dict[str, object]:
     """Return the numbers of all charts, by their names; classes are numbers.
 
-    The class table has the noisiest class first; the confusion is [given, suggested, count], the most frequent first;
-    the group curves are quartiles of the loss by epoch, of the suspicious and of the rest; None without records.
+    The confusion is [given, suggested, count]; the group curves are quartiles by epoch, or None without records.
     """
     drawn = [histogram(audit, name, suspicious_N) for name in dict.fromkeys((audit.summary.fit.rank_by, "aul"))]
     number_of = {name: number for number, name in enumerate(audit.catalogue.classes)}
-    rows = [
-        {
-            "class": number_of[row.name],
-            "rate": round(row.noise_rate, 5),
-            "samples": row.samples,
-            "suspicious": row.suspicious,
-        }
-        for row in audit.summary.classes
-        if row.name in number_of
-    ]
+    rows = []
+    for row in [row for row in audit.summary.classes if row.name in number_of]:
+        figures = {"rate": round(row.noise_rate, 5), "samples": row.samples, "suspicious": row.suspicious}
+        rows.append({"class": number_of[row.name], **figures})
     pairs = [
         [number_of[pair.given], number_of[pair.suggested], pair.count]
         for pair in audit.summary.confusion
         if pair.given in number_of and pair.suggested in number_of
     ]
-    lines = [[rounded(line) for line in quartiles_3E] for quartiles_3E in curves.quartiles_23E]
+    suspicious, rest = ([rounded(line) for line in quartiles_3E] for quartiles_3E in curves.quartiles_23E)
     return {
         "histograms": [one for one in drawn if one is not None],
         "class_table": sorted(rows, key=lambda row: (-row["rate"], row["class"])),
         "confusion": pairs[:_MOST_PAIRS],
-        "group_curves": dict(zip(("suspicious", "rest"), lines, strict=True))
-        if curves.quartiles_23E.shape[2]
-        else None,
+        "group_curves": {"suspicious": suspicious, "rest": rest} if curves.quartiles_23E.shape[2] else None,
     }
 
 

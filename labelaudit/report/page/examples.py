@@ -5,6 +5,7 @@ Shapes: N samples, S shown rows, P images that may be examples of a class, D fea
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,20 +15,14 @@ from labelaudit.auditing.model import Audit, RowArray
 from labelaudit.detect import Float32Array
 from labelaudit.run.caches import find_embeddings
 
-SHOWN = 4
-"""Examples of a class beside an image."""
-NEAREST_ROWS = 2000
-"""Rows with examples of their own; those behind them have the typical ones of their classes."""
-_TRUSTED_BELOW = 0.05
-"""P(mislabeled) of an image that can stand for its class; of a class with fewer, the least suspicious images do."""
+SHOWN = 4  # examples of a class beside an image
+NEAREST_ROWS = 2000  # with examples of their own; those behind them have the typical ones of their classes
+_TRUSTED_BELOW = 0.05  # P(mislabeled) of an image that can stand for its class; with too few, the least suspicious do
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """Sample numbers of examples: of each class the typical ones, for the first rows those near it.
-
-    ``of_row`` has those of the row's given label and those of its suggested one.
-    """
+    """Sample numbers of examples: the typical ones of each class, and those near a row of given and suggested label."""
 
     of_class: Mapping[int, list[int]]
     of_row: Sequence[tuple[list[int], list[int]]] = ()
@@ -35,9 +30,8 @@ class Examples:
     @property
     def samples(self) -> list[int]:
         """Every example once, those of the first rows first."""
-        near = [sample for pair in self.of_row for samples in pair for sample in samples]
-        typical = [sample for samples in self.of_class.values() for sample in samples]
-        return list(dict.fromkeys([*near, *typical]))
+        near = (samples for pair in self.of_row for samples in pair)
+        return list(dict.fromkeys(itertools.chain(*near, *self.of_class.values())))
 
     def as_json(self) -> dict[str, object]:
         """Return the examples as positions in ``samples``."""
@@ -52,8 +46,7 @@ class Examples:
 def choose_examples(audit: Audit, sample_S: RowArray, suggested_S: Sequence[int], *, most: int) -> Examples:
     """Choose examples for rows with these samples and suggested labels (−1 for none), from about ``most`` images.
 
-    Near is a high cosine of the embeddings in the cache, from which their mean is subtracted. Without embeddings there
-    are only the typical images, which have the lowest AUL.
+    Near is a high cosine of the centered embeddings in the cache; without them there are only the typical images.
     """
     pairs = list(zip(audit.catalogue.label_N[sample_S].tolist(), suggested_S, strict=True))[:NEAREST_ROWS]
     used = sorted({*audit.catalogue.label_N[sample_S].tolist(), *suggested_S} - {-1})
@@ -78,11 +71,11 @@ def choose_examples(audit: Audit, sample_S: RowArray, suggested_S: Sequence[int]
         for row, order_P in zip(rows, np.argsort(-cosine_SP, axis=1, kind="stable").tolist(), strict=True):
             others = (known[at] for at in order_P if digests[known[at]] != digests[first[row]])  # no copy of itself
             near[row][label] = [one for one, _ in zip(others, range(SHOWN), strict=False)]
-    of_row = [
-        tuple(found.get(label, typical.get(label, [])) for label in pair)
-        for found, pair in zip(near, pairs, strict=True)
-    ]
-    return Examples(of_class=typical, of_row=[(given, suggested) for given, suggested in of_row])
+    of_row = []
+    for found, (given, suggested) in zip(near, pairs, strict=True):
+        best = {**typical, **found}
+        of_row.append((best.get(given, []), best.get(suggested, [])))
+    return Examples(of_class=typical, of_row=of_row)
 
 
 def _trusted(audit: Audit, classes: Sequence[int]) -> dict[int, RowArray]:

@@ -18,7 +18,7 @@ from functools import partial
 from importlib import resources
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,30 +46,19 @@ from labelaudit.text import plural, printable
 
 IntArray = npt.NDArray[np.int64]
 
-SCRIPTS = (
-    *("base.js", "csv.js", "stores.js", "review.js", "charts.js", "cards.js", "gallery.js", "filters.js", "focus.js"),
-    *("finish.js", "page.js"),
-)
-"""The parts of the page's one script, in order."""
-MAX_BYTES = 14_500_000
-"""Size of a page that thumbnails fill up to."""
-MAX_ROW_BYTES = 6_000_000
-"""Part of that for the rows of the gallery, without thumbnails."""
+SCRIPTS = "base csv stores review charts cards gallery filters focus finish page"  # parts of the one script, in order
+MAX_BYTES = 14_500_000  # of a page: thumbnails fill it up to this
+MAX_ROW_BYTES = 6_000_000  # of the gallery's rows in it, without thumbnails
 
-_SIDES = ((1000, 160), (3000, 128), (np.inf, 96))
-"""Up to so many samples in the gallery, a thumbnail fits into so many pixels."""
+_SIDES = ((1000, 160), (3000, 128), (np.inf, 96))  # up to so many samples, a thumbnail fits into so many pixels
 _LARGE_ROWS, _LARGE_SHARE = 300, 0.45
 """So many of the first have previews instead, as far as this share of the room for thumbnails allows."""
-_EXAMPLE_SIDE, _EXAMPLES, _EXAMPLE_SHARE = 128, 600, 0.15
-"""Pixels that an example of a class fits into, about how many there are to choose from, and their share of a page."""
-_SERVED_EXAMPLES = 20_000
-"""The same number for a page that asks a server for them."""
-_EMPTY_BYTES = 8
-"""Most bytes of a sample in the list of thumbnails beside the thumbnail's content."""
-_BYTES_A_ROW = 140
-"""Bytes of a sample in a page beside its path: numbers, content hash and curve."""
-_MOST_FILES = 200
-"""Unreadable files in a page."""
+_EXAMPLE_SIDE, _EXAMPLES, _SERVED_EXAMPLES, _EXAMPLE_SHARE = 128, 600, 20_000, 0.15
+"""Pixels that an example of a class fits into, about how many there are to choose from in a file and from a server,
+and their share of a file."""
+_EMPTY_BYTES = 8  # of a sample in the list of thumbnails, at most, beside the thumbnail's content
+_BYTES_A_ROW = 140  # of a sample in a page beside its path: numbers, content hash and curve
+_MOST_FILES = 200  # unreadable ones in a page
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _ESTIMATORS = {
@@ -78,35 +67,18 @@ _ESTIMATORS = {
 }
 _COMMON_NAMES = {"data", "dataset", "images", "test", "train", "training", "val", "valid", "validation"}
 
-Thumbnail = tuple[str | None, str]
-"""Base64 of an image, or None and the reason why there is none."""
+Thumbnail = tuple[str | None, str]  # Base64 of an image, or None and the reason why there is none
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A page that was written.
-
-    Attributes:
-        path: The file.
-        size_bytes: Its size.
-        rows: How many suspicious samples are in the gallery; with a baseline, of the new ones.
-        looked_at: How many of their images were looked for.
-        missing: How many of these were not found.
-    """
+    """A page with ``rows`` suspicious samples; of ``looked_at`` images that were looked for, some are missing."""
 
     path: Path
     size_bytes: int
     rows: int
     looked_at: int
     missing: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServedPage:
-    """A page as HTML, and its Content-Security-Policy."""
-
-    text: str
-    policy: str
 
 
 def write_page(
@@ -120,25 +92,18 @@ def write_page(
     sampled: bool = False,
     decisions: Path | None = None,
 ) -> Page:
-    """Write the page of an audit, or of a sample to review.
+    """Write the page of a finished audit, or of a sample to review.
 
-    Images that have moved or changed since the audit get a placeholder. Without the losses there are no curves.
+    ``path`` is by default report.html or sample.html in the run folder; ``thumbnails`` is how many images are read at
+    most, below ``data`` or where they were audited. Images that have moved or changed get a placeholder.
 
-    Args:
-        audit: A finished audit.
-        listed: Its suspicious labels, as a report has them; the gallery shows those that count.
-        path: The file; default: report.html in the run folder, or sample.html.
-        reporter: Told about the progress.
-        thumbnails: Most images to read.
-        data: Where the image folder is now; None: where it was audited.
-        sampled: ``listed`` is a sample in the order of its review. Its gallery has no suggestions, probabilities,
-            curves and kinds: they would tell the reviewer what to answer.
-        decisions: A review that the page shows: decisions.csv or another that `read_review` reads; default: the run's.
+    With ``sampled``, ``listed`` is a sample in the order of its review. Its gallery has no suggestions, probabilities,
+    curves and kinds: they would tell the reviewer what to answer.
 
-    Raises:
-        DataError: ``decisions`` cannot be read.
-        RunError: the run is unfinished or damaged, or the page goes into its folder while that is in use.
-        StorageError: the file cannot be written.
+    ``decisions`` is a review that the page shows, which `read_review` reads; by default the run's.
+
+    Raises a DataError where the decisions cannot be read, a RunError where the run is unfinished, damaged or in use,
+    and a StorageError where the file cannot be written.
     """
     run, catalogue = audit.run, audit.catalogue
     content = _content(audit, listed, reporter, sampled=sampled, examples=_EXAMPLES)
@@ -179,6 +144,13 @@ def write_page(
     return Page(path=path or place, size_bytes=size, rows=rows, looked_at=len(found), missing=missing)
 
 
+class ServedPage(NamedTuple):
+    """A page as HTML, and its Content-Security-Policy."""
+
+    text: str
+    policy: str
+
+
 def served_page(audit: Audit, listed: Listed, command: str, reporter: Reporter = QUIET, *, moves: bool) -> ServedPage:
     """Return the page of an audit for `labelaudit.review.server`, which it asks for images and tells the decisions.
 
@@ -186,7 +158,7 @@ def served_page(audit: Audit, listed: Listed, command: str, reporter: Reporter =
     """
     content = _content(audit, listed, reporter, sampled=False, examples=_SERVED_EXAMPLES)
     content |= {"command": command, "server": {"moves": moves}}
-    return ServedPage(text=_render(audit, listed.new, content), policy=_policy(*_parts(), served=True))
+    return ServedPage(_render(audit, listed.new, content), _policy(*_parts(), served=True))
 
 
 def _decided(file: Path, catalogue: Catalogue, sample_S: IntArray) -> list[tuple[int, str, str, int]]:
@@ -210,7 +182,7 @@ def _decided(file: Path, catalogue: Catalogue, sample_S: IntArray) -> list[tuple
 
 
 def _read_curves(audit: Audit, sample_S: IntArray, suspicious_N: BoolArray, reporter: Reporter) -> charts.LossCurves:
-    run, catalogue = audit.run, audit.catalogue
+    run, label_N, classes = audit.run, audit.catalogue.label_N, len(audit.catalogue.classes)
     with reporter.bar("Reading losses", len(recorded_epochs(run.losses)), "epochs") as advance:
 
         def counted() -> Iterator[EpochLosses]:
@@ -219,9 +191,7 @@ def _read_curves(audit: Audit, sample_S: IntArray, suspicious_N: BoolArray, repo
                 advance(1)
 
         try:
-            return charts.gather_curves(
-                counted(), sample_S, catalogue.label_N, suspicious_N, classes=len(catalogue.classes)
-            )
+            return charts.gather_curves(counted(), sample_S, label_N, suspicious_N, classes=classes)
         except (ValueError, IndexError) as error:
             raise RunError(f"{run.losses} is damaged: {error}", fix=f"delete {run.root} and audit again") from error
 
@@ -236,11 +206,7 @@ def read_thumbnails(
     reporter: Reporter = QUIET,
     title: str = "Thumbnails",
 ) -> list[Thumbnail]:
-    """Read the images of samples in order, until the next thumbnail would not fit.
-
-    A file that is gone, damaged or no longer the one that was audited has a reason and takes no room. Thumbnails fit
-    into a square of ``side`` pixels and have ``most_bytes`` of Base64 together.
-    """
+    """Read the images of samples in order, until the next thumbnail would not fit into ``most_bytes`` of Base64."""
     found: list[Thumbnail] = []
     left = most_bytes
 
@@ -314,11 +280,8 @@ def title_of(root: Path) -> str:
 def facts_of(audit: Audit) -> list[str]:
     """Return what was audited, and how, in a few words each."""
     settings, finished = audit.description.settings, audit.description.finished
-    facts = [
-        plural(len(audit.catalogue), "image"),
-        plural(len(audit.catalogue.classes), "class", "classes"),
-        plural(audit.summary.epochs, "epoch"),
-    ]
+    facts = [plural(len(audit.catalogue), "image"), plural(len(audit.catalogue.classes), "class", "classes")]
+    facts.append(plural(audit.summary.epochs, "epoch"))
     model = settings.get("model")
     if settings.get("kind") == PREDICTIONS:
         facts.append("predictions of your own")
@@ -359,8 +322,8 @@ def embedded_json(value: object) -> str:
 
 def _parts() -> tuple[str, str]:
     """Return the page's style and script."""
-    script = "\n".join(["", '"use strict";', "(() => {", *map(_asset, SCRIPTS), "})();", ""])
-    return _asset("page.css"), script
+    parts = [_asset(f"{name}.js") for name in SCRIPTS.split()]
+    return _asset("page.css"), "\n".join(["", '"use strict";', "(() => {", *parts, "})();", ""])
 
 
 def _policy(style: str, script: str, *, served: bool = False) -> str:

@@ -1,11 +1,8 @@
 """The tools that read the exports, on the same audit: counts and labels are ours. ``pip install -e '.[consumers]'``."""
 
-import io
 import itertools
 import json
-import zipfile
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -13,7 +10,7 @@ import pytest
 from labelaudit.errors import DataError
 from labelaudit.report.exports.export import ExportOptions, export
 from labelaudit.review.corrections import read_review
-from tests.report.exports.helpers import HOSTILE_CLASSES, consumer, hostile_folder, made_up_audit
+from tests.report.exports.helpers import HOSTILE_CLASSES, consumer
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 """What other packages warn of is theirs."""
@@ -51,13 +48,6 @@ def test_datasets_reads_the_imagefolder(hostile, truth, images, tmp_path):
         assert same(row, known, "suggested_label", "p_mislabeled", "label_score", "weight", "is_suspicious", "sample")
         with Image.open(images / row["path"]) as shown:
             np.testing.assert_array_equal(np.asarray(row["image"].convert("RGB")), np.asarray(shown.convert("RGB")))
-
-
-def test_datasets_keeps_classes_that_are_almost_numbers_and_dates_as_text(tmp_path):
-    classes = ("1", "1e5", "12:30:00", "2024", "2024-01", "false", "null")
-    data = hostile_folder(tmp_path / "data", classes=classes, files=("1.png",))
-    rows = loaded(made_up_audit(data, tmp_path / "run"), tmp_path)
-    assert sorted(row["label"] for row in rows) == sorted(classes)
 
 
 def test_the_label_issues_have_datalabs_columns_and_types(hostile, tmp_path):
@@ -143,15 +133,9 @@ def annotate(tasks, interface):
         how = HOW[number % len(HOW)]
         label = other_label(task["data"]["given_label"], proposed) if how == "other" else proposed
         regions = [] if how == "skip" else [region._dict() for region in interface.create_regions({"label": label})]
-        annotation = {
-            "id": 1000 + number,
-            "completed_by": 1,
-            "was_cancelled": how == "skip",
-            "ground_truth": False,
-            "created_at": "2026-01-02T03:04:05.678901Z",
-            "lead_time": 1.5,
-            "result": [{**region, "origin": "manual"} for region in regions],
-        }
+        annotation = {"id": 1000 + number, "completed_by": 1, "was_cancelled": how == "skip", "ground_truth": False}
+        annotation |= {"created_at": "2026-01-02T03:04:05.678901Z", "lead_time": 1.5}
+        annotation["result"] = [{**region, "origin": "manual"} for region in regions]
         assert how == "skip" or interface.validate_annotation(annotation)
         task.update(id=number + 1, annotations=[] if how == "leave" else [annotation], drafts=[], project=1)
     return tasks
@@ -182,38 +166,3 @@ def test_label_studios_json_comes_back_and_its_other_formats_are_refused(label_s
         read_review(label_studio("JSON_MIN"))
     with pytest.raises(DataError, match=r"has no column action; give .* Label Studio's JSON export"):
         read_review(label_studio("CSV"))
-
-
-def cvats_export(annotations, subset=""):
-    """An export of CVAT's server after the upload of our annotations and the work of an annotator.
-
-    The server is no package, so this follows its exporter for images: an archive with annotations.xml; images that
-    nobody annotated are in it without a tag; a tag that was uploaded keeps its source, one that was changed becomes
-    ``semi-auto``, and a new one is ``manual`` and has the attributes' defaults.
-    """
-    tree = ElementTree.parse(annotations)
-    for number, image in enumerate(tree.getroot().iter("image")):
-        image.attrib.update({"subset": subset, "task_id": "7"} if subset else {})
-        (tag,) = image.iter("tag")
-        how = HOW[number % len(HOW)]
-        if how == "skip":
-            image.remove(tag)
-        elif how == "accept":
-            tag.set("source", "semi-auto")
-        elif how == "other":
-            given = next(str(entry.text) for entry in tag if entry.get("name") == "given_label")
-            tag.attrib.update(label=other_label(given, tag.attrib["label"]), source="manual")
-            for entry in tag:
-                entry.text = ""
-        tag.set("group_id", "3")
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("annotations.xml", ElementTree.tostring(tree.getroot(), "utf-8", xml_declaration=True))
-    return packed.getvalue()
-
-
-@pytest.mark.parametrize("subset", ["", "train"], ids=["task", "project"])
-def test_cvats_export_comes_back(hostile, tmp_path, suspicious, truth, subset):
-    written = export(hostile, "cvat", tmp_path / "out")
-    (tmp_path / "task.zip").write_bytes(cvats_export(written.main_file, subset))
-    check(tmp_path / "task.zip", suspicious, truth)

@@ -61,13 +61,6 @@ class Tab:
         )
         self.frames()
 
-    def script_seconds(self) -> float:
-        """The processor's seconds in scripts since the page was opened."""
-        session = self.page.context.new_cdp_session(self.page)
-        session.send("Performance.enable", {"timeDomain": "threadTicks"})
-        metrics = session.send("Performance.getMetrics")["metrics"]
-        return next(float(entry["value"]) for entry in metrics if entry["name"] == "ScriptDuration")
-
     def text(self, selector: str) -> str:
         return str(self.on(selector, "return node.textContent"))
 

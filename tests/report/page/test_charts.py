@@ -40,13 +40,6 @@ def test_class_medians_are_those_of_numpy():
     np.testing.assert_allclose(curves.class_KE[:, 0], [*expected, np.nan], rtol=1e-6)
 
 
-def test_without_epochs_there_are_no_points():
-    curves = gathered()
-    assert (curves.sample_SE.shape, curves.class_KE.shape, thin(curves.sample_SE).shape) == ((2, 0), (4, 0), (2, 0))
-    assert curves.quartiles_23E.shape == (2, 3, 0)
-    assert top_loss(curves.sample_SE, curves.class_KE) == 1.0
-
-
 @pytest.mark.parametrize("sample", [-1, 5])
 def test_records_of_unknown_samples_are_refused(sample):
     with pytest.raises(ValueError, match="epoch 1 has records of samples outside"):

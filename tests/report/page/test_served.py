@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,7 @@ from playwright.sync_api import Browser, expect
 from labelaudit.auditing.model import Audit, recorded_data
 from labelaudit.report.gate import Limits, make_report
 from labelaudit.report.page.write import served_page
-from labelaudit.review.decisions import Decision, append_decisions, read_decisions
-from labelaudit.review.ledger import Ledger
+from labelaudit.review.decisions import Decision, Ledger, append_decisions, read_decisions
 from labelaudit.review.server import Site, serving
 from labelaudit.run.caches import Embedded, EmbeddingCache
 from tests.cli.helpers import QUICK, run, start, succeed, write_images
@@ -23,6 +23,7 @@ from tests.report.page.helpers import MadeUp, make_run, noise_png, page_of, writ
 from tests.report.page.test_browser import STORED, download
 
 CLASSES = ("ant", "bee", "cat")
+SERIOUS = ("serious", "critical")
 
 
 def make(folder: Path, *, each: int, wrong: int) -> MadeUp:
@@ -32,15 +33,16 @@ def make(folder: Path, *, each: int, wrong: int) -> MadeUp:
     return make_run(folder / "run", root, wrong=[name for name in names if int(name[4:7]) < wrong])
 
 
+@dataclass
 class Served:
     """A run behind a server."""
 
-    def __init__(self, made: MadeUp, address: str) -> None:
-        self.made, self.address, self.file = made, address, made.run.decisions
+    made: MadeUp
+    address: str
 
     @property
     def decided(self) -> list[tuple[str, str, str]]:
-        return [(one.path, one.action, one.label) for one in read_decisions(self.file).values()]
+        return [(one.path, one.action, one.label) for one in read_decisions(self.made.run.decisions).values()]
 
 
 @pytest.fixture
@@ -117,8 +119,7 @@ def test_thirty_images_are_reviewed_by_keys_in_the_large_view_and_applied(served
     assert tab.page.is_visible("#plan")
     assert not tab.page.is_visible("#applied")
     assert not (root / "ant/000.png").exists()
-    moved = [path for path in (root / "bee").iterdir() if path.name == "000-2.png"]
-    assert len(moved) == 1
+    assert (root / "bee/000-2.png").exists()
 
 
 def sample_of(tab: Tab, position: int) -> int:
@@ -141,7 +142,6 @@ def test_five_hundred_in_bulk_with_exceptions_and_one_undo(served: Served, tab: 
         tab.press("a")
     assert tab.text("#reviewed") == "504"
     written(served, 504)
-    assert len(served.decided) == 504
     tab.press("u")
     assert tab.text("#reviewed") == "336"
     written(served, 336)
@@ -156,7 +156,6 @@ def test_five_hundred_in_bulk_with_exceptions_and_one_undo(served: Served, tab: 
     assert tab.text("#reviewed") == "0"
     assert tab.on("#undo", "return node.disabled")
     written(served, 0)
-    assert served.decided == []
 
 
 def test_after_a_reload_everything_is_there_and_can_be_undone(served: Served, tab: Tab) -> None:
@@ -172,7 +171,6 @@ def test_after_a_reload_everything_is_there_and_can_be_undone(served: Served, ta
         tab.press("u")
         assert tab.text("#tally") == tally
     written(served, 0)
-    assert served.decided == []
     tab.open(served.address)
     tab.frames(count=10)
     assert tab.on("#undo", "return node.disabled")
@@ -200,8 +198,7 @@ def test_two_windows_show_each_others_decisions_and_undo_only_their_own(served: 
     shows(tab, "#tally", "0 changed · 0 kept · 1 dropped")
     tab.press("u")
     assert tab.text("#tally") == "0 changed · 0 kept · 1 dropped"
-    written(served, 1)
-    assert [action for _, action, _ in served.decided] == ["drop"]
+    written(served, 1, "drop")
 
 
 def test_a_new_class_is_named_in_the_picker_which_shows_likely_classes_first(served: Served, tab: Tab) -> None:
@@ -331,25 +328,14 @@ def test_no_serious_finding_of_axe(served: Served, browser: Browser, scheme: str
     with browser.new_context(bypass_csp=True, color_scheme=scheme) as context:
         page = Tab(context.new_page())
         page.open(served.address)
-        for step in (
-            "",
-            "#tab-overview",
-            "#tab-found",
-            "#tab-review",
-            "#pairs button",
-            "article [data-action=keep]",
-            "article [data-action=other]",
-        ):
-            if step:
-                page.click(step)
-                page.frames(count=5)
+        steps = ["h1", *(f"#tab-{tab}" for tab in ("overview", "found", "review")), "#pairs button"]
+        for step in (*steps, "article [data-action=keep]", "article [data-action=other]"):
+            page.click(step)
+            page.frames(count=5)
             if step == "#pairs button":
                 page.press("Enter")
-            found = axe.run(page.page).response["violations"]
-            serious = [
-                (one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")
-            ]
-            assert serious == [], step
+            found = [one for one in axe.run(page.page).response["violations"] if one["impact"] in SERIOUS]
+            assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], step
 
 
 def test_examples_are_the_nearest_trusted_images(tmp_path: Path) -> None:
@@ -379,16 +365,8 @@ def test_the_file_shows_the_runs_decisions_and_takes_dropped_ones(tmp_path: Path
     catalogue = made.catalogue
 
     def decision(path: str, action: str, label: str = "", when: str = "2026-01-01T00:00:00+00:00") -> Decision:
-        sha256 = catalogue.sha256[catalogue.paths.index(path)]
-        return Decision(
-            time=when,
-            reviewer="bob",
-            path="elsewhere.png",
-            given_label=path[:3],
-            action=action,
-            label=label,
-            sha256=sha256,
-        )
+        found = {"sha256": catalogue.sha256[catalogue.paths.index(path)], "given_label": path[:3], "action": action}
+        return Decision(time=when, reviewer="bob", path="elsewhere.png", label=label, **found)
 
     append_decisions(made.run.decisions, [decision("ant/000.png", "keep"), decision("bee/000.png", "change", "wasp")])
     page_of(made.run)

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -109,8 +108,7 @@ def test_thumbnails_are_those_of_their_samples(made):
 
 def test_only_its_own_script_and_style_may_run(made):
     text, _ = written(made)
-    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
-    policy = html.unescape(policy)
+    policy = html.unescape(re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)[0])
     for kind in ("script", "style"):
         (content,) = re.findall(f"<{kind}>(.*?)</{kind}>", text, re.DOTALL)
         digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
@@ -119,10 +117,8 @@ def test_only_its_own_script_and_style_may_run(made):
     assert "unsafe" not in policy
     assert text.index("Content-Security-Policy") < text.index("<style>")
     (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
-    unsafe = (
-        r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|new Function|https?://(?!www\.w3\.org/2000/svg)"
-    )
-    assert not re.search(unsafe, script)
+    unsafe = r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|new Function"
+    assert not re.search(rf"{unsafe}|https?://(?!www\.w3\.org/2000/svg)", script)
     assert not re.search(r"""(src|href)=["']?(https?:|//)""", text)
     assert not re.search(r"\son\w+=", text.replace(script, ""))
 
@@ -194,15 +190,6 @@ def test_nothing_suspicious_is_a_page_too(tmp_path):
     assert '<p class="big">unknown</p>' in text
 
 
-def test_kinds_are_those_of_the_samples(made):
-    kinds = pa.array(["duplicate", *[None] * 38, "ambiguous"])
-    scores = pq.read_table(made.run.scores).drop_columns(["kind"])
-    pq.write_table(scores.append_column("kind", kinds), made.run.scores)
-    _, data = written(made)
-    assert data["kinds"] == ["ambiguous", "duplicate"]
-    assert [data["rows"]["kind"][data["rows"]["sample"].index(k)] for k in (0, 1)] == [1, -1]
-
-
 @pytest.mark.parametrize(
     ("settings", "low"), [(FitSettings.chosen(rank_by="aum", estimator="gmm"), True), (FitSettings(), False)]
 )
@@ -212,14 +199,13 @@ def test_the_statistic_that_ranks_is_drawn_beside_the_aul(made, settings, low):
     first, area = data["histograms"]
     assert (first["statistic"], first["suspicious_when_low"]) == (settings.rank_by, low)
     assert (area["statistic"], area["suspicious_when_low"]) == ("aul", False)
-    fitted = [histogram for histogram in (first, area) if histogram["components"]]
-    assert len(fitted) <= 1
-    for histogram in fitted:
-        right, wrong = (np.argmax(line) for line in histogram["components"])
-        assert (wrong < right) == histogram["suspicious_when_low"]
-        # As many images as there are, but for what lies beyond the outermost bins.
-        per_bin = len(histogram["components"][0]) / len(histogram["rest"])
-        assert np.sum(histogram["components"]) / per_bin == pytest.approx(40, rel=0.2)
+    for histogram in (first, area):
+        if histogram["components"]:
+            right, wrong = (np.argmax(line) for line in histogram["components"])
+            assert (wrong < right) == histogram["suspicious_when_low"]
+            # As many images as there are, but for what lies beyond the outermost bins.
+            per_bin = len(histogram["components"][0]) / len(histogram["rest"])
+            assert np.sum(histogram["components"]) / per_bin == pytest.approx(40, rel=0.2)
 
 
 def test_a_list_of_other_samples_is_refused(made):
@@ -233,6 +219,8 @@ def test_a_page_goes_anywhere_but_into_a_run_in_use(made, tmp_path):
     assert page.path == tmp_path / "elsewhere.html"
     assert page.path.stat().st_size == page.size_bytes
     assert not made.run.page.exists()
+    page_of(made.run, tmp_path / "lost.html", data=tmp_path)
+    assert f"they are not in <bdi>{tmp_path}</bdi>" in (tmp_path / "lost.html").read_text()
     with pytest.raises(StorageError, match="cannot write"):
         page_of(made.run, tmp_path / "nowhere" / "page.html")
     before = written(made)[0]
@@ -252,19 +240,6 @@ def test_unreadable_and_left_out_files_are_listed(tmp_path):
     assert "5 .heic: no &lt;i&gt; (ant/1.heic)" in text
 
 
-def test_moved_images_are_found_where_they_are_now(finished, tmp_path):
-    moved, file = Path(shutil.copytree(finished.catalogue.root, tmp_path / "moved")), tmp_path / "page.html"
-    page = page_of(finished.run, file, data=moved)
-    assert page.missing == 0
-    assert 'id="no-images"' not in file.read_text()
-    page = page_of(finished.run, file, data=tmp_path)
-    assert (page.rows, page.looked_at, page.missing) == (8, 8, 8)
-    assert f"they are not in <bdi>{tmp_path}</bdi>" in file.read_text()
-    assert "labelaudit report RUN --data DIR" in file.read_text()
-    thumbnails = data_of(file.read_text())["thumbnails"]
-    assert (thumbnails["content"], thumbnails["reasons"]) == ([0] * 8, ["no such file or directory"])
-
-
 def test_against_a_baseline_the_gallery_has_the_new_ones(finished, tmp_path):
     known, file = tmp_path / "baseline.csv", tmp_path / "page.html"
     known.write_text("".join(finished.run.suspicious.read_text().splitlines(keepends=True)[:4]))
@@ -279,54 +254,36 @@ def test_against_a_baseline_the_gallery_has_the_new_ones(finished, tmp_path):
     assert "since the baseline" not in file.read_text().split("<script")[0]
 
 
-def thumbnails_of(catalogue, paths, most_bytes=10**9):
-    sample_S = np.array([catalogue.paths.index(path) for path in paths])
-    return read_thumbnails(catalogue.root, catalogue, sample_S, side=96, most_bytes=most_bytes)
-
-
-def test_thumbnails_come_in_order_until_the_next_would_not_fit(tmp_path):
-    paths = [f"x/{number}.png" for number in range(100)]
-    catalogue = scan(write_noise_images(tmp_path, [*paths, "y/0.png"]))
-    everything = thumbnails_of(catalogue, paths)
-    assert len({text for text, _ in everything if text}) == 100
-    assert thumbnails_of(catalogue, paths[::-1]) == everything[::-1]
-    for count in (0, 70):
-        first = sum(len(text or "") for text, _ in everything[:count])
-        assert thumbnails_of(catalogue, paths, first) == everything[:count]
-        assert len(thumbnails_of(catalogue, paths, first - 1)) == max(count - 1, 0)
-
-
 def test_thumbnails_are_small_and_what_has_none_has_a_reason(tmp_path):
-    paths = [f"x/{name}.png" for name in ("changed", "damaged", "folder", "gone", "wide")]
-    write_noise_images(tmp_path, [*paths, "y/0.png"])
     damaged = noise_png(2)[:60]
-    write_files(tmp_path, {"x/wide.png": noise_png(9, (400, 100))})
+    write_files(tmp_path, {"x/wide.png": noise_png(9, (400, 100)), "y/0.png": noise_png()})
+    write_noise_images(tmp_path, [f"x/{name}.png" for name in ("changed", "damaged", "gone")])
     catalogue = scan(tmp_path)
     write_files(tmp_path, {"x/changed.png": noise_png(99), "x/damaged.png": damaged})
     (tmp_path / "x/gone.png").unlink()
-    (tmp_path / "x/folder.png").unlink()
-    (tmp_path / "x/folder.png").mkdir()
     digests = list(catalogue.sha256)
     digests[1] = hashlib.sha256(damaged).hexdigest()
-    *without, (text, reason) = thumbnails_of(replace(catalogue, sha256=tuple(digests)), paths)
+    catalogue = replace(catalogue, sha256=tuple(digests))
+    *without, (text, reason), _ = read_thumbnails(tmp_path, catalogue, np.arange(5), side=96, most_bytes=10**9)
     assert (Image.open(io.BytesIO(base64.b64decode(text))).size, reason) == ((96, 24), "")
-    assert [text for text, _ in without] == [None] * 4
-    changed, broken, folder, gone = (reason for _, reason in without)
-    assert (changed, folder, gone) == (CHANGED, "not a regular file", "no such file or directory")
+    assert [text for text, _ in without] == [None] * 3
+    changed, broken, gone = (reason for _, reason in without)
+    assert (changed, gone) == (CHANGED, "no such file or directory")
     assert broken.startswith("damaged: ")
 
 
 def test_a_served_page_may_ask_its_server_and_holds_no_image(made):
     audit = Audit(made.run)
-    page = write.served_page(audit, make_report(audit, Limits(), top=0).listed, "labelaudit relabel x", moves=False)
-    data = data_of(page.text)
+    listed = make_report(audit, Limits(), top=0).listed
+    text, policy = write.served_page(audit, listed, "labelaudit relabel x", moves=False)
+    data = data_of(text)
     assert (data["server"], data["command"]) == ({"moves": False}, "labelaudit relabel x")
     assert (data["thumbnails"]["content"], data["examples"]["content"], len(data["rows"]["path"])) == ([], [], 8)
     assert data["examples"]["samples"]
-    assert "img-src 'self' data:; connect-src 'self';" in page.policy
-    assert html.unescape(re.findall(r'Security-Policy" content="([^"]*)"', page.text)[0]) == page.policy
-    assert "unsafe" not in page.policy
-    assert page.policy.startswith("default-src 'none';")
+    assert "img-src 'self' data:; connect-src 'self';" in policy
+    assert html.unescape(re.findall(r'Security-Policy" content="([^"]*)"', text)[0]) == policy
+    assert "unsafe" not in policy
+    assert policy.startswith("default-src 'none';")
 
 
 @pytest.mark.parametrize("with_hash", [True, False])
@@ -346,10 +303,9 @@ def test_a_review_that_is_named_is_in_the_page(made, tmp_path, with_hash):
 
 
 def test_the_first_images_are_large_and_the_file_stays_below_its_limit(tmp_path, monkeypatch):
-    images = {
-        f"{name}/{k:02d}.png": noise_png(100 * at + k, (700, 600)) for at, name in enumerate("ab") for k in range(12)
-    }
-    made = make_run(tmp_path / "run", write_files(tmp_path / "zoo", images), wrong=[f"a/{k:02d}.png" for k in range(6)])
+    names = [f"{name}/{k:02d}.png" for name in "ab" for k in range(12)]
+    images = {name: noise_png(number, (700, 600)) for number, name in enumerate(names)}
+    made = make_run(tmp_path / "run", write_files(tmp_path / "zoo", images), wrong=names[:6])
     monkeypatch.setattr(write, "MAX_BYTES", 1_000_000)
     text, data = written(made)
     assert len(text.encode()) <= 1_000_000
