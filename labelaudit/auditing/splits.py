@@ -6,44 +6,52 @@ Shapes: N samples, F findings, G groups of copies.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.detect import IntArray, NumberArray
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.run.documents import SplitNoise
 from labelaudit.run.findings import Findings
 from labelaudit.text import listed, plural
 
 
-def find_leaked(near: Findings, split_names: Sequence[str]) -> Findings:
-    """Return the images with a copy in another split; each names the best copy there.
+def find_leaked(near: Findings, equal_N: IntArray, split_names: Sequence[str]) -> Findings:
+    """Return the images with a copy in another split; each names an equal one there, or else the best copy there.
 
-    ``near`` are the near duplicates by group, the best copy first; ``split_names`` are N names, or none without splits.
+    ``near`` are the near duplicates by group, the best copy first; ``equal_N`` are those of `equal_images`, and
+    ``split_names`` are N names, or none without splits.
     """
     sample_F, group_F = np.asarray(near.sample_F), near.group_F
     if not split_names or not len(sample_F) or group_F is None:
         none = np.empty(0, dtype=np.int64)
         return Findings(name="leaked", sample_F=none, score_F=none.astype(np.float64))
     split_F = np.unique(split_names, return_inverse=True)[1][sample_F]
-    group_F = np.unique(group_F, return_inverse=True)[1]
-    best_G = np.unique(group_F, return_index=True)[1]
-    # Of each group, the best copy, and the best one of the other splits.
-    away = np.flatnonzero(split_F != split_F[best_G][group_F])
-    other_G = np.full(len(best_G), -1)
-    found_G, first = np.unique(group_F[away], return_index=True)
-    other_G[found_G] = away[first]
-    is_leaked_F = other_G[group_F] >= 0
-    place_F = np.where(split_F == split_F[best_G][group_F], other_G[group_F], best_G[group_F])
-    return replace(
-        near,
+    place_F, equal_F = _elsewhere(group_F, split_F), equal_N[sample_F]
+    twice = np.flatnonzero(equal_F >= 0)
+    equal_place = _elsewhere(equal_F[twice], split_F[twice])
+    place_F[twice[equal_place >= 0]] = twice[equal_place[equal_place >= 0]]
+    found = np.flatnonzero(place_F >= 0)
+    return Findings(
         name="leaked",
-        sample_F=sample_F[is_leaked_F],
-        score_F=None if near.score_F is None else near.score_F[is_leaked_F],
-        group_F=None if near.group_F is None else near.group_F[is_leaked_F],
-        other_F=sample_F[place_F][is_leaked_F].astype(np.int32),
+        sample_F=sample_F[found],
+        score_F=None if near.score_F is None else near.score_F[found],
+        group_F=group_F[found],
+        other_F=sample_F[place_F[found]],
     )
+
+
+def _elsewhere(group_F: NumberArray, split_F: NumberArray) -> NumberArray:
+    """Return the place of the first of the same group in another split, −1 where there is none: [F]."""
+    _, first_G, group_F = np.unique(group_F, return_index=True, return_inverse=True)
+    is_away_F = split_F != split_F[first_G][group_F]
+    away = np.flatnonzero(is_away_F)
+    away_G = np.full(len(first_G), -1)
+    found_G, first = np.unique(group_F[away], return_index=True)
+    away_G[found_G] = away[first]
+    place_F: NumberArray = np.where(is_away_F, first_G[group_F], away_G[group_F])
+    return place_F
 
 
 def split_figures(catalogue: Catalogue, verdicts: Verdicts, leaked: Findings) -> tuple[SplitNoise, ...]:
