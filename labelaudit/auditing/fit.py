@@ -154,7 +154,7 @@ def compute(
         kinds=_kinds(kinds, verdicts.flagged_N),
         findings={BY_NAME[each.name].code: len(each.sample_F) for each in found if len(each.sample_F)},
         splits=split_figures(catalogue, verdicts, leaked),
-        near_groups=len(np.unique(near.group_F)),
+        near_groups=len(np.unique(near.group_F)) if near.group_F is not None else 0,
         kept=int(kept_N.sum()),
         decisions=digest,
         reviewed=None if review is None else review.noise,

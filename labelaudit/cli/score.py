@@ -71,6 +71,7 @@ def score(
         from labelaudit.report.console import show_outcome
         from labelaudit.report.formats import FORMATS
         from labelaudit.report.gate import Limits, make_report
+        from labelaudit.report.sentences import near_sentence
         from labelaudit.run.files import behind_links, write_text
         from labelaudit.run.lists import read_rows
         from labelaudit.run.series import newest
@@ -101,6 +102,8 @@ def score(
         rows = list(read_rows(csv(top=min(noise.suspicious, _SHOWN))))
         show_outcome(terminal.console, noise, rows, recorded_data(folder).root, everything=verbose)
         _tell_changes(folder, terminal)
+        if near := near_sentence(noise):
+            terminal.say(f"{near}: {shlex.join(['labelaudit', 'report', str(folder.root), '--select', 'LA006'])}")
     listed = folder.suspicious
     if output == "json":
         print_data(FORMATS["json"](make_report(Audit(folder), Limits(), top=_SHOWN)))

@@ -103,8 +103,7 @@ def _inside(is_uniform_H: BoolArray) -> tuple[int, int]:
     first, last = (
         int(np.append(~line_m, True).argmax()) for line_m in (is_uniform_H[:most], is_uniform_H[::-1][:most])
     )
-    # The line next to an edge is a mixture of both.
-    return first + (first > 0), len(is_uniform_H) - last - (last > 0)
+    return first, len(is_uniform_H) - last
 
 
 def table_of_looks(sample_R: npt.NDArray[np.int32], looks: Sequence[ImageStatistics]) -> ImageTable:

@@ -24,24 +24,43 @@ def near_pairs(
 ) -> tuple[NumberArray, Float32Array]:
     """Return the pairs of copies [P, 2], the lower number first, and the `correlation` of their thumbnails [P].
 
-    These are the `candidates` with a correlation of `LEAST_ALIKE` or more. Embeddings are those of `projection`.
+    These are the `candidates` with a correlation of `least_alike` or more. Embeddings are those of `projection`.
     ``advance`` is told of each image once.
     """
-    pair_P2, told = candidates(thumb_UGG, feature_UD), 0
+    pair_P2, least, told = candidates(thumb_UGG, feature_UD), least_alike(thumb_UGG), 0
     alike_P = np.zeros(len(pair_P2), dtype=np.float32)
     for start in range(0, len(pair_P2), c.PAIRS_AT_ONCE):
         part_P2 = pair_P2[start : start + c.PAIRS_AT_ONCE]
         image_I, place_P2 = np.unique(part_P2, return_inverse=True)
         image_IGG, place_P2 = band_passed(thumb_UGG[image_I]), place_P2.reshape(part_P2.shape)
         rough_P = correlation(_pooled(image_IGG), place_P2, c.ROUGH_SCALES)
-        likely_P = np.flatnonzero(rough_P >= c.LEAST_ALIKE - c.ROUGH_MARGIN)
+        likely_P = np.flatnonzero(rough_P >= least - c.ROUGH_MARGIN)
         image_I, place_P2 = np.unique(place_P2[likely_P], return_inverse=True)
         alike_P[start + likely_P] = correlation(image_IGG[image_I], place_P2.reshape(-1, 2), c.SCALES)
         advance(int(part_P2[-1, 0]) - told)
         told = int(part_P2[-1, 0])
     advance(len(thumb_UGG) - told)
-    kept_P = alike_P >= c.LEAST_ALIKE
+    kept_P = alike_P >= least
     return pair_P2[kept_P], np.minimum(alike_P[kept_P], 1.0)
+
+
+def least_alike(thumb_UGG: UInt8Array) -> float:
+    """Return the correlation from which on two of these images are copies: `LEAST_ALIKE`, or more where many are alike.
+
+    Digits and drawings are alike without being copies. With r the correlation of pairs drawn at random, the tail of
+    1 − r is taken for a power law through its quantiles of 10 and of 1%; among all pairs, it gives one false copy in
+    `IMAGES_PER_FALSE_COPY` images. Below `FEW_IMAGES` images, in which copies would be seen as usual, none is fitted.
+    """
+    count = len(thumb_UGG)
+    if count < c.FEW_IMAGES:
+        return c.LEAST_ALIKE
+    drawn_P2 = np.random.default_rng(0).integers(0, count, (c.DRAWN_PAIRS, 2))
+    image_I, place_P2 = np.unique(drawn_P2[drawn_P2[:, 0] != drawn_P2[:, 1]], return_inverse=True)
+    alike_P = correlation(band_passed(thumb_UGG[image_I]), place_P2.reshape(-1, 2), c.SCALES)
+    ten, one = (max(1.0 - float(np.quantile(alike_P, share)), c.TINY) for share in (0.9, 0.99))
+    power = np.log(10.0) / max(np.log(ten / one), c.TINY)
+    share = 2.0 / (c.IMAGES_PER_FALSE_COPY * count)
+    return max(c.LEAST_ALIKE, 1.0 - one * float((share / 0.01) ** (1.0 / power)))
 
 
 def candidates(thumb_UGG: UInt8Array, feature_UD: Float32Array | None) -> NumberArray:
@@ -154,6 +173,7 @@ def correlation(image_IGG: Float32Array, pair_P2: NumberArray, scales: Sequence[
     count, side = image_IGG.shape[:2]
     spectrum_IGF = fft.rfft2(image_IGG)
     power_IGF = fft.rfft2(image_IGG**2)
+    noise_I11 = np.maximum(1.0 - (image_IGG**2).sum(axis=(1, 2), keepdims=True), 0.0)
     one_PGG, other_PGG = image_IGG[first_P], image_IGG[second_P]
     best_P = np.einsum("pij,pij->p", one_PGG, other_PGG)
     best_P = np.maximum(best_P, np.einsum("pij,pij->p", one_PGG, other_PGG[:, :, ::-1]))
@@ -162,13 +182,14 @@ def correlation(image_IGG: Float32Array, pair_P2: NumberArray, scales: Sequence[
         places, smaller_gG = side - inner + 1, _resampling(inner, side)
         part_Igg = smaller_gG @ image_IGG @ smaller_gG.T
         part_Igg -= part_Igg.mean(axis=(1, 2), keepdims=True)
-        part_Igg /= np.sqrt((part_Igg**2).sum(axis=(1, 2), keepdims=True)) + c.TINY
+        rest_I11 = noise_I11 * scale**2 + c.TINY
+        part_Igg /= np.sqrt((part_Igg**2).sum(axis=(1, 2), keepdims=True) + rest_I11)
         box_GF = np.conj(fft.rfft2(np.ones((inner, inner), dtype=np.float32), s=(side, side)))
         sums_2I = [
             fft.irfft2(each_IGF * box_GF, s=(side, side))[:, :places, :places] for each_IGF in (spectrum_IGF, power_IGF)
         ]
-        variance_Ipp = sums_2I[1] - sums_2I[0] ** 2 / inner**2
-        inverse_Ipp = (1.0 / np.sqrt(np.maximum(variance_Ipp, c.LEAST_PART))).astype(np.float32)
+        variance_Ipp = np.maximum(sums_2I[1] - sums_2I[0] ** 2 / inner**2, c.LEAST_PART) + rest_I11
+        inverse_Ipp = (1.0 / np.sqrt(variance_Ipp)).astype(np.float32)
         for turned_Igg in (part_Igg, part_Igg[:, :, ::-1]):
             part_IGF = np.conj(fft.rfft2(turned_Igg, s=(side, side)))
             for whole_P, inner_P in ((first_P, second_P), (second_P, first_P)):
@@ -192,15 +213,16 @@ def groups(count: int, pair_P2: NumberArray, equal_N: IntArray) -> IntArray:
     _, group_X = connected_components(coo_array((np.ones(len(one), dtype=np.int8), (one, other)), (size, size)), False)
     _, group_N, count_G = np.unique(group_X[:count], return_inverse=True, return_counts=True)
     number_G = np.where(count_G > 1, np.cumsum(count_G > 1) - 1, -1).astype(np.int32)
-    return number_G[group_N]
+    group_number_N: IntArray = number_G[group_N]
+    return group_number_N
 
 
 def _pooled(image_IGG: Float32Array) -> Float32Array:
-    """Return images at `POOLED` × `POOLED` pixels, with mean 0 and norm 1 at most, or 0 for nearly uniform ones."""
+    """Return images at `POOLED` × `POOLED` pixels; what noise takes from the norm stays, fine detail does not count."""
     step = image_IGG.shape[1] // c.POOLED
-    x_Igg = image_IGG.reshape(len(image_IGG), c.POOLED, step, c.POOLED, step).mean(axis=(2, 4))
-    norm_I = np.sqrt((x_Igg**2).sum(axis=(1, 2)))
-    pooled_Igg: Float32Array = x_Igg / (norm_I + c.LEAST_PART)[:, None, None]
+    mean_Igg = step * image_IGG.reshape(-1, c.POOLED, step, c.POOLED, step).mean(axis=(2, 4))
+    noise_I, power_I = 1.0 - (image_IGG**2).sum(axis=(1, 2)), (mean_Igg**2).sum(axis=(1, 2))
+    pooled_Igg: Float32Array = mean_Igg / np.sqrt(power_I + noise_I.clip(min=c.TINY))[:, None, None]
     return pooled_Igg
 
 
@@ -208,7 +230,8 @@ def _resampling(inner: int, side: int) -> Float32Array:
     """Return the matrix that shrinks ``side`` pixels to ``inner`` by weights that fall linearly: [inner, side]."""
     center_g = (np.arange(inner) + 0.5) * side / inner - 0.5
     weight_gG = np.maximum(0.0, 1.0 - np.abs(np.arange(side) - center_g[:, None]) * inner / side)
-    return (weight_gG / weight_gG.sum(axis=1, keepdims=True)).astype(np.float32)
+    shrinking_gG: Float32Array = (weight_gG / weight_gG.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shrinking_gG
 
 
 def projection(value_UD: Float32Array, most: int = c.FEATURE_DIMENSIONS) -> Callable[[Float32Array], Float32Array]:

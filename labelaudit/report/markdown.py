@@ -7,7 +7,7 @@ from pathlib import Path
 
 from labelaudit.errors import StorageError
 from labelaudit.report import sentences
-from labelaudit.report.gate import TITLES, Check, Report
+from labelaudit.report.gate import Check, Report
 from labelaudit.run.changes import Changes
 from labelaudit.run.documents import Noise
 from labelaudit.run.files import storage_errors
@@ -33,7 +33,7 @@ def render(report: Report) -> str:
     notes = [*sentences.review_sentences(noise), *filter(None, [sentences.kept_sentence(noise)])]
     lines = [f"## Labels: {verdict}", "", " ".join([summary, *map(_text, notes)]), ""]
     if checked:
-        rows = [(TITLES[check.name], _OUTCOMES[check.outcome], _said(check)) for check in report.checks]
+        rows = [(check.title, _OUTCOMES[check.outcome], _said(check)) for check in report.checks]
         lines += table(("check", "outcome", ""), rows)
     if noise.warnings:
         lines += ["### Warnings", "", *_items([_text(warning) for warning in noise.warnings])]
@@ -43,12 +43,20 @@ def render(report: Report) -> str:
     if left_out := [_text(line) for line in sentences.left_out_sentences(noise)]:
         lines += ["### Left out", "", left_out[0], "", *_items(left_out[1:])]
     lines += _kinds(noise)
+    if found := sentences.found_sentence(report.found):
+        named = [_finding(row) for row in report.findings[: report.top]]
+        lines += ["### Findings by code", "", _text(found), "", *_items(named)]
     if report.shown:
         lines += _suspicious(report)
     if report.kept:
         kept = [f"{_code(row['path'])}: {_code(row['given_label'])}" for row in report.kept]
         lines += ["### Kept by a person", "", *_items(kept)]
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _finding(row: Row) -> str:
+    other = f" ({_code(row['other_path'])})" if row["other_path"] else ""
+    return f"{_text(row['code'])} {_text(row['kind'])}: {_code(row['path'])}{other}"
 
 
 def _said(check: Check) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from labelaudit.codes import CODES
 from labelaudit.detect.verdicts import ReviewShare
 from labelaudit.names import KINDS
 from labelaudit.run.changes import CauseName, Changes
@@ -140,6 +141,18 @@ def no_class_sentence(noise: Noise) -> str:
     count = noise.kinds.samples.get("no-class", 0) if noise.kinds else 0
     what = f"{plural(count, 'image seems', 'images seem')} to belong to none of the classes"
     return f"{what}, suspicious or not; findings.csv lists them (LA008)." if count else ""
+
+
+def found_sentence(found: Mapping[str, int]) -> str:
+    """Return how many findings each code has; empty without any."""
+    counts = [f"{found[each.code]:,} {each.code} ({each.name})" for each in CODES if found.get(each.code)]
+    return f"Findings: {', '.join(counts)}; findings.csv lists them." if counts else ""
+
+
+def near_sentence(noise: Noise) -> str:
+    """Return how many images are copies of others; empty without any."""
+    images = plural(noise.findings.get("LA006", 0), "image")
+    return f"{plural(noise.near_groups, 'group')} of near duplicates ({images})" if noise.near_groups else ""
 
 
 def copies_rows(noise: Noise) -> list[list[str]]:

@@ -18,6 +18,7 @@ from labelaudit.detect import FloatArray, NumberArray
 from labelaudit.errors import RunError
 from labelaudit.names import FindingName
 from labelaudit.run.files import write_lines
+from labelaudit.run.lists import Row
 from labelaudit.run.parquet import columns, read_table, write_table
 from labelaudit.text import csv_lines
 
@@ -71,10 +72,20 @@ def findings_table(catalogue: Catalogue, suggested: pa.Array, found: Sequence[Fi
 def write_findings(parquet: Path, csv: Path, table: pa.Table) -> None:
     """Write findings.parquet and findings.csv; the CSV has empty cells where the table has nulls."""
     write_table(parquet, table)
-    cells = {name: table.column(name).to_pylist() for name in table.column_names}
-    cells["score"] = [None if value is None else f"{value:.6f}" for value in cells["score"]]
-    numbers = ("sample", "group", "score")
-    write_lines(csv, csv_lines(table.column_names, zip(*cells.values(), strict=True), numbers=numbers))
+    cells = (row.values() for row in finding_rows(table))
+    write_lines(csv, csv_lines(table.column_names, map(tuple, cells), numbers=("sample", "group", "score")))
+
+
+def finding_rows(table: pa.Table) -> list[Row]:
+    """Return the findings as texts by column, as findings.csv has them; empty for null."""
+    columns = [[_text(value) for value in table.column(name).to_pylist()] for name in table.column_names]
+    return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return "" if value is None else str(value)
 
 
 def read_findings(path: Path) -> pa.Table:

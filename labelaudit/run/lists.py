@@ -115,7 +115,7 @@ class Listed:
     """The first suspicious labels of an audit, in the order of suspicious.csv, and how many there are (``total``).
 
     Where there is a baseline, ``rows`` are not in it and ``known_rows`` are; ``new`` are not in it, listed or not, and
-    ``gone`` of its findings are no longer suspicious.
+    ``gone`` of its findings are no longer suspicious. ``copies`` are the rows of findings.csv about near duplicates.
     """
 
     rows: list[Row]
@@ -123,6 +123,7 @@ class Listed:
     total: int
     new: int | None = None
     gone: int = 0
+    copies: list[Row] = field(default_factory=list)
 
     @property
     def counted(self) -> int:
