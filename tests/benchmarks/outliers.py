@@ -119,7 +119,7 @@ def main(
         lines = [[name, *(f"{value:.3f}" for value in np.mean(pairs, axis=0))] for name, pairs in rows.items()]
         said = f"found {np.mean(found):.0%}, " if found else ""
         print(f"\n{data}, {share:.0%} foreign, {flips:.0%} flipped: {said}of the others {np.mean(wrongly):.2%}\n")
-        print("\n".join(table(("score", ">AUROC", ">average precision"), lines)), flush=True)
+        print("\n".join(table(("score", ">AUROC", ">average precision"), lines) if lines else ()), flush=True)
 
 
 if __name__ == "__main__":

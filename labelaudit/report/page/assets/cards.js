@@ -73,7 +73,7 @@ class Cards {
 
   // Returns what stands in the place of a suggested label where there is none.
   nothing(row) {
-    return this.kinds[this.rows.kind[row]] === "no-class" ? "none of the classes" : "–";
+    return this.kinds[this.rows.kind[row]] === "no-class" ? "no class" : "–";
   }
 
   // position: where the card stands in the list of count that is shown.
