@@ -199,7 +199,7 @@ IMAGES_AT_ONCE, PAIRS_AT_ONCE, PRODUCTS_AT_ONCE = 4096, 4096, 1 << 25  # for mem
 DIGEST_DIGITS = 16  # that are compared: 64 bits, which 4 billion images would need to collide
 DRAWS = 10_000  # of an end of a reviewed interval
 SAMPLES_AT_ONCE, VALUES_AT_ONCE = 16_384, 1 << 17  # updated together, to stay in the processor's cache
-COSINES_AT_ONCE = 1 << 24  # of images and classes: 64 MB
+COSINES_AT_ONCE = 1 << 22  # of images and classes, or features: 16 MB
 
 # --- Advice on prioritization (`labelaudit advise`) ------------------------------------------------------------------
 

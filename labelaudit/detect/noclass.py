@@ -35,7 +35,7 @@ def class_distances(feature_RD: Float32Array, label_R: IntArray, classes: int) -
     square_K = np.einsum("kd,kd->k", mean_KD, mean_KD)
     away_K = count_K / np.maximum(rows - count_K, 1.0)
     distance_R2 = np.empty((rows, 2), dtype=np.float32)
-    step = max(1, c.COSINES_AT_ONCE // classes)
+    step = max(1, c.COSINES_AT_ONCE // max(mean_KD.shape))
     for first in range(0, rows, step):
         part = slice(first, first + step)
         x_BD, label_B = feature_RD[part], label_R[part]

@@ -72,7 +72,7 @@ def test_distances_are_those_without_the_image_and_without_its_class(monkeypatch
             least(feature_ND[sample], np.delete(mean_KD, label, axis=0), feature_ND[label_N != label].mean(axis=0)),
         ]
         np.testing.assert_allclose(whole[sample], expected, atol=1e-4)
-    monkeypatch.setattr("labelaudit.detect.constants.COSINES_AT_ONCE", 5 * K)
+    monkeypatch.setattr("labelaudit.detect.constants.COSINES_AT_ONCE", 5 * 6)
     np.testing.assert_allclose(class_distances(10 * feature_ND, label_N, K), whole, atol=1e-5)
 
 
