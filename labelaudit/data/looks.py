@@ -16,7 +16,7 @@ from labelaudit.data.catalogue import Catalogue, in_parallel
 from labelaudit.data.images import UInt8Array
 from labelaudit.data.pixels import PixelFormat, decode_sample, pixel_digest
 from labelaudit.detect import BoolArray
-from labelaudit.detect.constants import COPIED_DIGITS, MOST_COPIED, SIDE, UNIFORM_EDGE, WIDEST_EDGE
+from labelaudit.detect.constants import COPIED_DIGITS, EDGE_RIM, MOST_COPIED, SIDE, UNIFORM_EDGE, WIDEST_EDGE
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics, ImageTable, copy_statistics, image_statistics
 from labelaudit.names import COPY_KINDS
 from labelaudit.progress import Reporter
@@ -93,7 +93,8 @@ def thumbnail(x_CHW: UInt8Array) -> UInt8Array:
     (top, bottom), (left, right) = (
         _inside(grey_HW.max(axis=axis) - grey_HW.min(axis=axis) <= UNIFORM_EDGE) for axis in (1, 0)
     )
-    box = (left, top, right, bottom)
+    across, down = EDGE_RIM * (right - left), EDGE_RIM * (bottom - top)
+    box = (left + across, top + down, right - across, bottom - down)
     return np.asarray(Image.fromarray(grey_HW).resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=box))
 
 

@@ -110,8 +110,9 @@ LEAST_NOISE = 0.25
 
 # --- Near duplicates -------------------------------------------------------------------------------------------------
 
-UNIFORM_EDGE, WIDEST_EDGE = 8, 0.15
-"""Lines at the edge of an image whose grey levels differ by at most so much are cut off, up to such a share a side."""
+UNIFORM_EDGE, WIDEST_EDGE, EDGE_RIM = 8, 0.15, 0.03
+"""Lines at the edge of an image whose grey levels differ by at most so much are cut off, up to such a share a side, and
+such a share of the rest, in which a frame is mixed with the image."""
 
 LEAST_ALIKE = 0.84
 """Images are copies from so much correlation of their thumbnails on. Embeddings have no say: with a share of their

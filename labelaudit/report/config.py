@@ -67,7 +67,7 @@ def _table(file: Path) -> Mapping[str, object] | None:
     return table if isinstance(table, dict) else None
 
 
-class Selection(msgspec.Struct, frozen=True, kw_only=True):
+class ChosenCodes(msgspec.Struct, frozen=True, kw_only=True):
     """The codes of the findings that count, and by glob of their path those that do not; ``*`` stands for ``/`` too."""
 
     codes: frozenset[str] = frozenset(each.code for each in CODES)
@@ -82,16 +82,16 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_all(self) -> bool:
         """True where every finding counts."""
-        return self == Selection()
+        return self == ChosenCodes()
 
 
-def selection_of(config: Config, select: Sequence[str] = (), ignore: Sequence[str] = ()) -> Selection:
+def selection_of(config: Config, select: Sequence[str] = (), ignore: Sequence[str] = ()) -> ChosenCodes:
     """Return the selection of a command line, each option codes with commas between them, and of a file otherwise."""
     chosen = _codes(",".join(select).split(","), "--select") if select else _codes(config.select or (), config.where)
     spared = _codes(",".join(ignore).split(","), "--ignore") if ignore else _codes(config.ignore or (), config.where)
     ignored = {glob: _codes(codes, f"{config.where} {glob}") for glob, codes in config.per_path_ignores.items()}
-    all_codes = Selection().codes
-    return Selection(codes=(chosen or all_codes) - spared, ignored=ignored)
+    all_codes = ChosenCodes().codes
+    return ChosenCodes(codes=(chosen or all_codes) - spared, ignored=ignored)
 
 
 def limits_of_codes(config: Config, given: Sequence[str] = ()) -> dict[str, int]:

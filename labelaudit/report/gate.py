@@ -18,7 +18,7 @@ from labelaudit.data.walk import NO_LOSS
 from labelaudit.detect.theory import wilson
 from labelaudit.errors import RunError, UsageError
 from labelaudit.names import FindingName
-from labelaudit.report.config import Selection
+from labelaudit.report.config import ChosenCodes
 from labelaudit.run.documents import Noise
 from labelaudit.run.findings import finding_rows
 from labelaudit.run.lists import Listed, Row, list_suspicious, read_baseline, suspicious_rows, unreadable_rows
@@ -127,7 +127,7 @@ def make_report(
     baseline: Path | None = None,
     top: int,
     list_kept: bool = False,
-    selection: Selection | None = None,
+    selection: ChosenCodes | None = None,
 ) -> Report:
     """Check a finished audit; labels that are in ``baseline`` (a run folder or suspicious.csv) do not count.
 
@@ -135,7 +135,7 @@ def make_report(
     ``selection`` are left out, and do not count either; rates are of all images. Raises a RunError where the run is
     damaged or lacks what a limit is set for, a UsageError or a DataError for a baseline that is of no use.
     """
-    run, taken = audit.run, selection or Selection()
+    run, taken = audit.run, selection or ChosenCodes()
     run.read_description()  # says what is wrong with a folder that is no run
     noise, known = audit.summary, None
     if baseline is not None:

@@ -29,27 +29,32 @@ TRANSFORMATIONS = ("resized", "recompressed", "cropped", "mirrored", "recolored"
 def transformed(image: Image.Image, how: str, draw: random.Random) -> Image.Image:
     """Return a copy; recompression is done where it is saved."""
     width, height = image.size
-    if how == "resized":
-        factor = draw.uniform(0.4, 0.8)
-        return image.resize((max(8, int(width * factor)), max(8, int(height * factor))))
-    if how == "cropped":
-        factor = draw.uniform(0.85, 0.95)
-        inner, outer = int(width * factor), int(height * factor)
-        left, top = draw.randint(0, width - inner), draw.randint(0, height - outer)
-        return image.crop((left, top, left + inner, top + outer))
-    if how == "mirrored":
-        return ImageOps.mirror(image)
-    if how == "recolored":
-        for enhancer, factors in ((ImageEnhance.Brightness, (0.7, 1.3)), (ImageEnhance.Color, (0.4, 1.6))):
-            image = enhancer(image).enhance(draw.choice(factors))
-        return ImageEnhance.Contrast(image).enhance(draw.choice((0.7, 1.3)))
-    if how == "grey":
-        return ImageOps.grayscale(image)
-    if how == "blurred":
-        return image.filter(ImageFilter.GaussianBlur(max(width, height) / 200))
-    if how == "framed":
-        return ImageOps.expand(image, max(1, int(0.04 * min(width, height))), fill=draw.choice(("black", "white")))
-    return image
+    shrink, inner = draw.uniform(0.4, 0.8), draw.uniform(0.85, 0.95)
+    left, top = (int(draw.random() * (1 - inner) * side) for side in (width, height))
+
+    def recolored() -> Image.Image:
+        made = image
+        for enhancer, factors in (
+            (ImageEnhance.Brightness, (0.7, 1.3)),
+            (ImageEnhance.Contrast, (0.7, 1.3)),
+            (ImageEnhance.Color, (0.4, 1.6)),
+        ):
+            made = enhancer(made).enhance(draw.choice(factors))
+        return made
+
+    makers: dict[str, Callable[[], Image.Image]] = {
+        "resized": lambda: image.resize((max(8, int(width * shrink)), max(8, int(height * shrink)))),
+        "recompressed": lambda: image,
+        "cropped": lambda: image.crop((left, top, left + int(width * inner), top + int(height * inner))),
+        "mirrored": lambda: ImageOps.mirror(image),
+        "recolored": recolored,
+        "grey": lambda: ImageOps.grayscale(image),
+        "blurred": lambda: image.filter(ImageFilter.GaussianBlur(max(width, height) / 200)),
+        "framed": lambda: ImageOps.expand(
+            image, max(1, int(0.04 * min(width, height))), fill=draw.choice(("black", "white"))
+        ),
+    }
+    return makers[how]()
 
 
 def plant(folder: Path, work: Path, copies: int, seed: int) -> dict[frozenset[str], str]:

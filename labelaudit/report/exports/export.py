@@ -13,7 +13,7 @@ from labelaudit.data.folder import require_outside
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.names import ExportName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.report.config import Selection
+from labelaudit.report.config import ChosenCodes
 from labelaudit.report.exports.base import FORMATS, ExportFormat, Job, Sample
 from labelaudit.run.files import read_json, storage_errors, write_json
 from labelaudit.run.findings import finding_rows
@@ -37,7 +37,7 @@ class ExportOptions:
     everything: bool = False
     data: Path | None = None
     url_prefix: str | None = None
-    selection: Selection | None = None
+    selection: ChosenCodes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
