@@ -14,14 +14,17 @@ import pyarrow.compute as pc
 from labelaudit.auditing.annotators import JudgedVotes, judge_votes
 from labelaudit.auditing.model import read_catalogue, read_courses, read_curves
 from labelaudit.auditing.sample import Review, agree, find_review, spare, take_answers
+from labelaudit.auditing.splits import absent_classes, find_leaked, split_figures
 from labelaudit.codes import BY_NAME
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.detect import BoolArray, Float32Array, NumberArray
+from labelaudit.detect import BoolArray, Float32Array, FloatArray, NumberArray
 from labelaudit.detect.constants import FLAG_ABOVE
-from labelaudit.detect.curves import CurveStatistics
+from labelaudit.detect.curves import CurveAccumulator, CurveStatistics
 from labelaudit.detect.estimators import Estimate
+from labelaudit.detect.images import ImageTable
 from labelaudit.detect.kinds import Kinds, tell_kinds
 from labelaudit.detect.near import groups
+from labelaudit.detect.noclass import find_no_class
 from labelaudit.detect.verdicts import FitSettings, Verdicts, judge
 from labelaudit.names import KINDS
 from labelaudit.progress import QUIET, Reporter
@@ -127,9 +130,12 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
         verdicts = agree(verdicts, review, settings)
     verdicts = spare(verdicts, kept_N, judged, settings)
     digests = np.where(catalogue.used_N, catalogue.sha256, "").tolist()
-    kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, np.random.default_rng([0, 1]))
+    p_no_class_N = _no_class(catalogue, images, curves if heads is None else heads, verdicts.flagged_N, kept_N)
+    generator = np.random.default_rng([0, 1])
+    kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, generator, p_no_class_N=p_no_class_N)
     near = _near(catalogue, verdicts, kinds, *read_near(run.near, len(catalogue)))
-    found = (*_findings(catalogue, verdicts, kinds), near)
+    leaked = find_leaked(near, kinds.equal_N, catalogue.split_names)
+    found = (*_findings(catalogue, verdicts, kinds), near, leaked)
     noise = documents.Noise(
         noise_rate=verdicts.noise_rate,
         noise_rate_interval=verdicts.interval,
@@ -140,13 +146,14 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
         fit=settings,
         estimators={name: _estimator(estimate) for name, estimate in verdicts.estimates.items()},
         classes=_classes(catalogue, verdicts),
-        confusion=_confusion(catalogue, statistics, verdicts),
+        confusion=_confusion(catalogue, statistics, verdicts, kinds),
         review=verdicts.review,
-        warnings=(*catalogue.warnings, *verdicts.warnings),
+        warnings=(*catalogue.warnings, *absent_classes(catalogue), *verdicts.warnings),
         left_out=catalogue.left_out,
         unreadable=len(lists.unreadable_rows(catalogue)),
         kinds=_kinds(kinds, verdicts.flagged_N),
         findings={BY_NAME[each.name].code: len(each.sample_F) for each in found if len(each.sample_F)},
+        splits=split_figures(catalogue, verdicts, leaked),
         near_groups=len(np.unique(near.group_F)) if near.group_F is not None else 0,
         kept=int(kept_N.sum()),
         decisions=digest,
@@ -165,6 +172,18 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
     )
 
 
+def _no_class(
+    catalogue: Catalogue, images: ImageTable | None, heads: CurveAccumulator, flagged_N: BoolArray, kept_N: BoolArray
+) -> FloatArray | None:
+    """Return P(no class) of each sample, 0 for labels that a person kept; None where there are no embeddings."""
+    if images is None or images.distance_U2 is None:
+        return None
+    distance_N2 = np.full((len(catalogue), 2), np.nan)
+    distance_N2[images.sample_U] = images.distance_U2
+    p_N = find_no_class(distance_N2, heads.beliefs, catalogue.label_N, flagged_N, len(catalogue.classes))
+    return None if p_N is None else np.where(kept_N, 0.0, p_N)
+
+
 def _findings(catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds) -> tuple[Findings, ...]:
     """Return what is wrong with which image, a kind after the other, but for near duplicates."""
     flagged, p_N, kind_N = verdicts.order[: verdicts.flagged], verdicts.p_mislabeled_N, kinds.kind_N
@@ -174,6 +193,7 @@ def _findings(catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds) -> tuple[F
         for sample_F in [flagged[kind_N[flagged] == KINDS.index(name)]]
     ]
     found.append(Findings(name="corrupted", sample_F=kinds.corrupted, score_F=kinds.p_corrupted_N[kinds.corrupted]))
+    found.append(Findings(name="no-class", sample_F=kinds.of_no_class, score_F=kinds.p_no_class_N[kinds.of_no_class]))
     twice = np.flatnonzero(kinds.of("duplicate"))
     twice = twice[np.argsort(kinds.equal_N[twice], kind="stable")]
     group_F, first_F = kinds.equal_N[twice], np.unique(kinds.equal_N[twice], return_index=True)[1]
@@ -252,9 +272,12 @@ def _classes(catalogue: Catalogue, verdicts: Verdicts) -> tuple[documents.ClassN
     )
 
 
-def _confusion(catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts) -> tuple[documents.Confused, ...]:
+def _confusion(
+    catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts, kinds: Kinds
+) -> tuple[documents.Confused, ...]:
     """Count the pairs (given, suggested) among the suspicious, the most frequent first."""
     flagged = verdicts.order[: verdicts.flagged]
+    flagged = flagged[~kinds.of("no-class")[flagged]]
     pairs = np.stack([catalogue.label_N[flagged], statistics.transition.true_N[flagged]], axis=1)
     unique, count = np.unique(pairs, axis=0, return_counts=True)
     return tuple(

@@ -136,6 +136,22 @@ that is added to each norm: otherwise sea and sky are like other sea and sky."""
 MOST_EXACT, CELLS_AROUND, IMAGES_OF_CELL = 100_000, 8, 40
 """Up to so many images the search is exact. Beyond, it is in so many cells of √N, made of so many images each."""
 
+# --- Images of no class ----------------------------------------------------------------------------------------------
+
+NO_CLASS_ABOVE = 0.5
+"""An image with P(no class) above this belongs to none of the classes."""
+NO_CLASS_ODDS = 1 / 15
+"""Odds of an image of no class before it is looked at, so that 15 times as likely is enough. Chosen on caltech24 with
+classes withheld, checked on the other data. Worth (13 such sets; clean caltech24, look-alikes, Fashion-MNIST and
+CIFAR-10): 73% of the foreign images are found, and at most .43% of clean ones are taken for some; with 1 / 10 it is 79%
+and .85%, with 1 / 20 67% and .22% (docs/outliers.md)."""
+STRAY_LABELS = 0.1
+"""The share of images of a class that may have any label. Worth on the same: average precision .91, also with .05, .90
+with .2, and .75 without the label."""
+NO_CLASS_DENSITY = 5.0
+"""The second round leaves out images that are so many times as likely without a class: foreign images hide each other.
+Worth on the same: 73% and .43%; with 3 it is 78% and .82%, with 10 64% and .23%, with one round 49% and .23%."""
+
 # --- Reviewed sample -------------------------------------------------------------------------------------------------
 
 STRATA, STRATA_FLOOR = 8, 0.02
@@ -186,6 +202,7 @@ IMAGES_AT_ONCE, PAIRS_AT_ONCE, PRODUCTS_AT_ONCE = 4096, 4096, 1 << 25  # for mem
 DIGEST_DIGITS = 16  # that are compared: 64 bits, which 4 billion images would need to collide
 DRAWS = 10_000  # of an end of a reviewed interval
 SAMPLES_AT_ONCE, VALUES_AT_ONCE = 16_384, 1 << 17  # updated together, to stay in the processor's cache
+COSINES_AT_ONCE = 1 << 22  # of images and classes, or features: 16 MB
 
 # --- Advice on prioritization (`labelaudit advise`) ------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ class ImageStatistics:
 class ImageTable:
     """The `ImageStatistics` of an audit's images; ``copied_P`` are positions in ``sample_U`` (sample numbers).
 
+    ``distance_U2`` are the images' `labelaudit.detect.noclass.class_distances`; None where there are no embeddings.
     Thumbnails are there while the images are: the run folder does not keep them.
     """
 
@@ -43,6 +44,7 @@ class ImageTable:
     copied_P: npt.NDArray[np.int32]
     copy_PMS: Float32Array
     digest_U: npt.NDArray[np.str_]
+    distance_U2: Float32Array | None = None
     thumb_UGG: UInt8Array | None = None
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a sample: its label, its image, nothing that can be decided, or an equal image with another label.
+"""What is wrong with a sample: label, image, nothing that can be decided, an equal image with another label, no class.
 
 Corrupted images are found without the probe: a logistic regression on pixel statistics tells them from the images as
 they are, and is fitted to copies of these that were corrupted on purpose. No network is trained on the copies.
@@ -41,6 +41,7 @@ class Kinds:
         kind_N: Index into `labelaudit.names.KINDS`; −1 where nothing is wrong.
         p_corrupted_N: P(corrupted); NaN where the image is not known.
         corruption_N: Its log-odds, which rank; NaN likewise.
+        p_no_class_N: P(no class); NaN where it is not known.
         ambiguous_below: A suspicious sample is ambiguous when the belief in the suggested label exceeds that in the
             given one by less than this.
         copies: What each kind of copies is called; empty where none were made.
@@ -50,6 +51,7 @@ class Kinds:
     kind_N: KindArray
     p_corrupted_N: FloatArray
     corruption_N: FloatArray
+    p_no_class_N: FloatArray
     ambiguous_below: float
     copies: tuple[Copies, ...]
     equal_N: IntArray
@@ -65,6 +67,12 @@ class Kinds:
         found = np.flatnonzero(self.of("corrupted"))
         return found[np.argsort(-self.corruption_N[found], kind="stable")]
 
+    @property
+    def of_no_class(self) -> npt.NDArray[np.int64]:
+        """The samples that belong to none of the classes, the surest first."""
+        found = np.flatnonzero(self.of("no-class"))
+        return found[np.argsort(-self.p_no_class_N[found], kind="stable")]
+
 
 def tell_kinds(
     statistics: CurveStatistics,
@@ -72,11 +80,14 @@ def tell_kinds(
     digests: Sequence[str],
     images: ImageTable | None,
     generator: np.random.Generator,
+    *,
+    p_no_class_N: FloatArray | None = None,
 ) -> Kinds:
     """Tell for each sample what is wrong with it.
 
     - ``corrupted``: P(corrupted) > .5, suspicious or not (`find_corrupted`);
     - ``duplicate``: an equal image has another label, suspicious or not;
+    - ``no-class``: P(no class) > .5, suspicious or not (`labelaudit.detect.noclass`);
     - ``ambiguous``: suspicious, but the probe did not prefer the suggested label to the given one as clearly as it
       would if that were wrong: see `ambiguous_below`;
     - ``mislabeled``: suspicious (``flagged_N``), and none of these.
@@ -98,6 +109,8 @@ def tell_kinds(
     unclear_N = beliefs.alternative_belief_N - beliefs.given_N < below
     named_N = np.where(unclear_N, KINDS.index("ambiguous"), KINDS.index("mislabeled"))
     kind_N = np.where(flagged_N, named_N, -1).astype(np.int8)
+    no_class_N = np.full(len(flagged_N), np.nan) if p_no_class_N is None else p_no_class_N
+    kind_N[no_class_N > c.NO_CLASS_ABOVE] = KINDS.index("no-class")
     equal_N = equal_images(same)
     kind_N[conflicting(statistics.label_N, equal_N)] = KINDS.index("duplicate")
     kind_N[p_N > c.CORRUPTED_ABOVE] = KINDS.index("corrupted")
@@ -105,6 +118,7 @@ def tell_kinds(
         kind_N=kind_N,
         p_corrupted_N=p_N,
         corruption_N=score_N,
+        p_no_class_N=no_class_N,
         ambiguous_below=below,
         copies=tuple(copies),
         equal_N=equal_N,

@@ -12,6 +12,7 @@ from labelaudit.report import markdown, sarif, sentences
 from labelaudit.report.console import show_annotators, show_summary, show_suspicious, shown
 from labelaudit.report.exports.base import NOT_IN_XML
 from labelaudit.report.gate import Check, Report
+from labelaudit.report.sentences import suggestion
 from labelaudit.run.documents import as_json
 from labelaudit.text import printable
 
@@ -107,7 +108,7 @@ def _lines(check: Check, report: Report) -> list[str]:
     elif check.name == "suspicious_labels":
         count = report.listed.counted
         items = [
-            f"{row['rank']}. {row['path']}: given {row['given_label']}, suggested {row['suggested_label']}, "
+            f"{row['rank']}. {row['path']}: given {row['given_label']}, suggested {suggestion(row)}, "
             f"P(mislabeled) {float(row['p_mislabeled']):.3f}{', ' + row['kind'] if row['kind'] else ''}"
             for row in report.shown
         ]

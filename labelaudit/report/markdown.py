@@ -71,7 +71,7 @@ def _suspicious(report: Report) -> list[str]:
     rows: list[Sequence[str]] = []
     size = 0
     for row in report.shown:
-        cells = [_text(row["rank"]), *(_code(row[name]) for name in ("path", "given_label", "suggested_label"))]
+        cells = [_text(row["rank"]), *(_code(row[name]) for name in ("path", "given_label")), _suggested(row)]
         cells += [f"{float(row['p_mislabeled']):.3f}", *(_text(row[name]) for name in kinds)]
         size += len(_line(cells).encode()) + 1
         if size > _MOST_LISTED_BYTES:
@@ -81,6 +81,11 @@ def _suspicious(report: Report) -> list[str]:
     lines += table((">rank", "image", "given", "suggested", ">P(mislabeled)", *kinds), rows)
     left = report.listed.counted - len(rows)
     return [*lines, f"… and {left:,} more."] if left > 0 else lines
+
+
+def _suggested(row: Row) -> str:
+    text = sentences.suggestion(row)
+    return _code(text) if row["suggested_label"] else _text(text)
 
 
 def _kinds(noise: Noise) -> list[str]:
@@ -105,7 +110,7 @@ def render_changes(changes: Changes) -> str:
     classes = [[_code(row[0]), *map(_text, row[1:])] for row in sentences.changed_classes(changes)]
     lines += table(sentences.CHANGES_HEADER, classes[:_MOST_ITEMS])
     for title, rows in sentences.changed_lists(changes):
-        named = ([_code(row[name]) for name in ("path", "given_label", "suggested_label")] for row in rows)
+        named = ((_code(row["path"]), _code(row["given_label"]), _suggested(row)) for row in rows)
         items = [f"{path}: {given} → {suggested}" for path, given, suggested in named]
         lines += [f"### {title}", "", *_items(items)] if items else []
     return "\n".join(lines).rstrip("\n") + "\n"
