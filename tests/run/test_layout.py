@@ -27,6 +27,7 @@ def test_files_have_the_names_that_other_tools_rely_on(run):
         *("probe.safetensors", "scores.parquet", "noise.json", "suspicious.csv", "corrupted.csv", "unreadable.csv"),
         *("weights.csv", "weights.npy", "decisions.csv", "report.html"),
         *("findings.parquet", "findings.csv", "near.parquet"),
+        *("annotations.parquet", "annotators.parquet", "annotators.json"),
         *("sample.parquet", "sample.csv", "answers.csv"),
         *("metrics.parquet", "seconds.parquet", "picks", "model.safetensors", "result.json", "verified.pt"),
     }
