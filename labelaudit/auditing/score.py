@@ -127,7 +127,7 @@ def audit(
     An earlier audit of the same data is read, or continued where it is not finished.
 
     Args:
-        folder: One folder of images per class; or any layout, with ``labels_file``.
+        folder: One folder of images per class, a zip or tar of it, Parquet; or any layout, with ``labels_file``.
         run: The run folder; None: the newest of ``labelaudit-runs/<name of folder>``, or after a change the next one.
         labels_file: CSV with the columns ``path`` and ``label``, instead of class folders.
         split: Folders in it that hold the class folders, as ``("train", "val")``: audited as one data set.

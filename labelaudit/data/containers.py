@@ -367,7 +367,7 @@ def _opened(file: Path, _state: tuple[int, ...]) -> Archive | Table:
         return Table(file)
     if start[257:262] == b"ustar" or (start and file.suffix == ".tar"):
         return _tar(file)
-    if start.startswith(_COMPRESSED) and ".t" in file.name:
-        what = f"{file} is a compressed tar, in which no single image can be reached"
+    if start.startswith(_COMPRESSED):
+        what = f"{file} is compressed as a whole, so that no single image in it can be reached"
         raise DataError(what, fix="decompress it to a .tar, as gunzip does; that need not be unpacked")
     raise DataError(f"{file} is not a folder", fix="give a folder of class folders, a zip or tar of one, or Parquet")

@@ -133,7 +133,7 @@ def test_damaged_archives_say_so_in_one_line(tmp_path):
     with pytest.raises(UnreadableImageError, match=r"damaged in b\.zip"):
         read_file(file / "cat/1.png")
     (tmp_path / "c.tgz").write_bytes(b"\x1f\x8b" + bytes(600))
-    with pytest.raises(DataError, match=r"is a compressed tar"):
+    with pytest.raises(DataError, match="is compressed as a whole"):
         opened(tmp_path / "c.tgz")
 
 
