@@ -20,7 +20,8 @@ from PIL import Image
 
 from labelaudit import __version__
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.data.folder import read_file, scan
+from labelaudit.data.containers import read_file
+from labelaudit.data.folder import scan
 from labelaudit.data.images import UInt8Array, UnreadableImageError, decode_whole
 from labelaudit.data.noise import choose_samples, draw_labels
 from labelaudit.errors import UsageError
@@ -120,6 +121,8 @@ def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter =
     """
     _check(data, out, options)
     catalogue = scan(data, reporter=reporter)
+    if catalogue.fixed:
+        raise UsageError(f"{data} has no class folders of files, of which a copy is made", fix="unpack it into some")
     images, left_out = plan_copy(catalogue, options)
     with storage_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)

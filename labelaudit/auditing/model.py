@@ -24,7 +24,8 @@ from PIL import Image
 from rich.console import Console
 
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.data.folder import read_file, scan
+from labelaudit.data.containers import read_file
+from labelaudit.data.folder import scan
 from labelaudit.data.images import UnreadableImageError, decode_small
 from labelaudit.detect import BoolArray, FloatArray, IntArray
 from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW, Course, CurveAccumulator
@@ -61,11 +62,20 @@ _TEXT_ROWS, _HTML_ROWS, _THUMBNAIL_PIXELS = 5, 10, 64
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Which images: a folder, and a CSV with their labels or the folders below it that hold the class folders."""
+    """Which images: a folder, and a CSV with their labels or the folders below it that hold the class folders.
+
+    ``fixed`` is that of the catalogue, where an audit has recorded it.
+    """
 
     root: Path
     labels_file: Path | None = None
     split: tuple[str, ...] = ()
+    fixed: bool = False
+
+    @property
+    def moves(self) -> bool:
+        """True where a file is relabeled by moving it."""
+        return self.labels_file is None and not self.fixed
 
     def scan(self, reporter: Reporter = QUIET) -> Catalogue:
         """List the images; see `labelaudit.data.folder.scan`."""
@@ -83,8 +93,8 @@ class Data:
         words = ["labelaudit", "relabel", str(self.root), corrections]
         if self.split:
             words += ["--split", ",".join(self.split)]
-        if self.labels_file is not None:
-            words += ["--labels", str(self.labels_file), "--out", "corrected.csv"]
+        words += [] if self.labels_file is None else ["--labels", str(self.labels_file)]
+        words += [] if self.moves else ["--out", "corrected.csv"]
         return shlex.join(words)
 
 
@@ -326,7 +336,7 @@ def recorded_data(run: RunFolder) -> Data:
     """Return the data of a run."""
     data = read_description(run).data
     labels_file = Path(data.labels_file) if data.labels_file else None
-    return Data(root=Path(data.root), labels_file=labels_file, split=data.split)
+    return Data(root=Path(data.root), labels_file=labels_file, split=data.split, fixed=data.fixed)
 
 
 class _Epochs(msgspec.Struct):
@@ -388,4 +398,11 @@ def read_catalogue(run: RunFolder, description: Description | None = None) -> Ca
     catalogue = replace(catalogue, annotations=read_annotations(run.annotations, len(catalogue)))
     if catalogue.fingerprint != data.fingerprint:
         raise RunError(f"{run.samples} and {run.description} are of different data", fix="audit into a new folder")
-    return replace(catalogue, rendering=data.rendering, left_out=data.left_out, remarks=data.remarks, split=data.split)
+    return replace(
+        catalogue,
+        rendering=data.rendering,
+        left_out=data.left_out,
+        remarks=data.remarks,
+        split=data.split,
+        fixed=data.fixed,
+    )

@@ -22,7 +22,9 @@ _data = functools.partial(Option, rich_help_panel="Data")
 _advanced = functools.partial(Option, rich_help_panel=ADVANCED)
 _screen = functools.partial(Option, rich_help_panel="Screen")
 
-DataArgument = Annotated[Path, Argument(metavar="DATA", help="Folder with one folder of images per class.")]
+DataArgument = Annotated[
+    Path, Argument(metavar="DATA", help="Folder with a folder of images per class; a zip, tar or Parquet file.")
+]
 
 
 def newest_run(given: Path) -> Path:
@@ -51,7 +53,9 @@ Split = Annotated[
 
 
 def _folder(given: Path | None) -> Path | None:
-    if given is not None and not given.is_dir():
+    from labelaudit.data.containers import inside
+
+    if given is not None and not given.is_dir() and inside(given) is None:
         raise UsageError(f"--data {given} is not a folder", fix="give the folder that the images are in now")
     return given
 

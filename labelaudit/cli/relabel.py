@@ -18,8 +18,10 @@ from labelaudit.names import PlanFormatName
 from labelaudit.text import plural
 
 if TYPE_CHECKING:
+    from labelaudit.auditing.model import Data
     from labelaudit.review.copies import WayName
     from labelaudit.review.plan import RelabelingPlan
+    from labelaudit.run.layout import RunFolder
 
 EPILOG = o.examples(
     "labelaudit relabel labelaudit-runs/photos     (what was decided there, in the folder that was audited)",
@@ -51,7 +53,9 @@ def command(
             help="corrections.csv, Label Studio's JSON or CVAT's export; default: decisions.csv of RUN.",
         ),
     ] = None,
-    out: Annotated[Path | None, Option(help="Write a corrected copy (hard links) here, and leave DATA.")] = None,
+    out: Annotated[
+        Path | None, Option(help="Write a corrected copy (hard links) here, of a zip or table the labels; DATA stays.")
+    ] = None,
     labels: Annotated[Path | None, Option(help="CSV path,label, not class folders; corrected in --out.")] = None,
     split: o.Split = None,
     undo: Annotated[bool, Option("--undo", help="Take the last relabeling of DATA back.")] = False,
@@ -69,21 +73,18 @@ def command(
     """
     from labelaudit.run.series import newest
 
-    run, folders = newest(data), o.split_names(split)
-    if run.exists:
-        from labelaudit.auditing.model import recorded_data
-
-        if labels is not None or split is not None:
-            what = f"{data} is a run folder, which knows its labels and splits"
-            raise UsageError(what, fix="leave --labels and --split out, or give the data")
-        recorded = recorded_data(run)
-        data, labels, folders = recorded.root, recorded.labels_file, recorded.split
+    run = newest(data)
     if undo and (out is not None or (labels is not None and not run.exists)):
         raise UsageError("--undo takes moves in DATA back, and --out makes none", fix="delete what --out made")
     if not undo and file is None and not run.exists:
         raise UsageError("no corrections are given", fix="name the file, or give --undo")
+    known = _known(data, labels, split, run, undo=undo)
+    data, labels, folders = known.root, known.labels_file, known.split
     if labels is not None and out is None and not dry_run:
         raise UsageError("--labels needs a place for the corrected labels", fix="give --out NEW.csv")
+    if known.fixed and out is None and not dry_run:
+        what = f"{data} has its labels inside, so that no file can be moved"
+        raise UsageError(what, fix="give --out NEW.csv, for a corrected labels file")
 
     from labelaudit.review.corrections import read_decided, read_review
     from labelaudit.review.relabel import plan_relabeling, relabel, relabel_copy, relabel_labels
@@ -109,9 +110,9 @@ def command(
     if dry_run:
         _show(plan_relabeling(data, review, split=folders, labels_file=labels, reporter=terminal), output)
         return
-    if labels is not None and out is not None:
-        relabel_labels(data, review, labels, out, show=agree, reporter=terminal)
-        told = f"Corrected labels: {out}"
+    if out is not None and not known.moves:
+        relabel_labels(data, review, labels, out, split=folders, show=agree, reporter=terminal)
+        told, labels, folders = f"Corrected labels: {out}", out, ()
     elif out is not None:
         counts = relabel_copy(data, review, out, split=folders, show=agree, reporter=terminal)
         ways = ", ".join(f"{counts[way]:,} {what}" for way, what in _WAYS.items() if counts[way])
@@ -124,8 +125,23 @@ def command(
         return
     terminal.say(told)
     words = ["--split", ",".join(folders)] if folders else []
-    words += ["--labels", str(out)] if labels else []
+    words += ["--labels", str(labels)] if labels else []
     terminal.say(f"To audit again: {shlex.join(['labelaudit', 'score', str(data), *words])}")
+
+
+def _known(data: Path, labels: Path | None, split: str | None, run: RunFolder, *, undo: bool) -> Data:
+    """Return what is known of the data: by their run, or else by a look at them, which undoing does without."""
+    from labelaudit.auditing.model import Data, recorded_data
+    from labelaudit.data.folder import fixed_labels
+
+    if run.exists:
+        if labels is not None or split is not None:
+            what = f"{data} is a run folder, which knows its labels and splits"
+            raise UsageError(what, fix="leave --labels and --split out, or give the data")
+        return recorded_data(run)
+    folders = o.split_names(split)
+    fixed = not undo and labels is None and fixed_labels(data, folders) is not None
+    return Data(root=data, labels_file=labels, split=folders, fixed=fixed)
 
 
 def _undo(data: Path, file: Path | None, *, dry_run: bool, yes: bool, terminal: Terminal) -> None:

@@ -68,9 +68,9 @@ def command(
     recorded = recorded if data is None else replace(recorded, root=data.resolve())
     then = recorded.relabel_command(str(file))
     if data is None:
-        labels = [] if recorded.labels_file is None else ["--out", "corrected.csv"]
+        labels = [] if recorded.moves else ["--out", "corrected.csv"]
         then = shlex.join(["labelaudit", "relabel", str(run), *labels])
-    moves, correct = recorded.labels_file is None and count is None, ""
+    moves, correct = recorded.moves and count is None, ""
     if count is not None:
         correct, then = recorded.relabel_command(str(file)), shlex.join(["labelaudit", "fit", str(run)])
     page = served_page(audit, listed, then, terminal, moves=moves, relabel=correct)

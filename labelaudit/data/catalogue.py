@@ -106,6 +106,7 @@ class Catalogue:
         remarks: Warnings of the scan, a sentence each.
         split: The folders below ``root`` whose class folders were read; empty for ``root`` itself.
         annotations: The labels of several annotators, of which ``label_N`` are the majority; None without annotators.
+        fixed: True where the labels stand in an archive, a table or a metadata file, so that no file can be moved.
     """
 
     root: Path
@@ -122,6 +123,7 @@ class Catalogue:
     remarks: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
     annotations: Annotations | None = None
+    fixed: bool = False
 
     def __len__(self) -> int:
         return len(self.paths)

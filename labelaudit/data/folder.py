@@ -1,4 +1,4 @@
-"""Scan a folder of labeled images: torchvision's ImageFolder layout, or any layout with a labels file.
+"""Scan labeled images: torchvision's ImageFolder layout, what `labelaudit.data.sources` knows, or a labels file.
 
 Every file is read once to hash it and to read its header; pixels are decoded elsewhere. A file that cannot be used is
 set aside with the reason and never stops an audit.
@@ -12,7 +12,6 @@ import os
 import posixpath
 import re
 import shlex
-import stat
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,9 +23,11 @@ import numpy as np
 import numpy.typing as npt
 
 from labelaudit.data.catalogue import Catalogue, each_in_parallel, in_parallel
+from labelaudit.data.containers import inside, read_file
 from labelaudit.data.images import Header, UnreadableImageError, read_header, read_values
 from labelaudit.data.labels_file import read_labels, require_one_here
 from labelaudit.data.rendering import BACKGROUNDS, DEEP_KINDS, Rendering, background_of, range_of
+from labelaudit.data.sources import in_split, walk_data
 from labelaudit.data.votes import Vote, annotations_of
 from labelaudit.data.walk import (
     BESIDE,
@@ -34,18 +35,16 @@ from labelaudit.data.walk import (
     NO_WAY_IN,
     NOT_LISTED,
     OTHER_SPLIT,
+    PARTS_ORDER,
     Walk,
+    part_name,
     printable_path,
     summed,
     summed_text,
-    walk_folder,
 )
 from labelaudit.errors import DataError, UsageError, reason
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.text import listed, plural
-
-MAX_FILE_BYTES = 1 << 30
-"""Larger files are set aside unread."""
 
 _MOST_SAMPLED = 256
 """The rendering is decided from at most this many images, evenly spaced over the folder."""
@@ -66,7 +65,7 @@ def scan(
     """List, hash and check every image below ``root``: the catalogue is sorted by path and includes damaged files.
 
     Args:
-        root: ``root/<class>/…/<image>``; or any layout, with ``labels_file``.
+        root: ``root/<class>/…/<image>``, or a source with labels of its own; or any layout, with ``labels_file``.
         labels_file: CSV with the columns ``path`` and ``label``, or also ``annotator``; replaces the class folders.
         split: Folders below ``root`` whose class folders are read, as one data set: ``train``; ``.`` is ``root``.
         reporter: Receives the progress.
@@ -93,34 +92,39 @@ def scan(
             remarks=tuple(table.warnings),
             annotations=annotations_of(votes, catalogue.paths) if votes else None,
         )
-    bases = _bases(root, walk, split) if split else [""]
-    doubt = "" if split else _refuse_split_folders(root, walk.images)
-    label_of = _from_class_folders(root, walk, bases)
+    label_of, remarks = _own_labels(root, walk, split)
+    if walk.labels_from:
+        reporter.say(f"Labels are from {walk.labels_from}")
     return replace(
         _inspect(root, label_of, reporter),
         left_out=summed(walk.left),
-        remarks=(*_lost(walk, bases, set(label_of.values())), *([doubt] if doubt else [])),
-        split=tuple(base or "." for base in bases) if split else (),
+        remarks=remarks,
+        split=tuple(dict.fromkeys(os.path.normpath(name).replace(os.sep, "/") for name in split if name)),
+        fixed=_is_fixed(root, walk),
     )
 
 
-def read_file(file: Path) -> bytes:
-    """Read a regular file of at most `MAX_FILE_BYTES`; raise an UnreadableImageError where that is not possible."""
-    try:
-        # Without waiting for a pipe; the file that is checked is the file that is read.
-        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-        try:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):
-                raise UnreadableImageError("not a regular file")
-            if status.st_size > MAX_FILE_BYTES:
-                raise UnreadableImageError(f"file of {status.st_size >> 20} MiB is too large")
-            with open(handle, "rb", closefd=False) as content:
-                return content.read(MAX_FILE_BYTES)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        raise UnreadableImageError(reason(error)) from error
+def fixed_labels(root: Path, split: Sequence[str] = ()) -> dict[str, str] | None:
+    """Return the labels by path where no file can be moved to change one: those of an archive, a table or metadata.
+
+    None for class folders of files; errors are those of `scan`.
+    """
+    walk = _walk(root)
+    return _own_labels(root, walk, split)[0] if _is_fixed(root, walk) else None
+
+
+def _is_fixed(root: Path, walk: Walk) -> bool:
+    return walk.label_of is not None or inside(root) is not None
+
+
+def _own_labels(root: Path, walk: Walk, split: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the labels that the data have without a labels file, and what looks odd about them."""
+    if walk.label_of is not None:
+        return in_split(root, walk, split), ()
+    bases = _bases(root, walk, split) if split else [""]
+    doubt = "" if split else _refuse_split_folders(root, walk.images)
+    label_of = _from_class_folders(root, walk, bases)
+    return label_of, (*_lost(walk, bases, set(label_of.values())), *([doubt] if doubt else []))
 
 
 def require_outside(place: Path, root: Path, option: str) -> None:
@@ -142,12 +146,14 @@ def class_bases(root: Path, split: Sequence[str]) -> list[str]:
 def _walk(root: Path) -> Walk:
     try:
         os.scandir(root).close()
-    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
-        what = f"{root} is not a folder" if isinstance(error, NotADirectoryError) else f"there is no folder {root}"
-        raise DataError(what, fix="give a folder that holds one folder of images per class") from error
+    except (FileNotFoundError, ValueError) as error:
+        fix = "give a folder that holds one folder of images per class"
+        raise DataError(f"there is no folder {root}", fix=fix) from error
+    except NotADirectoryError:
+        return walk_data(root)
     except OSError as error:
         raise DataError(f"cannot read the folder {root}: {reason(error)}", fix="check the path") from error
-    return walk_folder(root)
+    return walk_data(root)
 
 
 def _bases(root: Path, walk: Walk, split: Sequence[str]) -> list[str]:
@@ -267,15 +273,6 @@ def _rendering(root: Path, paths: Sequence[str], headers: Sequence[Header], repo
 
 # Layout: are the top folders classes, or parts of a data set?
 
-_PARTS = {
-    **dict.fromkeys(("train", "training", "trn", "trainset", "trainval"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "valset", "dev", "eval", "evaluation"), "val"),
-    **dict.fromkeys(("test", "testing", "tst", "testset", "holdout"), "test"),
-    **dict.fromkeys(("unlabeled", "unlabelled"), "unlabeled"),
-}
-"""Names of parts of a data set, with their kind."""
-
-_ORDER = "train val test unlabeled"
 _IMAGES = frozenset({"image", "images", "imgs", "jpegimages"})
 _ANNOTATIONS = frozenset({"mask", "masks", "labels", "annotations", "segmentations", "gt", "groundtruth"})
 """Names of folders of images, and of the masks or boxes that belong to them."""
@@ -354,7 +351,7 @@ def _doubt_nested_classes(top: _Folder) -> str:
     """Doubt a folder that alone holds class folders, as ``train`` beside ``extra``, or those that lie beside it."""
     nested = [inner for inner in (folder.innermost for folder in top.inner.values()) if inner.has_classes_only]
     for folder in nested:
-        is_part = _part_name(folder.path.partition("/")[0])[0] and not _are_divisions(folder.inner)
+        is_part = part_name(folder.path.partition("/")[0])[0] and not _are_divisions(folder.inner)
         if folder.inner.keys() < top.inner.keys() or (is_part and len(nested) == 1):
             what = f"the folder {folder.path} holds folders ({listed(folder.inner, _MOST_NAMED)}), which are treated"
             fix = f"move it out, or use --split {_joined([folder])} if it has the classes; otherwise use --split ."
@@ -369,7 +366,7 @@ def _doubt_common_subfolders(root: Path, top: _Folder) -> str:
     shared = _shared(folders)
     if not all(folder.has_classes_only for folder in folders) or _are_divisions(names) or len(shared) < 2:
         return ""
-    plain = not any(re.search(r"\d", name) or _part_name(name)[0] for name in names)
+    plain = not any(re.search(r"\d", name) or part_name(name)[0] for name in names)
     # Two folders of equal names may be day and night; three in each of three classes may be views.
     if plain and len(shared) >= max(3, len(folders) + 1, len(names) / 2):
         what = f"the folders {_listed(folders)} in {root} seem to be data sets: all hold {listed(shared, _MOST_NAMED)}"
@@ -384,33 +381,22 @@ def _parts(top: _Folder) -> list[_Folder]:
     """Return the parts of a data set among the inner folders; none where they seem to be classes."""
     groups: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for name in top.inner:
-        kind, rest = _part_name(name)
+        kind, rest = part_name(name)
         if kind:
             groups[rest][name] = kind
     for rest, kind_of in sorted(groups.items(), key=lambda item: -len(item[1])):
         if len(set(kind_of.values())) < 2:
             continue
-        parts = [top.inner[name] for name in sorted(kind_of, key=lambda name: (_ORDER.find(kind_of[name]), name))]
+        parts = [top.inner[name] for name in sorted(kind_of, key=lambda name: (PARTS_ORDER.find(kind_of[name]), name))]
         train_and_test_only = rest == "" and len(parts) == len(top.inner)
         if train_and_test_only or any(part.innermost.has_classes for part in parts):
             return parts
     return []
 
 
-def _part_name(name: str) -> tuple[str, str]:
-    """Return kind of part and the rest of a folder's name: ``train2017`` → train, ``seg_test`` → test and seg."""
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+", re.sub("hold[-_ ]?out", "holdout", name))
-    words = [word.lower() for word in words]
-    for number, word in enumerate(words):
-        if word in _PARTS:
-            rest = [other for other in words[:number] + words[number + 1 :] if not other.isdigit()]
-            return _PARTS[word], "".join(rest)
-    return "", ""
-
-
 def _are_divisions(names: Mapping[str, object] | Sequence[str]) -> bool:
     """Return whether all names are dates or parts of a data set, which may divide a class."""
-    return all(_DATE.fullmatch(name) or _part_name(name)[0] for name in names)
+    return all(_DATE.fullmatch(name) or part_name(name)[0] for name in names)
 
 
 def _is_divided(folder: _Folder) -> bool:

@@ -25,7 +25,7 @@ from labelaudit.errors import DataError, reason
 from labelaudit.text import alike, folded, plural, unguarded
 
 _PATH_NAMES = ("path", "file", "filename", "filepath", "image", "imagepath", "imagename", "imagefile", "imgpath", "img")
-_LABEL_NAMES = ("label", "class", "classname", "labelname", "category", "target")
+LABEL_NAMES = ("label", "class", "classname", "labelname", "category", "target")
 """Names of the two columns, without case, spaces, ``_`` and ``-``; the first name wins over the others."""
 _ANNOTATOR_NAMES = ("annotator",)
 """The column that makes every row the label of one annotator."""
@@ -78,7 +78,7 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
         if annotator_at is not None and not annotator:
             raise DataError(f"{where}: no annotator for {cell!r}", fix="name who gave the label, or delete the line")
         path = resolve(cell)
-        if path.startswith("/") or _DRIVE.match(path) or ".." in path.split("/") or "\0" in path:
+        if leads_out(path):
             raise DataError(f"{where}: {path!r} leads out of the image folder", fix="give paths below the folder")
         path = str(PurePosixPath(path))
         if (path, annotator) in votes:
@@ -116,6 +116,11 @@ def _doubts_of_annotators(file: Path, votes: Sequence[Vote], classes: set[str]) 
         yield f"{count} of no class in {file}, as {outvoted[0]!r}: no image has it from most"
 
 
+def leads_out(path: str) -> bool:
+    """Return whether a path may lead out of the folder that it is given below, or is none."""
+    return path.startswith("/") or bool(_DRIVE.match(path)) or ".." in path.split("/") or "\0" in path
+
+
 def _read_rows(file: Path, notes: list[str]) -> tuple[list[str], tuple[int, int], list[list[str]], list[int], str]:
     """Return the header, the two columns, the rows that are not blank, their line numbers, and the separator."""
     lines, separator = _separated(file, notes)
@@ -146,7 +151,8 @@ def _read_rows(file: Path, notes: list[str]) -> tuple[list[str], tuple[int, int]
 def require_one_here(file: Path, label_of: Mapping[str, str], root: Path, images: Sequence[str]) -> None:
     """Raise a DataError where none of the paths in a labels file exists in the image folder with these images."""
     paths = list(label_of)
-    if not images or any("\0" not in path and os.path.lexists(root / path) for path in paths):
+    known = frozenset(images)
+    if not images or any(path in known or ("\0" not in path and os.path.lexists(root / path)) for path in paths):
         return
     stem, name = os.path.splitext(paths[0])[0], posixpath.basename(paths[0])
     meant = [path for path in images if os.path.splitext(path)[0] == stem or posixpath.basename(path) == name]
@@ -245,7 +251,7 @@ def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str]:
     for separator, name in _SEPARATORS.items():
         with contextlib.suppress(csv.Error):
             header = next(csv.reader([first], delimiter=separator), [])
-            if all(_matching(header, names) for names in (_PATH_NAMES, _LABEL_NAMES)):
+            if all(matching(header, names) for names in (_PATH_NAMES, LABEL_NAMES)):
                 if separator != ",":
                     notes.append(f"{file} is read with {name} between its cells")
                 return io.StringIO(text, newline=""), separator
@@ -254,28 +260,28 @@ def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str]:
 
 def _columns(file: Path, header: Sequence[str]) -> tuple[int, int]:
     """Return the numbers of the two columns; refuse a header without one of them, or with several."""
-    found = [_matching(header, names) for names in (_PATH_NAMES, _LABEL_NAMES)]
+    found = [matching(header, names) for names in (_PATH_NAMES, LABEL_NAMES)]
     missing = [name for name, places in zip(("path", "label"), found, strict=True) if not places]
     if missing:
         first = ", ".join(repr(cell[:40]) for cell in header[:4]) or "nothing"
         fix = "its first line must name the columns path and label"
         raise DataError(f"{file} has no column {' and no column '.join(missing)} (its first line has {first})", fix=fix)
-    for names in (_PATH_NAMES, _LABEL_NAMES):
+    for names in (_PATH_NAMES, LABEL_NAMES):
         _only(file, header, names)
     return found[0][0], found[1][0]
 
 
 def _only(file: Path, header: Sequence[str], names: Sequence[str]) -> int | None:
     """Return the column with one of these names, None without any; refuse several."""
-    places = _matching(header, names)
+    places = matching(header, names)
     if len(places) > 1:
         both = " and ".join(repr(header[place]) for place in places)
         raise DataError(f"{file} line 1: the columns {both} mean the same", fix="keep one of them")
     return places[0] if places else None
 
 
-def _matching(header: Sequence[str], names: Sequence[str]) -> list[int]:
-    """Return the columns of the first of these names, or all that have any of the others."""
+def matching(header: Sequence[str], names: Sequence[str] = LABEL_NAMES) -> list[int]:
+    """Return the numbers of the columns of the first of these names, or all that have any of the others."""
     plain = [re.sub(r"[\s_-]", "", cell).lower() for cell in header]
     exact = [place for place, name in enumerate(plain) if name == names[0]]
     return exact or [place for place, name in enumerate(plain) if name in names]

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import PIL
 
 from labelaudit.data.catalogue import Catalogue, in_parallel
-from labelaudit.data.folder import read_file
+from labelaudit.data.containers import read_file
 from labelaudit.data.images import UInt8Array, UnreadableImageError, decode
 from labelaudit.errors import StorageError
 from labelaudit.names import ResizeName

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from labelaudit.data.catalogue import LeftOut
-from labelaudit.data.images import image_suffixes
+from labelaudit.data.containers import read_file
+from labelaudit.data.images import UnreadableImageError, image_suffixes
 from labelaudit.errors import RunError
 from labelaudit.run.files import read_json
 from labelaudit.run.layout import RunFolder
@@ -24,6 +26,7 @@ UNSUPPORTED = "in a format that is not read: convert it to PNG or JPEG"
 BESIDE = "beside the class folders"
 NOT_LISTED = "not in the labels file"
 OTHER_SPLIT = "outside the folders of --split"
+NO_LABEL = "without a label"
 CLOSED = "a folder that "
 NO_WAY_IN = (CLOSED, "a link that ")
 """Beginnings of reasons where a whole folder may be missing."""
@@ -72,11 +75,14 @@ class Walk:
     """The images in a folder, the folders that may hold some, and (path, suffix, reason) of what is left out.
 
     Paths are below the folder with ``/`` between the parts; of a folder that cannot be entered, its own is left out.
+    ``label_of`` has the labels that do not come from class folders, and ``labels_from`` says where they stand.
     """
 
     images: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     left: list[tuple[str, str, str]] = field(default_factory=list)
+    label_of: Mapping[str, str] | None = None
+    labels_from: str = ""
 
     def leave_out(self, path: str, reason: str) -> None:
         """Count a file as left out."""
@@ -148,13 +154,42 @@ def walk_folder(root: Path) -> Walk:
     return walk
 
 
-def _excuse(folder: Path) -> str:
-    """Return why everything in a folder is left out; empty for others."""
-    name = folder.name.lower()
+def walk_names(root: Path, names: Iterable[str], folders: Iterable[str] = ()) -> Walk:
+    """Return the same as `walk_folder` for the files and folders that an archive lists; ``root`` leads into it."""
+    walk, suffixes, open_folders = Walk(), image_suffixes(), set(folders)
+    for path in sorted(names):
+        *above, name = path.split("/")
+        excuse = next(filter(None, map(_excuse_of, above)), "")
+        suffix = os.path.splitext(path)[1].lower()
+        if not _REPOSITORIES.isdisjoint(above):
+            continue
+        if not excuse:
+            open_folders.update("/".join(above[: depth + 1]) for depth in range(len(above)))
+        if excuse or name.startswith("."):
+            if suffix in suffixes or excuse not in ("", HIDDEN):
+                walk.leave_out(path, excuse or HIDDEN)
+        elif reason := _why_no_image(root / path, suffix, suffixes):
+            walk.leave_out(path, reason)
+        else:
+            walk.images.append(path)
+    walk.folders.extend(sorted(path for path in open_folders if not any(map(_excuse_of, path.split("/")))))
+    return walk
+
+
+def _excuse_of(name: str) -> str:
+    """Return why everything in a folder of this name is left out; empty for others."""
+    name = name.lower()
     if name in _TOOLS_FOLDERS:
         return IN_A_TOOLS_FOLDER
     if name.startswith("."):
         return DROPPED if name == ".labelaudit-dropped" else HIDDEN
+    return ""
+
+
+def _excuse(folder: Path) -> str:
+    """Return why everything in a folder is left out; empty for others."""
+    if excuse := _excuse_of(folder.name):
+        return excuse
     run = RunFolder(folder)
     with contextlib.suppress(OSError, RunError):
         if run.exists and "schema_version" in read_json(run.description):
@@ -170,7 +205,7 @@ def _why_no_image(file: Path, suffix: str, suffixes: frozenset[str]) -> str:
         return f"read when {_PACKAGES[suffix]} is installed: pip install {_PACKAGES[suffix]}"
     if suffix in _UNSUPPORTED:
         return UNSUPPORTED
-    if not file.exists():
+    if file.is_symlink() and not file.exists():
         return "a link that leads nowhere"
     return NO_IMAGE if suffix else _why_no_image_inside(file, suffixes)
 
@@ -178,10 +213,12 @@ def _why_no_image(file: Path, suffix: str, suffixes: frozenset[str]) -> str:
 def _why_no_image_inside(file: Path, suffixes: frozenset[str]) -> str:
     """Return why a file without a suffix is no image, by its first bytes."""
     start = b""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, UnreadableImageError):
         if file.is_file():  # opening a pipe would wait
             with open(file, "rb") as handle:
                 start = handle.read(132)
+        elif not file.exists():  # in an archive
+            start = read_file(file)[:132]
     if start[4:12] in _HEIF:
         return _why_no_image(file, ".heic", suffixes)
     if start[-4:] == b"DICM":  # after 128 bytes of any content
@@ -205,3 +242,24 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 def printable_path(name: str) -> str:
     """Return ``name`` with bytes that are no UTF-8 as backslash escapes; other names unchanged."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+_PARTS = {
+    **dict.fromkeys(("train", "training", "trn", "trainset", "trainval"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "valset", "dev", "eval", "evaluation"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "testset", "holdout"), "test"),
+    **dict.fromkeys(("unlabeled", "unlabelled"), "unlabeled"),
+}
+"""Names of parts of a data set, with their kind."""
+PARTS_ORDER = "train val test unlabeled"
+
+
+def part_name(name: str) -> tuple[str, str]:
+    """Return kind of part and the rest of a folder's name: ``train2017`` → train, ``seg_test`` → test and seg."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+", re.sub("hold[-_ ]?out", "holdout", name))
+    words = [word.lower() for word in words]
+    for number, word in enumerate(words):
+        if word in _PARTS:
+            rest = [other for other in words[:number] + words[number + 1 :] if not other.isdigit()]
+            return _PARTS[word], "".join(rest)
+    return "", ""

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.stats import norm
 
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.data.folder import read_file
+from labelaudit.data.containers import read_file
 from labelaudit.data.images import UnreadableImageError, decode_small
 from labelaudit.data.rendering import Rendering
 from labelaudit.detect import BoolArray, FloatArray

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from labelaudit.data.catalogue import each_in_parallel
 from labelaudit.names import ActionName
@@ -19,6 +20,7 @@ from labelaudit.review.tree import (
     checked_class,
     checked_path,
     checked_sample,
+    content_digest,
     free_path,
     numbered,
     parents,
@@ -123,7 +125,7 @@ def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> Re
             classes.append(step.label)
         return step
 
-    settled, refused = _settle(review, step_of, tree, reporter)
+    settled, refused = _settle(review, step_of, tree.root, reporter)
     steps: list[Step] = []
     folders: dict[str, None] = {}
     taken: set[str] = set()
@@ -154,13 +156,13 @@ def _is_there(tree: Tree, target: str, sha256: str) -> bool:
     for path in itertools.islice(numbered(target), _MOST_NAMES):
         with contextlib.suppress(RefusedError):
             tree.device_of_file(path)
-            if tree.sha256(path) == sha256:
+            if content_digest(tree.root / path) == sha256:
                 return True
     return False
 
 
-def plan_labels(tree: Tree, label_of: dict[str, str], review: ReviewFile, reporter: Reporter = QUIET) -> RelabelingPlan:
-    """Plan the changes to a labels file with these labels by path; contents are checked in ``tree``."""
+def plan_labels(root: Path, label_of: dict[str, str], review: ReviewFile, reporter: Reporter = QUIET) -> RelabelingPlan:
+    """Plan the changes to a labels file with these labels by path; contents are checked below ``root``."""
     known = set(label_of.values())
 
     def step_of(correction: Correction) -> Step:
@@ -173,7 +175,7 @@ def plan_labels(tree: Tree, label_of: dict[str, str], review: ReviewFile, report
             raise RefusedError(f"{step.label!r} is no label")
         return step
 
-    settled, refused = _settle(review, step_of, tree, reporter)
+    settled, refused = _settle(review, step_of, root, reporter)
     steps = tuple(step for _, step in settled if step.action != "keep")
     return RelabelingPlan(
         steps=steps,
@@ -194,7 +196,7 @@ def _step(correction: Correction, path: str, given: str) -> Step:
 
 
 def _settle(
-    review: ReviewFile, step_of: Callable[[Correction], Step | None], tree: Tree, reporter: Reporter
+    review: ReviewFile, step_of: Callable[[Correction], Step | None], root: Path, reporter: Reporter
 ) -> tuple[list[tuple[Correction, Step]], list[Refusal]]:
     """Return the decisions that can be carried out, one per sample, and those that cannot.
 
@@ -220,7 +222,8 @@ def _settle(
     def fault(entry: tuple[Correction, str]) -> str:
         correction, path = entry
         try:
-            return "" if tree.sha256(path) == correction.sha256 else "its content has changed since it was reviewed"
+            is_same = content_digest(root / path) == correction.sha256
+            return "" if is_same else "its content has changed since it was reviewed"
         except RefusedError as error:
             return str(error)
 

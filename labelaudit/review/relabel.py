@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from labelaudit.data.folder import class_bases
+from labelaudit.data.folder import class_bases, fixed_labels
 from labelaudit.data.labels_file import LabelsFile, read_labels
-from labelaudit.data.walk import walk_folder
+from labelaudit.data.sources import walk_data
 from labelaudit.errors import DataError, RunError, StorageError, UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review import moves
@@ -35,9 +35,9 @@ def plan_relabeling(
     labels_file: Path | None = None,
     reporter: Reporter = QUIET,
 ) -> RelabelingPlan:
-    """Plan what `relabel`, `relabel_copy` or, with a labels file, `relabel_labels` would do; nothing is written."""
-    if labels_file is not None:
-        return plan_labels(Tree(root), _labels(root, labels_file).label_of, review, reporter)
+    """Plan what `relabel`, `relabel_copy` or `relabel_labels` would do with these data; nothing is written."""
+    if (labels := _listed(root, split, labels_file)) is not None:
+        return plan_labels(root.resolve(), labels.label_of, review, reporter)
     tree = _tree(root, split)
     journal = moves.last_journal(tree.root)
     if journal is not None and journal.state != "moved":
@@ -135,24 +135,36 @@ def relabel_copy(
 def relabel_labels(
     root: Path,
     review: ReviewFile,
-    labels_file: Path,
+    labels_file: Path | None,
     out: Path,
     *,
+    split: Sequence[str] = (),
     show: Callable[[RelabelingPlan], object] = lambda _plan: None,
     reporter: Reporter = QUIET,
 ) -> RelabelingPlan:
-    """Write a corrected labels file with its other columns and order; ``show`` is called with the plan first."""
+    """Write a corrected labels file, for images that do not lie in class folders of files; no file is moved.
+
+    It has the other columns and the order of ``labels_file``, or without one, the labels that the data have themselves:
+    see `labelaudit.data.folder.fixed_labels`. ``show`` is called with the plan before anything is written.
+    """
     if os.path.lexists(out):
         raise UsageError(f"--out {out} already exists", fix="choose a new file: nothing is overwritten")
-    labels = _labels(root, labels_file)
-    plan = plan_labels(Tree(root), labels.label_of, review, reporter)
+    if (labels := _listed(root, split, labels_file)) is None:
+        raise UsageError(f"{root} has class folders of files", fix="relabel them, or give the labels file")
+    plan = plan_labels(root.resolve(), labels.label_of, review, reporter)
     show(plan)
     write_lines(out, _corrected_lines(labels, plan))
     return plan
 
 
-def _labels(root: Path, labels_file: Path) -> LabelsFile:
-    return read_labels(labels_file, root, walk_folder(root).images)
+def _listed(root: Path, split: Sequence[str], labels_file: Path | None) -> LabelsFile | None:
+    """Return the labels where they are not class folders of files: those of the labels file, or the data's own."""
+    if labels_file is not None:
+        return read_labels(labels_file, root, walk_data(root).images)
+    if (label_of := fixed_labels(root, split)) is None:
+        return None
+    rows = [[path, label] for path, label in label_of.items()]
+    return LabelsFile(["path", "label"], rows, (0, 1), ",", label_of, list(label_of), (), [], [])
 
 
 def _corrected_lines(labels: LabelsFile, plan: RelabelingPlan) -> Iterator[str]:

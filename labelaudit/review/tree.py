@@ -10,6 +10,8 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from labelaudit.data.containers import read_file
+from labelaudit.data.images import UnreadableImageError
 from labelaudit.data.walk import is_folder
 from labelaudit.errors import DataError, reason
 from labelaudit.text import folded
@@ -97,6 +99,14 @@ def parents(path: str) -> list[str]:
     return ["/".join(parts[: count + 1]) for count in range(len(parts))]
 
 
+def content_digest(file: Path) -> str:
+    """Return the SHA-256 (hex) of an image's content; refuse one that cannot be read."""
+    try:
+        return hashlib.sha256(read_file(file)).hexdigest()
+    except UnreadableImageError as error:
+        raise RefusedError(str(error)) from error
+
+
 class Tree:
     """A data folder; caches which of its folders are no links.
 
@@ -161,11 +171,3 @@ class Tree:
         """Return the file system of the innermost folder of ``path`` that exists."""
         existing = [folder for folder in ("", *parents(path)) if self.has(folder)]
         return (self.root / existing[-1]).lstat().st_dev
-
-    def sha256(self, path: str) -> str:
-        """Return the SHA-256 (hex) of a file's content; refuse a file that cannot be read."""
-        try:
-            with open(self.root / path, "rb") as handle:
-                return hashlib.file_digest(handle, "sha256").hexdigest()
-        except OSError as error:
-            raise RefusedError(reason(error)) from error

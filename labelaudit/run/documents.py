@@ -55,6 +55,7 @@ class RecordedData(JsonRecord, frozen=True, kw_only=True):
     split: tuple[PathText, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     remarks: tuple[str, ...] = ()
+    fixed: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a rendering that no folder has."""
@@ -76,6 +77,7 @@ class RecordedData(JsonRecord, frozen=True, kw_only=True):
             split=catalogue.split,
             left_out=catalogue.left_out,
             remarks=catalogue.remarks,
+            fixed=catalogue.fixed,
         )
 
 

@@ -138,7 +138,7 @@ def test_contradictory_options_are_refused(file: Path) -> None:
         "photos --undo --out x": "--undo takes moves in DATA back, and --out makes none; delete",
         "photos c.csv --labels l.csv": "--labels needs a place for the corrected labels; give --out NEW",
         "photos none.csv --yes": "cannot read the corrections none.csv: no such file or directory; check",
-        "nowhere corrections.csv --yes": "cannot read the folder nowhere: no such file or directory; check the path",
+        "nowhere corrections.csv --yes": "there is no folder nowhere; give a folder",
     }.items():
         assert run("relabel", *words.split()).only_error.startswith(error)
 

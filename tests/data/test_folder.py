@@ -6,8 +6,9 @@ from itertools import product
 import pytest
 from PIL import Image
 
-from labelaudit.data import folder, walk
-from labelaudit.data.folder import read_file, require_outside, scan
+from labelaudit.data import containers, walk
+from labelaudit.data.containers import read_file
+from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.images import UnreadableImageError, decode_whole
 from labelaudit.errors import DataError, UsageError
 from tests.data.helpers import PAIR, encoded, noise_image, plain_png, png_that_claims, write_files
@@ -81,10 +82,10 @@ def test_links_pipes_damaged_files_and_names_that_are_no_utf8_are_set_aside(tmp_
 def test_a_huge_file_is_not_read(tmp_path, monkeypatch):
     file = tmp_path / "huge.png"
     with open(file, "wb") as handle:
-        handle.truncate(folder.MAX_FILE_BYTES + (5 << 20))
+        handle.truncate(containers.MAX_FILE_BYTES + (5 << 20))
     with pytest.raises(UnreadableImageError, match=r"^file of 1029 MiB is too large$"):
         read_file(file)
-    monkeypatch.setattr(folder, "MAX_FILE_BYTES", 3)
+    monkeypatch.setattr(containers, "MAX_FILE_BYTES", 3)
     write_files(tmp_path, {"fits": b"abc"})
     assert read_file(tmp_path / "fits") == b"abc"
 

@@ -206,5 +206,5 @@ def test_folders_before_the_path_are_removed_where_a_review_may_have_them(root):
 
     assert "give each task the image's path" in refusal_of(root, prefixed("data/upload/3/1a2b3c4d-1.png"))
     review = ReviewFile(file=Path("c.json"), digest="", corrections=(prefixed("x/./cat//1.png", "cat"),))
-    (step,) = plan_labels(Tree(root), dict.fromkeys(FILES, "dog"), review).steps
+    (step,) = plan_labels(root, dict.fromkeys(FILES, "dog"), review).steps
     assert step.path == "cat/1.png"

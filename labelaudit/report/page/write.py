@@ -27,7 +27,7 @@ from markupsafe import Markup
 from labelaudit import __version__
 from labelaudit.auditing.model import Audit, recorded_data
 from labelaudit.data.catalogue import Catalogue, in_parallel
-from labelaudit.data.folder import read_file
+from labelaudit.data.containers import read_file
 from labelaudit.data.images import CHANGED, PREVIEW_SIDE, PREVIEW_TYPE, UnreadableImageError, preview
 from labelaudit.data.rendering import Rendering
 from labelaudit.detect import BoolArray
@@ -391,7 +391,7 @@ def _content(
         "sampled": sampled,
         "decisions": [],
         "command": "",
-        "dropped": "" if recorded_data(run).labels_file else f"{catalogue.root.name}-dropped",
+        "dropped": f"{catalogue.root.name}-dropped" if recorded_data(run).moves else "",
         "server": None,
         "since": None,
     }

@@ -1,0 +1,192 @@
+"""List the images of a data set wherever they lie, with the labels that do not come from class folders.
+
+photos/cat/1.jpg                  class folders; so are photos.zip and photos.tar
+photos/metadata.csv               a Hugging Face imagefolder: file_name and label, also as jsonl or parquet
+train.parquet, data/*.parquet     a column of images as bytes, and one of labels
+shard-0000.tar, shards/*.tar      WebDataset: 0001.jpg beside 0001.cls
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from labelaudit.data.containers import Table, inside, opened, read_file
+from labelaudit.data.images import UnreadableImageError
+from labelaudit.data.labels_file import leads_out, matching
+from labelaudit.data.walk import NO_IMAGE, NO_LABEL, OTHER_SPLIT, PARTS_ORDER, Walk, part_name, walk_folder, walk_names
+from labelaudit.errors import DataError, brief
+from labelaudit.text import listed
+
+_METADATA = frozenset({"metadata.csv", "metadata.jsonl", "metadata.parquet"})
+_FILE_NAME = "file_name"
+_SHARDS = frozenset({".parquet", ".tar"})
+
+
+def walk_data(root: Path) -> Walk:
+    """Return the images of a folder, an archive, a folder in one, a Parquet file, or a folder of such shards."""
+    if found := inside(root):
+        return _walk_file(root, *found)
+    walk = walk_folder(root)
+    if described := _described(root, walk):
+        return described
+    shards = [path for path in _not_images(walk) if os.path.splitext(path)[1].lower() in _SHARDS]
+    return walk if walk.images or not shards else _walk_shards(root, walk, sorted(shards))
+
+
+def in_split(root: Path, walk: Walk, split: Sequence[str]) -> dict[str, str]:
+    """Return the labels of a walk that are in one of these folders or shards; others are left out.
+
+    Without a ``split``, parts of a data set in one walk are a DataError, as in class folders.
+    """
+    label_of = dict(walk.label_of or {})
+    places = {posixpath.dirname(path) for path in label_of}
+    kind_of = {part: kind for place in places for part in place.split("/") if (kind := part_name(part)[0])}
+    parts = sorted(kind_of, key=lambda part: (PARTS_ORDER.find(kind_of[part]), part))
+    names = list(dict.fromkeys(re.split(r"[-.]", part)[0] for part in parts))
+    if not split and len(set(kind_of.values())) > 1:
+        what = f"{root} holds {listed(names, 6)}: parts of a data set"
+        raise DataError(what, fix=f"audit them as one data set with --split {','.join(names)}, or one of them")
+    kept = {place for place in places if not split or any(_is_in(place, name) for name in split)}
+    if not kept:
+        fix = f"there are: {listed(names, 6)}" if names else "leave --split out"
+        raise DataError(f"--split: there is no {' or '.join(split)} in {root}", fix=fix)
+    for path in [path for path in label_of if posixpath.dirname(path) not in kept]:
+        walk.leave_out(path, OTHER_SPLIT)
+        del label_of[path]
+    return label_of
+
+
+def _is_in(place: str, name: str) -> bool:
+    """Return whether a folder or shard belongs to a split: ``data/train-00000-of-00002.parquet`` to ``train``."""
+    named = re.compile(rf"{re.escape(name)}([-_.].*)?")
+    return name == "." or f"{place}/".startswith(f"{name}/") or any(map(named.fullmatch, place.split("/")))
+
+
+def _walk_file(root: Path, file: Path, folder: str) -> Walk:
+    container = opened(file)
+    if isinstance(container, Table):
+        if folder:
+            raise DataError(f"there is no folder {folder} in {file}", fix=f"give {file}")
+        rows = dict(zip(container.names, container.labels, strict=True))
+        label_of = {row: label for row, label in rows.items() if label}
+        left = [(row, "", NO_LABEL) for row, label in rows.items() if not label]
+        return Walk(images=list(rows), left=left, label_of=label_of, labels_from=container.labels_from)
+    names = list(_below(container.names, folder))
+    if not names:
+        raise DataError(f"there are no files in {root}", fix="check the archive, or the name of the folder in it")
+    walk = walk_names(root, names, _below(container.folders, folder))
+    return _described(root, walk) or _paired(root, walk) or walk
+
+
+def _below(names: Sequence[str], folder: str) -> Iterator[str]:
+    before = f"{folder}/" if folder else ""
+    return (name.removeprefix(before) for name in names if name.startswith(before))
+
+
+def _walk_shards(root: Path, walk: Walk, shards: Sequence[str]) -> Walk:
+    whole = replace(walk, images=[], left=[entry for entry in walk.left if entry[0] not in shards])
+    label_of: dict[str, str] = {}
+    for shard in shards:
+        found = _walk_file(root / shard, root / shard, "")
+        if found.label_of is None:
+            what = f"{root / shard} has no labels: a shard has a file with the end .cls beside each image"
+            raise DataError(what, fix="write the labels there, or give them with --labels FILE.csv")
+        whole.images.extend(f"{shard}/{path}" for path in found.images)
+        whole.left.extend((f"{shard}/{path}", suffix, why) for path, suffix, why in found.left)
+        label_of.update({f"{shard}/{path}": label for path, label in found.label_of.items()})
+    return replace(whole, label_of=label_of, labels_from=f"{found.labels_from} of {len(shards)} shards")
+
+
+def _paired(root: Path, walk: Walk) -> Walk | None:
+    """Return the walk with WebDataset's labels: ``a/1.jpg`` has that in ``a/1.cls``; None where there are none."""
+    texts = {path.removesuffix(".cls"): path for path in _not_images(walk) if path.endswith(".cls")}
+    if not texts:
+        return None
+    label_of: dict[str, str] = {}
+    fix = "store one text or number in it"
+    for path in walk.images:
+        stem = os.path.splitext(path)[0]
+        if stem not in texts:
+            walk.leave_out(path, NO_LABEL)
+            continue
+        try:
+            label_of[path] = read_file(root / texts[stem]).decode().strip()
+        except (UnreadableImageError, UnicodeDecodeError) as error:
+            raise DataError(f"{root / texts[stem]} is no label ({error})", fix=fix) from error
+        if not label_of[path]:
+            raise DataError(f"{root / texts[stem]} is empty", fix=fix)
+    left = [entry for entry in walk.left if not entry[0].endswith(".cls")]
+    return replace(walk, left=left, label_of=label_of, labels_from="the .cls files")
+
+
+def _described(root: Path, walk: Walk) -> Walk | None:
+    """Return the walk with the labels of Hugging Face's metadata files; None where they have no labels."""
+    label_of: dict[str, str] = {}
+    files: list[str] = []
+    for file in (path for path in _not_images(walk) if posixpath.basename(path) in _METADATA):
+        if (rows := _labels_in(root / file)) is None:
+            continue
+        files.append(file)
+        for where, name, label in rows:
+            if leads_out(name):
+                raise DataError(f"{where}: {name!r} leads out of its folder", fix="give paths below the folder")
+            path = str(PurePosixPath(posixpath.dirname(file), name))
+            if path in label_of:
+                raise DataError(f"{where}: {path!r} appears twice", fix="keep one label per file")
+            label_of[path] = label
+    if not files:
+        return None
+    label_of = {path: label for path, label in label_of.items() if label}
+    for path in walk.images:
+        if path not in label_of:
+            walk.leave_out(path, NO_LABEL)
+    left = [entry for entry in walk.left if entry[0] not in label_of and entry[0] not in files]
+    return replace(walk, left=left, label_of=label_of, labels_from=listed(files, 3))
+
+
+def _labels_in(file: Path) -> Iterator[tuple[str, str, str]] | None:
+    """Yield place, name and label of each row of a metadata file; None where it has no column of one of them."""
+    try:
+        content = read_file(file)
+        if file.suffix == ".parquet":
+            rows = pq.read_table(pa.BufferReader(content)).to_pylist()
+        elif file.suffix == ".jsonl":
+            rows = msgspec.json.Decoder(dict[str, object]).decode_lines(content)
+        else:
+            rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+    except (UnreadableImageError, pa.ArrowException, msgspec.MsgspecError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read {file} ({brief(error)})", fix="check the file, or delete it") from error
+    header = [str(name) for name in (rows[0] if rows else ())]
+    columns = [header[place] for place in matching(header)]
+    if _FILE_NAME not in header or not columns:
+        return None
+    if len(columns) > 1:
+        what = f"{file}: the columns {' and '.join(map(repr, columns))} mean the same"
+        raise DataError(what, fix="keep one of them")
+    return _rows(file, rows, columns[0])
+
+
+def _rows(file: Path, rows: Sequence[Mapping[str, object]], column: str) -> Iterator[tuple[str, str, str]]:
+    for number, row in enumerate(rows, 1):
+        name, label = row.get(_FILE_NAME), row.get(column)
+        where = f"{file} row {number}"
+        if not isinstance(name, str) or not name:
+            raise DataError(f"{where}: no {_FILE_NAME}", fix="give the path of an image, or delete the row")
+        if not isinstance(label, str | int | None):
+            raise DataError(f"{where}: {label!r} is not one label", fix="give a text or a whole number")
+        yield where, name, "" if label is None else str(label).strip()
+
+
+def _not_images(walk: Walk) -> list[str]:
+    return [path for path, _, why in walk.left if why == NO_IMAGE]
