@@ -30,7 +30,7 @@ LAYERS = (
     "engine",
     "methods.base methods.parameters selectors.base run data",
     "detect",
-    "errors hyperparameters names progress text",
+    "codes errors hyperparameters names progress text",
 )
 """From top to bottom; the longest prefix of a module's name decides. The engine knows no concrete method."""
 
@@ -44,6 +44,7 @@ TORCH = {"torch", "torchvision", "timm"}
 HEAVY = TORCH | {"numpy", "pyarrow", "scipy", "sklearn", "PIL"}
 LIGHT = {
     "cli": HEAVY,
+    "codes": HEAVY,
     "methods.table": HEAVY,
     "selectors.table": HEAVY,
     "report.exports.base": HEAVY,

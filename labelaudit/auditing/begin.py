@@ -111,7 +111,7 @@ def clear(run: RunFolder, *, follows: bool = False) -> None:
         if before and before[-1].decisions.exists():
             write_bytes(run.decisions, require_regular(before[-1].decisions).read_bytes())
         return
-    for file in (run.checkpoint, run.pictures, run.verified, run.metrics, run.seconds):
+    for file in (run.checkpoint, run.pictures, run.near, run.verified, run.metrics, run.seconds):
         file.unlink(missing_ok=True)
     run.heads.checkpoint.unlink(missing_ok=True)
     discard_from(run.heads.losses, 0)

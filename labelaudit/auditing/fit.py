@@ -9,25 +9,32 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from labelaudit.auditing.annotators import JudgedVotes, judge_votes
 from labelaudit.auditing.model import read_catalogue, read_courses, read_curves
 from labelaudit.auditing.sample import Review, agree, find_review, spare, take_answers
+from labelaudit.auditing.splits import absent_classes, find_leaked, split_figures
+from labelaudit.codes import BY_NAME
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.detect import BoolArray
+from labelaudit.detect import BoolArray, Float32Array, FloatArray, NumberArray
 from labelaudit.detect.constants import FLAG_ABOVE
-from labelaudit.detect.curves import CurveStatistics
+from labelaudit.detect.curves import CurveAccumulator, CurveStatistics
 from labelaudit.detect.estimators import Estimate
+from labelaudit.detect.images import ImageTable
 from labelaudit.detect.kinds import Kinds, tell_kinds
+from labelaudit.detect.near import groups
+from labelaudit.detect.noclass import find_no_class
 from labelaudit.detect.verdicts import FitSettings, Verdicts, judge
 from labelaudit.names import KINDS
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.decisions import decided, digest_of, read_decisions
 from labelaudit.run import documents, lists
 from labelaudit.run.files import write_json, write_lines
+from labelaudit.run.findings import Findings, findings_table, write_findings
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.parquet import write_table
-from labelaudit.run.tables import read_image_table, verdict_table
+from labelaudit.run.tables import read_image_table, read_near, verdict_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +47,7 @@ class Fitted:
     kinds: Kinds
     noise: documents.Noise
     kept_N: BoolArray
+    found: tuple[Findings, ...]
     review: Review | None = None
     votes: JudgedVotes | None = None
 
@@ -59,6 +67,13 @@ class Fitted:
         said_N = None if self.review is None else self.review.answers.label_N
         table = verdict_table(self.catalogue, self.statistics, self.verdicts, self.kinds, said_N=said_N)
         return table.append_column("kept", pa.array(self.kept_N))
+
+    @cached_property
+    def findings(self) -> pa.Table:
+        """The content of findings.parquet."""
+        suggested, flagged = self.table.column("suggested_label"), pa.array(self.verdicts.flagged_N)
+        suggested = pc.if_else(flagged, suggested, pa.scalar(None, pa.string())).combine_chunks()
+        return findings_table(self.catalogue, suggested, self.found)
 
 
 def fit(
@@ -88,6 +103,7 @@ def fit(
         write_lines(run.suspicious, [fitted.csv()])
         write_lines(run.corrupted, corrupted)
         lists.write_unreadable(run.unreadable, fitted.catalogue)
+        write_findings(run.findings, run.findings_csv, fitted.findings)
         if fitted.votes is not None:
             write_table(run.annotators_table, fitted.votes.table)
             write_json(run.annotators, documents.as_json(fitted.votes.noise))
@@ -114,7 +130,12 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
         verdicts = agree(verdicts, review, settings)
     verdicts = spare(verdicts, kept_N, judged, settings)
     digests = np.where(catalogue.used_N, catalogue.sha256, "").tolist()
-    kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, np.random.default_rng([0, 1]))
+    p_no_class_N = _no_class(catalogue, images, curves if heads is None else heads, verdicts.flagged_N, kept_N)
+    generator = np.random.default_rng([0, 1])
+    kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, generator, p_no_class_N=p_no_class_N)
+    near = _near(catalogue, verdicts, kinds, *read_near(run.near, len(catalogue)))
+    leaked = find_leaked(near, kinds.equal_N, catalogue.split_names)
+    found = (*_findings(catalogue, verdicts, kinds), near, leaked)
     noise = documents.Noise(
         noise_rate=verdicts.noise_rate,
         noise_rate_interval=verdicts.interval,
@@ -125,12 +146,15 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
         fit=settings,
         estimators={name: _estimator(estimate) for name, estimate in verdicts.estimates.items()},
         classes=_classes(catalogue, verdicts),
-        confusion=_confusion(catalogue, statistics, verdicts),
+        confusion=_confusion(catalogue, statistics, verdicts, kinds),
         review=verdicts.review,
-        warnings=(*catalogue.warnings, *verdicts.warnings),
+        warnings=(*catalogue.warnings, *absent_classes(catalogue), *verdicts.warnings),
         left_out=catalogue.left_out,
         unreadable=len(lists.unreadable_rows(catalogue)),
         kinds=_kinds(kinds, verdicts.flagged_N),
+        findings={BY_NAME[each.name].code: len(each.sample_F) for each in found if len(each.sample_F)},
+        splits=split_figures(catalogue, verdicts, leaked),
+        near_groups=len(np.unique(near.group_F)) if near.group_F is not None else 0,
         kept=int(kept_N.sum()),
         decisions=digest,
         reviewed=None if review is None else review.noise,
@@ -142,8 +166,66 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
         kinds=kinds,
         noise=noise,
         kept_N=kept_N,
+        found=found,
         review=review,
         votes=judge_votes(catalogue, statistics, (heads or curves).beliefs),
+    )
+
+
+def _no_class(
+    catalogue: Catalogue, images: ImageTable | None, heads: CurveAccumulator, flagged_N: BoolArray, kept_N: BoolArray
+) -> FloatArray | None:
+    """Return P(no class) of each sample, 0 for labels that a person kept; None where there are no embeddings."""
+    if images is None or images.distance_U2 is None:
+        return None
+    distance_N2 = np.full((len(catalogue), 2), np.nan)
+    distance_N2[images.sample_U] = images.distance_U2
+    p_N = find_no_class(distance_N2, heads.beliefs, catalogue.label_N, flagged_N, len(catalogue.classes))
+    return None if p_N is None else np.where(kept_N, 0.0, p_N)
+
+
+def _findings(catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds) -> tuple[Findings, ...]:
+    """Return what is wrong with which image, a kind after the other, but for near duplicates."""
+    flagged, p_N, kind_N = verdicts.order[: verdicts.flagged], verdicts.p_mislabeled_N, kinds.kind_N
+    found = [
+        Findings(name=name, sample_F=sample_F, score_F=p_N[sample_F])
+        for name in ("mislabeled", "ambiguous")
+        for sample_F in [flagged[kind_N[flagged] == KINDS.index(name)]]
+    ]
+    found.append(Findings(name="corrupted", sample_F=kinds.corrupted, score_F=kinds.p_corrupted_N[kinds.corrupted]))
+    found.append(Findings(name="no-class", sample_F=kinds.of_no_class, score_F=kinds.p_no_class_N[kinds.of_no_class]))
+    twice = np.flatnonzero(kinds.of("duplicate"))
+    twice = twice[np.argsort(kinds.equal_N[twice], kind="stable")]
+    group_F, first_F = kinds.equal_N[twice], np.unique(kinds.equal_N[twice], return_index=True)[1]
+    # The first of a group names the second, and each of the others the first.
+    count_F = np.diff([*first_F, len(twice)])
+    other_F = np.repeat(twice[first_F], count_F)
+    other_F[first_F] = np.where(count_F > 1, twice[(first_F + 1) % max(len(twice), 1)], -1)
+    found.append(Findings(name="duplicate", sample_F=twice, score_F=p_N[twice], group_F=group_F, other_F=other_F))
+    found.append(Findings(name="unreadable", sample_F=lists.unreadable_samples(catalogue)))
+    return tuple(found)
+
+
+def _near(
+    catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds, pair_P2: NumberArray, similarity_P: Float32Array
+) -> Findings:
+    """Return the groups of near duplicates, the best copy of each first: the largest, and of equal size the likeliest.
+
+    The score is the similarity to the one that is most alike.
+    """
+    group_N = groups(len(catalogue), pair_P2, kinds.equal_N)
+    alike_N = np.where(kinds.equal_N >= 0, 1.0, 0.0)
+    for each_P in pair_P2.T:
+        np.maximum.at(alike_N, each_P, similarity_P)
+    pixels_N = catalogue.width_N.astype(np.int64) * catalogue.height_N
+    doubt_N = np.nan_to_num(verdicts.p_mislabeled_N, nan=1.0)
+    order = np.lexsort((doubt_N, catalogue.grey_N, -pixels_N, group_N))
+    order = order[group_N[order] >= 0]
+    _, first_F, number_F = np.unique(group_N[order], return_index=True, return_inverse=True)
+    other_F = order[first_F][number_F]
+    other_F[first_F] = -1
+    return Findings(
+        name="near-duplicate", sample_F=order, score_F=alike_N[order], group_F=group_N[order], other_F=other_F
     )
 
 
@@ -190,9 +272,12 @@ def _classes(catalogue: Catalogue, verdicts: Verdicts) -> tuple[documents.ClassN
     )
 
 
-def _confusion(catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts) -> tuple[documents.Confused, ...]:
+def _confusion(
+    catalogue: Catalogue, statistics: CurveStatistics, verdicts: Verdicts, kinds: Kinds
+) -> tuple[documents.Confused, ...]:
     """Count the pairs (given, suggested) among the suspicious, the most frequent first."""
     flagged = verdicts.order[: verdicts.flagged]
+    flagged = flagged[~kinds.of("no-class")[flagged]]
     pairs = np.stack([catalogue.label_N[flagged], statistics.transition.true_N[flagged]], axis=1)
     unique, count = np.unique(pairs, axis=0, return_counts=True)
     return tuple(

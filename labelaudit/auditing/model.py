@@ -46,6 +46,7 @@ from labelaudit.run.documents import (
     read_description,
     read_noise,
 )
+from labelaudit.run.findings import read_findings
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import SUSPICIOUS_COLUMNS, Row, ranked_lines, suspicious_rows
 from labelaudit.run.losses import read_epochs, recorded_epochs
@@ -138,6 +139,11 @@ class Audit:
         if not np.array_equal(table.column("sample").to_numpy(), np.arange(len(self.catalogue))):
             raise self._other_samples(self.run.scores)
         return table
+
+    @cached_property
+    def findings(self) -> pa.Table:
+        """All findings, a row for each image and code: the content of findings.parquet."""
+        return read_findings(self.run.findings)
 
     @cached_property
     def flagged_S(self) -> RowArray:

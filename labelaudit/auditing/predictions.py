@@ -18,6 +18,7 @@ import numpy as np
 import labelaudit
 from labelaudit.auditing.begin import begun, clear, now, numbered_run, remember_place, tell_set_aside
 from labelaudit.auditing.model import Data
+from labelaudit.auditing.near import find_near
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.own import own_digest, read_predictions
 from labelaudit.data.catalogue import trainable
@@ -84,7 +85,9 @@ def record_predictions(data: Data, given: RunFolder | None, options: TrainingOpt
         write_samples(run.samples, catalogue)
         write_annotations(run.annotations, catalogue)
         look_of = dict(zip(looked.sample_R.tolist(), looked.looks, strict=True))
-        write_image_table(run.pictures, table_of_looks(sample_R, [look_of[sample] for sample in sample_R.tolist()]))
+        images = table_of_looks(sample_R, [look_of[sample] for sample in sample_R.tolist()])
+        write_image_table(run.pictures, images)
+        find_near(run, images, None, reporter)
         description = documents.Description(
             status=documents.TRAINING,
             created=now(),

@@ -18,9 +18,9 @@ from torch import nn
 
 from labelaudit.auditing.own import OwnRows, read_embeddings
 from labelaudit.data.catalogue import Catalogue, in_parts, trainable
-from labelaudit.data.looks import look_at, table_of_looks
+from labelaudit.data.looks import look_at, table_of_looks, thumbnail
 from labelaudit.data.pixels import Pixels, load_pixels, pixel_digest
-from labelaudit.detect.constants import MOST_COPIED
+from labelaudit.detect.constants import MOST_COPIED, SIDE
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable, copy_statistics, image_statistics
 from labelaudit.engine.features import Backbone, Embeddings, embed, normalization
 from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, Statistics, channel_statistics
@@ -44,12 +44,15 @@ def _table_of_pixels(
 ) -> ImageTable:
     """Return the statistics of decoded images, and of corrupted copies of at most 500 of them."""
     rows, digests = len(sample_R), []
+    thumb_RGG = np.empty((rows, SIDE, SIDE), dtype=np.uint8)
     value_RS = np.empty((rows, len(IMAGE_STATISTICS)), dtype=np.float32)
     with reporter.bar("Looking at images", rows, "images") as advance:
         for part in in_parts(range(rows), _PART):
             x_BCHW = np.asarray(pixels_RCHW[part[0] : part[-1] + 1])
             value_RS[part[0] : part[-1] + 1] = image_statistics(x_BCHW)
             digests += [pixel_digest(x_CHW) for x_CHW in x_BCHW]
+            for row, x_CHW in zip(part, x_BCHW, strict=True):
+                thumb_RGG[row] = thumbnail(x_CHW)
             advance(len(part))
     copied_P = np.sort(generator.permutation(rows)[:MOST_COPIED]).astype(np.int32)
     return ImageTable(
@@ -58,6 +61,7 @@ def _table_of_pixels(
         copied_P=copied_P,
         copy_PMS=copy_statistics(np.asarray(pixels_RCHW[copied_P]), generator),
         digest_U=np.asarray(digests, dtype=np.str_),
+        thumb_UGG=thumb_RGG,
     )
 
 

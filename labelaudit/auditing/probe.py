@@ -22,6 +22,7 @@ from labelaudit.auditing import plan
 from labelaudit.auditing.begin import begun, clear, now, numbered_run, remember_place, tell_set_aside
 from labelaudit.auditing.mirror import MirrorTest, settle_flip
 from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_curves
+from labelaudit.auditing.near import find_near
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.prepare import (
     Prepared,
@@ -35,7 +36,10 @@ from labelaudit.auditing.prepare import (
 from labelaudit.auditing.training import TrainingJob, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside
+from labelaudit.detect import Float32Array
 from labelaudit.detect.curves import Course
+from labelaudit.detect.noclass import class_distances
+from labelaudit.engine.inputs import FeatureInputs, Inputs
 from labelaudit.engine.loop import Training
 from labelaudit.engine.networks import Heads
 from labelaudit.engine.order import derive_seed, make_generator
@@ -50,7 +54,7 @@ from labelaudit.review.moves import Relabelings, require_settled
 from labelaudit.run import documents, losses
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.tables import write_annotations, write_image_table, write_samples
+from labelaudit.run.tables import read_image_table, write_annotations, write_image_table, write_samples
 from labelaudit.selectors.table import NONE
 
 
@@ -88,13 +92,16 @@ def train_probe(
             offline=options.offline,
             world=world,
         )
-        prepared = prepare(begun.catalogue, begun.settings, source, reporter, look=begun.is_new and world.is_main)
+        look = world.is_main and (begun.is_new or not claimed.near.exists())
+        prepared = prepare(begun.catalogue, begun.settings, source, reporter, look=look)
         if begun.is_new:
             make_network(begun.settings, prepared, source)  # fails before anything is written
             if options.augment is None:
                 settings, prepared, mirror = settle_flip(begun.settings, prepared, source, reporter)
                 begun = replace(begun, settings=settings, mirror=mirror)
         world.once(lambda: _describe(data, claimed, begun, prepared, device, reporter))
+        if not begun.settings.heads_epochs:
+            world.once(lambda: _find_near(claimed, prepared, prepared.inputs, reporter))
         with claimed.noting_divergence(is_main=world.is_main):
             held_out = None
             if test is not None:
@@ -186,7 +193,7 @@ def _describe(
     write_samples(run.samples, catalogue)
     write_annotations(run.annotations, catalogue)
     if prepared.image_table is not None:
-        write_image_table(run.pictures, prepared.image_table)
+        write_image_table(run.pictures, replace(prepared.image_table, distance_U2=_distances(prepared)))
     description = documents.Description(
         status=documents.TRAINING,
         created=now(),
@@ -220,7 +227,30 @@ def _train_heads(
     else:
         embedded = prepare(prepared.catalogue, own, replace(source, weights_file=None), reporter)
     _require_same(embedded, prepared)
+    source.world.once(lambda: _write_distances(run, embedded))
+    source.world.once(lambda: _find_near(run, prepared, embedded.inputs, reporter))
     train_recorded(run.heads, own, embedded, source, reporter, title="Training the heads")
+
+
+def _write_distances(run: RunFolder, embedded: Prepared) -> None:
+    """Write how far each image is from the classes, which is known only by the embeddings of the heads."""
+    if (images := read_image_table(run.pictures, len(embedded.catalogue))) is not None:
+        write_image_table(run.pictures, replace(images, distance_U2=_distances(embedded)))
+
+
+def _distances(prepared: Prepared) -> Float32Array | None:
+    """Return the distances of embeddings to the classes; None for pixels."""
+    if not isinstance(prepared.inputs, FeatureInputs):
+        return None
+    feature_RD, classes = prepared.inputs.feature_ND.cpu().numpy(), len(prepared.catalogue.classes)
+    return class_distances(feature_RD, prepared.label_R.numpy(), classes)
+
+
+def _find_near(run: RunFolder, prepared: Prepared, inputs: Inputs, reporter: Reporter) -> None:
+    """Find copies among images that were looked at, with their embeddings, if these are the inputs."""
+    if prepared.image_table is not None and not run.near.exists():
+        feature_RD = inputs.feature_ND.cpu().numpy() if isinstance(inputs, FeatureInputs) else None
+        find_near(run, prepared.image_table, feature_RD, reporter)
 
 
 def _doubt_labels(run: RunFolder, heads: TrainingSettings) -> bool:

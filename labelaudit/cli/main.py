@@ -33,6 +33,7 @@ app = typer.Typer(
 app.command("demo", epilog=corrupt.EPILOG_DEMO, rich_help_panel=_FIND)(corrupt.demo)
 app.command("score", epilog=score.EPILOG_SCORE, rich_help_panel=_FIND)(score.score)
 app.command("report", epilog=report.EPILOG, rich_help_panel=_FIND)(report.command)
+app.command("explain", epilog=report.EPILOG_EXPLAIN, rich_help_panel=_FIND)(report.explain)
 app.command("review", epilog=review.EPILOG, rich_help_panel=_FIX)(review.command)
 app.command("relabel", epilog=relabel.EPILOG, rich_help_panel=_FIX)(relabel.command)
 app.command("sample", epilog=review.EPILOG_SAMPLE, rich_help_panel=_FIX)(review.sample)

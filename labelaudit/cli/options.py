@@ -60,6 +60,8 @@ def _folder(given: Path | None) -> Path | None:
     return given
 
 
+Select = Annotated[list[str] | None, Option("--select", metavar="CODE,…", help="Only findings with these codes.")]
+Ignore = Annotated[list[str] | None, Option("--ignore", metavar="CODE,…", help="No findings with these codes.")]
 MovedTo = Annotated[Path | None, Option("--data", callback=_folder, help="Where the images are now, if they moved.")]
 RankBy = Annotated[StatisticName | None, _advanced(help="What ranks samples; default: the estimator's own.")]
 Estimator = Annotated[EstimatorName | None, _advanced(help="How P(mislabeled) is estimated; default: transition.")]

@@ -33,9 +33,11 @@ EPILOG = o.examples(
     "labelaudit report audit                       (and look at audit/report.html)",
     "labelaudit report audit --max-noise 0.05 --max-class-noise 0.15 --max-suspicious 100",
     "labelaudit report audit --baseline last-audit/suspicious.csv --max-suspicious 0",
+    "labelaudit report audit --select LA006 --max LA006=0",
     "labelaudit report audit --write sarif=labels.sarif --write junit=labels.xml",
 )
 EPILOG_ADVISE = o.examples("labelaudit advise audit", "labelaudit advise audit --format json")
+EPILOG_EXPLAIN = o.examples("labelaudit explain LA003", "labelaudit explain near-duplicate", "labelaudit explain")
 EPILOG_EXPORT = o.examples(
     "labelaudit export audit --to label-studio --url-prefix '/data/local-files/?d=photos/'",
     "labelaudit export audit --to cvat --top 200 --out for-cvat",
@@ -55,11 +57,17 @@ def command(
         bool, _gate("--fail-on-warning", help="Any warning fails, and any image unreadable or left out.")
     ] = False,
     judge: Annotated[
-        JudgeName, _gate(help="Which figure of a noise rate counts; lower, upper: that end of its interval.")
-    ] = "lower",
+        JudgeName | None,
+        _gate(help="Which figure of a noise rate counts: the lower end of its interval (default), or another."),
+    ] = None,
+    max_of_code: Annotated[
+        list[str] | None, _gate("--max", metavar="CODE=NUMBER", help="Most findings with a code. Repeatable.")
+    ] = None,
     baseline: Annotated[Path | None, _gate(help="Earlier RUN or suspicious.csv: its labels do not count.")] = None,
     top: Annotated[int, _output(min=0, help="How many suspicious labels to list.")] = 10,
     list_kept: Annotated[bool, _output("--all", help="List the labels that a person kept too.")] = False,
+    select: o.Select = None,
+    ignore: o.Ignore = None,
     output: Annotated[FormatName, _output("--format", help="What to print on stdout.")] = "table",
     write: Annotated[list[str] | None, _output(metavar="FORMAT=PATH", help="Write a file too. Repeatable.")] = None,
     data: o.MovedTo = None,
@@ -70,7 +78,8 @@ def command(
 ) -> None:
     """Show what an audit found, write a page to review it, and fail when a limit is exceeded.
 
-    Where GITHUB_STEP_SUMMARY names a file, the report is appended to it as Markdown.
+    Codes and limits may be in labelaudit.toml or pyproject.toml too. Where GITHUB_STEP_SUMMARY names a file, the report
+    is appended to it as Markdown.
     """
     for flag, given in (("--html", html), ("--data", data), ("--decisions", decisions)):
         if no_html and given is not None:
@@ -80,22 +89,26 @@ def command(
     from labelaudit.auditing.model import Audit, recorded_data
     from labelaudit.auditing.score import renew
     from labelaudit.report import markdown
+    from labelaudit.report.config import limits_of_codes, read_config, selection_of
     from labelaudit.report.formats import FORMATS, show_table
     from labelaudit.report.gate import Limits, make_report
     from labelaudit.run.files import behind_links, write_text
     from labelaudit.run.layout import RunFolder
 
+    config = read_config()
     limits = Limits(
-        max_noise=max_noise,
-        max_class_noise=max_class_noise,
-        max_suspicious=max_suspicious,
-        max_unreadable=max_unreadable,
-        fail_on_warning=fail_on_warning,
-        judge=judge,
+        max_noise=config.max_noise if max_noise is None else max_noise,
+        max_class_noise=config.max_class_noise if max_class_noise is None else max_class_noise,
+        max_suspicious=config.max_suspicious if max_suspicious is None else max_suspicious,
+        max_unreadable=config.max_unreadable if max_unreadable is None else max_unreadable,
+        fail_on_warning=fail_on_warning or config.fail_on_warning,
+        judge=judge or config.judge or "lower",
+        max_of_code=limits_of_codes(config, max_of_code or ()),
     )
+    selection = selection_of(config, select or (), ignore or ())
     renew(RunFolder(run), terminal)
     audit = Audit(RunFolder(run))
-    report = make_report(audit, limits, baseline=baseline, top=top, list_kept=list_kept)
+    report = make_report(audit, limits, baseline=baseline, top=top, list_kept=list_kept, selection=selection)
     images = recorded_data(audit.run)
     images = images if data is None else replace(images, root=data)
     if images.moves and (moved := audit.elsewhere(images.root)):
@@ -193,6 +206,21 @@ def advise(
     typer.echo(json.dumps(msgspec.to_builtins(advice), indent=2) if output == "json" else "\n".join(advice.sentences))
 
 
+def explain(
+    code: Annotated[
+        str | None, typer.Argument(metavar="[CODE]", help="As LA003 or ambiguous; without one: all.")
+    ] = None,
+) -> None:
+    """Say what a code of a finding means, why it is one, and what to do."""
+    from labelaudit.codes import CODES, find_code
+
+    if code is None:
+        print_table(("code", "kind", "what was found"), [(each.code, each.name, each.title) for each in CODES])
+        return
+    found = find_code(code)
+    typer.echo(f"{found.code} ({found.name}): {found.title}\n\n{found.why}\n\n{found.remedy}")
+
+
 def _show_formats(wanted: bool) -> None:
     if wanted:
         from labelaudit.report.exports.base import FORMATS
@@ -212,6 +240,7 @@ def export(
     out: Annotated[Path | None, Option("--out", "-o", help="Folder to write; default: exports/FORMAT in RUN.")] = None,
     top: Annotated[int | None, Option(help="Only this many samples, the most suspicious, flagged or not.")] = None,
     everything: Annotated[bool, Option("--all", help="Every audited sample, in any format.")] = False,
+    select: o.Select = None,
     data: o.MovedTo = None,
     url_prefix: Annotated[
         str | None,
@@ -222,9 +251,11 @@ def export(
     ] = False,
 ) -> None:
     """Write an audit for another tool: to look at it, to relabel, or to train on it."""
+    from labelaudit.report.config import Config, selection_of
     from labelaudit.report.exports.export import ExportOptions, export
     from labelaudit.run.layout import RunFolder
 
-    options = ExportOptions(top=top, everything=everything, data=data, url_prefix=url_prefix)
+    selection = selection_of(Config(), select) if select else None
+    options = ExportOptions(top=top, everything=everything, data=data, url_prefix=url_prefix, selection=selection)
     written = export(RunFolder(run), to, out, options, terminal)
     terminal.say(f"{plural(written.samples, 'sample')} for {to}: {written.main_file}")

@@ -103,6 +103,7 @@ def score(
         if annotators is not None:
             show_annotators(terminal.console, annotators, everything=verbose)
         _tell_changes(folder, terminal)
+        _tell_near(folder, noise, terminal)
     listed = folder.suspicious
     if output == "json":
         print_data(FORMATS["json"](make_report(Audit(folder), Limits(), top=_SHOWN)))
@@ -127,6 +128,14 @@ def _refuse_contradictions(out: Path | None, top: int | None, output: str) -> No
         raise UsageError(f"--top {top} says how many rows --out gets", fix="add -o FILE, or -o - for stdout")
     if output == "json" and str(out) == "-":
         raise UsageError("--format json and -o - are both for stdout", fix="leave one out, or give -o a file")
+
+
+def _tell_near(folder: RunFolder, noise: Noise, terminal: Terminal) -> None:
+    """Say how many images are copies of others, if any, and which command lists them."""
+    from labelaudit.report.sentences import near_sentence
+
+    if near := near_sentence(noise):
+        terminal.say(f"{near}: {shlex.join(['labelaudit', 'report', str(folder.root), '--select', 'LA006'])}")
 
 
 def _tell_changes(folder: RunFolder, terminal: Terminal) -> None:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from labelaudit.data.catalogue import Catalogue, in_parallel
 from labelaudit.data.images import UInt8Array
 from labelaudit.data.pixels import PixelFormat, decode_sample, pixel_digest
-from labelaudit.detect.constants import COPIED_DIGITS, MOST_COPIED
+from labelaudit.detect import BoolArray
+from labelaudit.detect.constants import COPIED_DIGITS, EDGE_RIM, MOST_COPIED, SIDE, UNIFORM_EDGE, WIDEST_EDGE
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics, ImageTable, copy_statistics, image_statistics
 from labelaudit.names import COPY_KINDS
 from labelaudit.progress import Reporter
@@ -72,8 +74,37 @@ def looks_of(images: Sequence[UInt8Array | str], hashes: Sequence[str]) -> list[
         if sha256.startswith(tuple(COPIED_DIGITS)):
             # Drawn from the content: the same whatever else is in the folder, and in the cache.
             copy_MS = copy_statistics(image[None], np.random.default_rng(int(sha256[:16], 16)))[0]
-        results.append(ImageStatistics(digest=pixel_digest(image), value_S=next(values), copy_MS=copy_MS))
+        results.append(
+            ImageStatistics(
+                digest=pixel_digest(image), thumb_GG=thumbnail(image), value_S=next(values), copy_MS=copy_MS
+            )
+        )
     return results
+
+
+def thumbnail(x_CHW: UInt8Array) -> UInt8Array:
+    """Return an image in grey without uniform edges, at `SIDE` × `SIDE` pixels: what copies of it are found by."""
+    grey_HW = x_CHW[0]
+    if len(x_CHW) == 3:  # (red + 2 green + blue) / 4
+        sum_HW = x_CHW[1].astype(np.uint16) * 2
+        sum_HW += x_CHW[0]
+        sum_HW += x_CHW[2]
+        grey_HW = (sum_HW >> 2).astype(np.uint8)
+    (top, bottom), (left, right) = (
+        _inside(grey_HW.max(axis=axis) - grey_HW.min(axis=axis) <= UNIFORM_EDGE) for axis in (1, 0)
+    )
+    across, down = EDGE_RIM * (right - left), EDGE_RIM * (bottom - top)
+    box = (left + across, top + down, right - across, bottom - down)
+    return np.asarray(Image.fromarray(grey_HW).resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=box))
+
+
+def _inside(is_uniform_H: BoolArray) -> tuple[int, int]:
+    """Return where the part within the uniform lines at both ends begins and ends; at most a share is cut off."""
+    most = int(WIDEST_EDGE * len(is_uniform_H))
+    first, last = (
+        int(np.append(~line_m, True).argmax()) for line_m in (is_uniform_H[:most], is_uniform_H[::-1][:most])
+    )
+    return first, len(is_uniform_H) - last
 
 
 def table_of_looks(sample_R: npt.NDArray[np.int32], looks: Sequence[ImageStatistics]) -> ImageTable:
@@ -88,4 +119,5 @@ def table_of_looks(sample_R: npt.NDArray[np.int32], looks: Sequence[ImageStatist
         copied_P=np.array(copied, dtype=np.int32),
         copy_PMS=copy_PMS.reshape(-1, len(COPY_KINDS), len(IMAGE_STATISTICS)),
         digest_U=np.array([look.digest for look in looks], dtype=np.str_),
+        thumb_UGG=np.array([look.thumb_GG for look in looks], dtype=np.uint8).reshape(-1, SIDE, SIDE),
     )

@@ -1,5 +1,7 @@
 """Detection: from recorded loss curves to verdicts, with numpy, SciPy and scikit-learn only. Start at `theory`."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,3 +9,4 @@ FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 BoolArray = npt.NDArray[np.bool_]
+NumberArray = npt.NDArray[np.integer[Any]]

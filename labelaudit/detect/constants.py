@@ -108,6 +108,50 @@ and a photograph costs no more than a small image."""
 LEAST_NOISE = 0.25
 """The least share of noisy pixels in a copy of kind ``noise``. Of such copies 80% are found, 51% on photographs."""
 
+# --- Near duplicates -------------------------------------------------------------------------------------------------
+
+UNIFORM_EDGE, WIDEST_EDGE, EDGE_RIM = 8, 0.15, 0.03
+"""Lines at the edge of an image whose grey levels differ by at most so much are cut off, up to such a share a side, and
+such a share of the rest, in which a frame is mixed with the image. Worth of the rest: framed copies of CIFAR-10 .76 to
+1.00, and a quarter fewer false pairs."""
+
+LEAST_ALIKE = 0.84
+"""Images are copies from so much correlation of their thumbnails on. Chosen on planted copies; of others it finds .99
+on caltech24 and on CIFAR-10 (docs/duplicates.md). At .80 all are found, and half as many false ones more. Embeddings
+have no say: with a share of their cosine added, no threshold suits both photographs and small images."""
+IMAGES_PER_FALSE_COPY, FEW_IMAGES, DRAWN_PAIRS = 100, 20, 1000
+"""Where unrelated images are much alike, the threshold is so high that one in so many images would be a false copy, by
+pairs that are drawn at random. Worth: of 1,797 handwritten digits 6,180 pairs reach .84, and 13 the threshold."""
+SCALES, ROUGH_SCALES, ROUGH_MARGIN = (0.96, 0.92, 0.88, 0.84), (0.9,), 0.15
+"""Scales at which one thumbnail is looked for in the other, and those of a first look at half the size, after which
+pairs that need more than a margin are left. Worth: the first look leaves a hundredth of the candidates, in a tenth of
+the time, and loses .2% of planted copies."""
+NEIGHBORS = 5
+"""Neighbors that are compared with each image, by each of three measures."""
+THUMB_DIMENSIONS, FEATURE_DIMENSIONS = 64, 128
+"""Principal components of thumbnails and of embeddings by which neighbors are searched."""
+SURROUNDINGS, GREY_NOISE = 0.15, 2.0
+"""Standard deviation, in sides of a thumbnail, of the surroundings that are taken off, and of the noise in grey levels
+that is added to each norm: otherwise sea and sky are like other sea and sky."""
+MOST_EXACT, CELLS_AROUND, IMAGES_OF_CELL = 100_000, 8, 40
+"""Up to so many images the search is exact. Beyond, it is in so many cells of √N, made of so many images each."""
+
+# --- Images of no class ----------------------------------------------------------------------------------------------
+
+NO_CLASS_ABOVE = 0.5
+"""An image with P(no class) above this belongs to none of the classes."""
+NO_CLASS_ODDS = 1 / 15
+"""Odds of an image of no class before it is looked at, so that 15 times as likely is enough. Chosen on caltech24 with
+classes withheld, checked on the other data. Worth (13 such sets; clean caltech24, look-alikes, Fashion-MNIST and
+CIFAR-10): 73% of the foreign images are found, and at most .43% of clean ones are taken for some; with 1 / 10 it is 79%
+and .85%, with 1 / 20 67% and .22% (docs/outliers.md)."""
+STRAY_LABELS = 0.1
+"""The share of images of a class that may have any label. Worth on the same: average precision .91, also with .05, .90
+with .2, and .75 without the label."""
+NO_CLASS_DENSITY = 5.0
+"""The second round leaves out images that are so many times as likely without a class: foreign images hide each other.
+Worth on the same: 73% and .43%; with 3 it is 78% and .82%, with 10 64% and .23%, with one round 49% and .23%."""
+
 # --- Reviewed sample -------------------------------------------------------------------------------------------------
 
 STRATA, STRATA_FLOOR = 8, 0.02
@@ -152,9 +196,13 @@ LEAST_BELIEF, LEAST_ERROR, TRANSITION_TOLERANCE = 1e-13, 1e-6, 1e-2  # of the no
 SHARPNESSES, STRENGTHS, SHARPNESS_STEPS = (0.0, 20.0), (1.0, 1e4), 3  # bounds, and Newton's steps at a time
 LONGEST_STEP, SHORT_STEP = 0.5, 0.05  # of these: a share of the sharpness, and what is never cut
 LARGEST_EXPONENT, TINY = 50.0, 1e-6  # bounds of logits and of deviations
+LEAST_PART = 1e-2  # of a thumbnail's squares in one of its parts
+POOLED, BLOCK = 16, 64  # side of the thumbnails that are searched; products whose largest is found first
+IMAGES_AT_ONCE, PAIRS_AT_ONCE, PRODUCTS_AT_ONCE = 4096, 4096, 1 << 25  # for memory
 DIGEST_DIGITS = 16  # that are compared: 64 bits, which 4 billion images would need to collide
 DRAWS = 10_000  # of an end of a reviewed interval
 SAMPLES_AT_ONCE, VALUES_AT_ONCE = 16_384, 1 << 17  # updated together, to stay in the processor's cache
+COSINES_AT_ONCE = 1 << 22  # of images and classes, or features: 16 MB
 
 # --- Advice on prioritization (`labelaudit advise`) ------------------------------------------------------------------
 

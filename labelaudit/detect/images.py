@@ -1,7 +1,7 @@
 """Statistics of images without a network, and of copies that were corrupted on purpose to compare with.
 
 Shapes: B images, C channels, H height, W width, h, w of the shrunk images, M kinds of copies, S statistics; U images of
-an audit, P of which were copied.
+an audit, P of which were copied; G side of a thumbnail.
 """
 
 from __future__ import annotations
@@ -23,22 +23,29 @@ IMAGE_STATISTICS = ("contrast", "roughness", "coarse_roughness", "flatness")
 
 @dataclass(frozen=True, kw_only=True)
 class ImageStatistics:
-    """What is known of one image: digest (of its pixels), statistics, and those of its corrupted copies."""
+    """What is known of one image: digest (of its pixels), thumbnail, statistics, and those of its corrupted copies."""
 
     digest: str
+    thumb_GG: UInt8Array
     value_S: Float32Array
     copy_MS: Float32Array | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageTable:
-    """The `ImageStatistics` of an audit's images; ``copied_P`` are positions in ``sample_U`` (sample numbers)."""
+    """The `ImageStatistics` of an audit's images; ``copied_P`` are positions in ``sample_U`` (sample numbers).
+
+    ``distance_U2`` are the images' `labelaudit.detect.noclass.class_distances`; None where there are no embeddings.
+    Thumbnails are there while the images are: the run folder does not keep them.
+    """
 
     sample_U: npt.NDArray[np.int32]
     value_US: Float32Array
     copied_P: npt.NDArray[np.int32]
     copy_PMS: Float32Array
     digest_U: npt.NDArray[np.str_]
+    distance_U2: Float32Array | None = None
+    thumb_UGG: UInt8Array | None = None
 
 
 def image_statistics(x_BCHW: UInt8Array) -> Float32Array:

@@ -1,4 +1,4 @@
-"""What is wrong with a sample: its label, its image, nothing that can be decided, or an equal image with another label.
+"""What is wrong with a sample: label, image, nothing that can be decided, an equal image with another label, no class.
 
 Corrupted images are found without the probe: a logistic regression on pixel statistics tells them from the images as
 they are, and is fitted to copies of these that were corrupted on purpose. No network is trained on the copies.
@@ -41,16 +41,20 @@ class Kinds:
         kind_N: Index into `labelaudit.names.KINDS`; −1 where nothing is wrong.
         p_corrupted_N: P(corrupted); NaN where the image is not known.
         corruption_N: Its log-odds, which rank; NaN likewise.
+        p_no_class_N: P(no class); NaN where it is not known.
         ambiguous_below: A suspicious sample is ambiguous when the belief in the suggested label exceeds that in the
             given one by less than this.
         copies: What each kind of copies is called; empty where none were made.
+        equal_N: Number of the group of equal images that a sample is in; −1 where there is no other, or no content.
     """
 
     kind_N: KindArray
     p_corrupted_N: FloatArray
     corruption_N: FloatArray
+    p_no_class_N: FloatArray
     ambiguous_below: float
     copies: tuple[Copies, ...]
+    equal_N: IntArray
 
     def of(self, kind: KindName) -> BoolArray:
         """Return True for the samples of this kind: [N]."""
@@ -63,6 +67,12 @@ class Kinds:
         found = np.flatnonzero(self.of("corrupted"))
         return found[np.argsort(-self.corruption_N[found], kind="stable")]
 
+    @property
+    def of_no_class(self) -> npt.NDArray[np.int64]:
+        """The samples that belong to none of the classes, the surest first."""
+        found = np.flatnonzero(self.of("no-class"))
+        return found[np.argsort(-self.p_no_class_N[found], kind="stable")]
+
 
 def tell_kinds(
     statistics: CurveStatistics,
@@ -70,11 +80,14 @@ def tell_kinds(
     digests: Sequence[str],
     images: ImageTable | None,
     generator: np.random.Generator,
+    *,
+    p_no_class_N: FloatArray | None = None,
 ) -> Kinds:
     """Tell for each sample what is wrong with it.
 
     - ``corrupted``: P(corrupted) > .5, suspicious or not (`find_corrupted`);
     - ``duplicate``: an equal image has another label, suspicious or not;
+    - ``no-class``: P(no class) > .5, suspicious or not (`labelaudit.detect.noclass`);
     - ``ambiguous``: suspicious, but the probe did not prefer the suggested label to the given one as clearly as it
       would if that were wrong: see `ambiguous_below`;
     - ``mislabeled``: suspicious (``flagged_N``), and none of these.
@@ -96,9 +109,20 @@ def tell_kinds(
     unclear_N = beliefs.alternative_belief_N - beliefs.given_N < below
     named_N = np.where(unclear_N, KINDS.index("ambiguous"), KINDS.index("mislabeled"))
     kind_N = np.where(flagged_N, named_N, -1).astype(np.int8)
-    kind_N[conflicting(statistics.label_N, same)] = KINDS.index("duplicate")
+    no_class_N = np.full(len(flagged_N), np.nan) if p_no_class_N is None else p_no_class_N
+    kind_N[no_class_N > c.NO_CLASS_ABOVE] = KINDS.index("no-class")
+    equal_N = equal_images(same)
+    kind_N[conflicting(statistics.label_N, equal_N)] = KINDS.index("duplicate")
     kind_N[p_N > c.CORRUPTED_ABOVE] = KINDS.index("corrupted")
-    return Kinds(kind_N=kind_N, p_corrupted_N=p_N, corruption_N=score_N, ambiguous_below=below, copies=tuple(copies))
+    return Kinds(
+        kind_N=kind_N,
+        p_corrupted_N=p_N,
+        corruption_N=score_N,
+        p_no_class_N=no_class_N,
+        ambiguous_below=below,
+        copies=tuple(copies),
+        equal_N=equal_N,
+    )
 
 
 def ambiguous_below(statistics: CurveStatistics, flagged_N: BoolArray, generator: np.random.Generator) -> float:
@@ -118,14 +142,23 @@ def ambiguous_below(statistics: CurveStatistics, flagged_N: BoolArray, generator
     return max(0.0, float(np.quantile(best_A - np.where(is_wrong_MA, other_MA, 0.0).sum(axis=0), c.UNDECIDED)))
 
 
-def conflicting(label_N: IntArray, digests: Sequence[str]) -> BoolArray:
-    """Return True for samples of which there is an equal image with another label: [N]."""
+def equal_images(digests: Sequence[str]) -> IntArray:
+    """Return the number of the group of samples with the same text; −1 for empty texts and for those alone: [N]."""
     # A prefix takes a fraction of the memory of whole texts.
     prefix_N = np.array([digest[: c.DIGEST_DIGITS].encode() for digest in digests], dtype=f"S{c.DIGEST_DIGITS}")
-    _, group_N = np.unique(prefix_N, return_inverse=True)
+    text_G, group_N, count_G = np.unique(prefix_N, return_inverse=True, return_counts=True)
+    shared_G = (count_G > 1) & (text_G != b"")
+    number_G = np.where(shared_G, np.cumsum(shared_G) - 1, -1).astype(np.int32)
+    return number_G[group_N]
+
+
+def conflicting(label_N: IntArray, equal_N: IntArray) -> BoolArray:
+    """Return True for samples of which there is an equal image, by `equal_images`, with another label: [N]."""
     classes = int(label_N.max(initial=0)) + 1
-    labels_G = np.bincount(np.unique(group_N * classes + label_N) // classes, minlength=1)
-    differs_N: BoolArray = (prefix_N != b"") & (labels_G > 1)[group_N]
+    inside_N = equal_N >= 0
+    labels_G = np.bincount(np.unique(equal_N[inside_N].astype(np.int64) * classes + label_N[inside_N]) // classes)
+    differs_N: BoolArray = inside_N.copy()
+    differs_N[inside_N] = labels_G[equal_N[inside_N]] > 1
     return differs_N
 
 

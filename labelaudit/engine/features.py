@@ -88,7 +88,7 @@ def embed(
     """
     rendering = "" if catalogue.rendering == PLAIN else f" {catalogue.rendering}"
     mean_C, std_C = statistics
-    key = f"{backbone.digest} {form}{rendering} {mean_C} {std_C} {precision} looks 1"
+    key = f"{backbone.digest} {form}{rendering} {mean_C} {std_C} {precision} looks 2"
     shelf = _Shelf(hashlib.sha256(key.encode()).hexdigest()[:24], reporter)
     samples, sha256 = np.flatnonzero(catalogue.used_N).tolist(), catalogue.sha256
     wanted = {sha256[sample] for sample in samples}

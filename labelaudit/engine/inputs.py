@@ -184,10 +184,10 @@ class FeatureInputs:
         parts = zip(torch.split(feature_ND, _FEATURES, dim=1), torch.split(statistic_2D, _FEATURES, dim=1), strict=True)
         for feature_Nd, (mean_d, std_d) in parts:
             feature_Nd.copy_((feature_Nd - mean_d) / std_d)
-        self._feature_ND = feature_ND.to(device)
+        self.feature_ND = feature_ND.to(device)
 
     def __len__(self) -> int:
-        return len(self._feature_ND)
+        return len(self.feature_ND)
 
     def draw_views(self, generator: torch.Generator, count: int | None = None) -> Views | None:
         """Return None."""
@@ -198,7 +198,7 @@ class FeatureInputs:
 
     def batch(self, index_B: torch.Tensor, views: Views | None) -> torch.Tensor:
         """Return float32 embeddings [B, D]."""
-        return self._feature_ND[index_B.to(self._feature_ND.device)]
+        return self.feature_ND[index_B.to(self.feature_ND.device)]
 
     @staticmethod
     def statistics(feature_ND: torch.Tensor) -> Statistics:

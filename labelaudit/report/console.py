@@ -37,7 +37,8 @@ def show_outcome(
     _print_lines(console, _headline(noise), *map(shown, sentences.review_sentences(noise)))
     if rows:
         show_suspicious(console, rows, root)
-    _print_lines(console, sentences.kept_sentence(noise), sentences.advice(noise))
+    lines = sentences.kept_sentence(noise), sentences.advice(noise), sentences.no_class_sentence(noise)
+    _print_lines(console, *lines, *map(shown, sentences.splits_sentences(noise)))
     left_out = sentences.left_out_sentences(noise)[:1]
     _show_faults(console, noise, [f"{line.rstrip(':')}; --verbose says which" for line in left_out])
 
@@ -126,7 +127,7 @@ def _cells(row: Row, root: Path | None, most: int = _ANY_WIDTH) -> tuple[str, st
     path = escape(_cut(printable(row["path"]), most))
     if root is not None:
         path = f"[link={(root.absolute() / row['path']).as_uri()}]{path}[/link]"
-    labels = shown(f"{row['given_label']} → {row['suggested_label']}")
+    labels = shown(f"{row['given_label']} → {sentences.suggestion(row)}")
     kind = "" if row["kind"] == "mislabeled" else shown(row["kind"])
     return row["rank"], path, labels, f"{float(row['p_mislabeled']):.3f}", kind
 

@@ -8,10 +8,11 @@ from xml.etree import ElementTree
 
 from rich.console import Console
 
-from labelaudit.report import markdown, sarif
+from labelaudit.report import markdown, sarif, sentences
 from labelaudit.report.console import show_annotators, show_summary, show_suspicious, shown
 from labelaudit.report.exports.base import NOT_IN_XML
 from labelaudit.report.gate import Check, Report
+from labelaudit.report.sentences import suggestion
 from labelaudit.run.documents import as_json
 from labelaudit.text import printable
 
@@ -32,6 +33,11 @@ def show_table(console: Console, report: Report) -> None:
             f"Against the baseline: [bold]{listed.new:,}[/bold] suspicious labels are new, "
             f"{listed.total - listed.new:,} known, {listed.gone:,} gone"
         )
+    if others := sentences.found_sentence(report.found):
+        console.print(shown(others))
+    for row in report.findings[: report.top]:
+        other = f" ({row['other_path']})" if row["other_path"] else ""
+        console.print(f"{row['code']} {shown(row['kind'])}: {shown(row['path'] + other)}", soft_wrap=True)
     for check in report.checks:
         if check.outcome != "skipped":
             color, word = ("bold red", "Failed") if check.outcome == "failed" else ("green", "Passed")
@@ -49,6 +55,8 @@ def render_json(report: Report) -> str:
         "top": report.shown,
         "kept_labels": report.kept,
         "unreadable_top": report.unreadable[: report.top],
+        "findings_top": report.findings[: report.top],
+        "found": report.found,
         "baseline": baseline,
         "checks": [
             {
@@ -100,10 +108,14 @@ def _lines(check: Check, report: Report) -> list[str]:
     elif check.name == "suspicious_labels":
         count = report.listed.counted
         items = [
-            f"{row['rank']}. {row['path']}: given {row['given_label']}, suggested {row['suggested_label']}, "
+            f"{row['rank']}. {row['path']}: given {row['given_label']}, suggested {suggestion(row)}, "
             f"P(mislabeled) {float(row['p_mislabeled']):.3f}{', ' + row['kind'] if row['kind'] else ''}"
             for row in report.shown
         ]
+    elif check.name in report.found:
+        count = report.found[check.name]
+        rows = [row for row in report.findings if row["code"] == check.name][: report.top]
+        items = [row["path"] + (f" (see {row['other_path']})" if row["other_path"] else "") for row in rows]
     shown = [printable(item) for item in items[:_MOST_LINES]]
     left = count - len(shown)
     return [check.text, *shown, *([f"… and {left:,} more"] if left else [])]

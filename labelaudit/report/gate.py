@@ -7,25 +7,29 @@ reviewed, its rates and intervals are compared.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from labelaudit.auditing.model import Audit
+from labelaudit.codes import BY_CODE, BY_NAME, CODES
 from labelaudit.data.walk import NO_LOSS
 from labelaudit.detect.theory import wilson
 from labelaudit.errors import RunError, UsageError
-from labelaudit.names import JudgeName
+from labelaudit.names import FindingName, JudgeName
+from labelaudit.report.config import ChosenCodes
 from labelaudit.run.documents import AnnotatorsNoise, Noise
+from labelaudit.run.findings import finding_rows
 from labelaudit.run.lists import Listed, Row, list_suspicious, read_baseline, suspicious_rows, unreadable_rows
 from labelaudit.text import plural
 
 Outcome = Literal["passed", "failed", "skipped"]
-CheckName = Literal["noise_rate", "class_noise_rate", "suspicious_labels", "unreadable_images", "warnings"]
 _Found = tuple[bool, str, tuple[tuple[str, str], ...]]
 """Whether the limit is exceeded, and the text and the subjects of the check."""
 
-TITLES: dict[CheckName, str] = {
+TITLES: dict[str, str] = {
     "noise_rate": "Noise rate",
     "class_noise_rate": "Noise rate per class",
     "suspicious_labels": "Suspicious labels",
@@ -45,6 +49,7 @@ class Limits:
 
     With a baseline ``max_suspicious`` is of new labels. With ``fail_on_warning`` unreadable and left-out images fail
     too. ``judge`` says which figure of a rate is compared: an end of its interval, or the estimate itself.
+    ``max_of_code`` is of the findings with a code.
     """
 
     max_noise: float | None = None
@@ -53,6 +58,7 @@ class Limits:
     max_unreadable: int | None = None
     fail_on_warning: bool = False
     judge: JudgeName = "lower"
+    max_of_code: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for option, share in (("--max-noise", self.max_noise), ("--max-class-noise", self.max_class_noise)):
@@ -70,10 +76,15 @@ class Check:
     ``subjects`` are the classes that fail, the worst first: (name, what is said of it); or warnings, without a name.
     """
 
-    name: CheckName
+    name: str
     outcome: Outcome
     text: str
     subjects: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What was checked, in a few words."""
+        return TITLES.get(self.name) or f"{self.name} ({BY_CODE[self.name].name})"
 
     @property
     def sentence(self) -> str:
@@ -89,7 +100,8 @@ class Report:
     """An audit and the outcome of every check of the gate; a list for people shows ``top`` suspicious labels.
 
     ``unreadable`` has the rows of unreadable.csv, ``kept`` the labels that a person kept, where they are asked for, and
-    ``annotators`` the content of annotators.json, where the labels are by annotator.
+    ``findings`` the other rows of findings.csv. ``found`` is how many findings each code has, of those that count.
+    ``annotators`` is the content of annotators.json, where the labels are by annotator.
     """
 
     noise: Noise
@@ -98,6 +110,8 @@ class Report:
     top: int
     unreadable: tuple[Row, ...] = ()
     kept: tuple[Row, ...] = ()
+    findings: tuple[Row, ...] = ()
+    found: Mapping[str, int] = field(default_factory=dict)
     annotators: AnnotatorsNoise | None = None
 
     @property
@@ -112,14 +126,21 @@ class Report:
 
 
 def make_report(
-    audit: Audit, limits: Limits, *, baseline: Path | None = None, top: int, list_kept: bool = False
+    audit: Audit,
+    limits: Limits,
+    *,
+    baseline: Path | None = None,
+    top: int,
+    list_kept: bool = False,
+    selection: ChosenCodes | None = None,
 ) -> Report:
     """Check a finished audit; labels that are in ``baseline`` (a run folder or suspicious.csv) do not count.
 
-    With ``list_kept`` the report has the labels that a person kept, too; they never count. Raises a RunError where the
-    run is damaged or lacks what a limit is set for, a UsageError or a DataError for a baseline that is of no use.
+    With ``list_kept`` the report has the labels that a person kept, too; they never count. Findings that are not in the
+    ``selection`` are left out, and do not count either; rates are of all images. Raises a RunError where the run is
+    damaged or lacks what a limit is set for, a UsageError or a DataError for a baseline that is of no use.
     """
-    run = audit.run
+    run, taken = audit.run, selection or ChosenCodes()
     run.read_description()  # says what is wrong with a folder that is no run
     noise, known = audit.summary, None
     if baseline is not None:
@@ -129,41 +150,66 @@ def make_report(
                 fix="give an earlier run, or a copy of its suspicious.csv",
             )
         known = read_baseline(baseline)
-    listed = list_suspicious(
-        suspicious_rows(run.suspicious), noise.suspicious, most=max(top, _MOST_LISTED), baseline=known
-    )
+    rows: Iterable[Row] = suspicious_rows(run.suspicious)
+    total = noise.suspicious
+    if not taken.is_all:
+        rows = [row for row in rows if taken.takes(BY_NAME[kind_of(row)].code, row["path"])]
+        total = len(rows)
+    listed = list_suspicious(rows, total, most=max(top, _MOST_LISTED), baseline=known)
+    unreadable = tuple(unreadable_rows(audit.catalogue)) if noise.unreadable else ()
+    findings = [row for row in finding_rows(audit.findings) if taken.takes(row["code"], row["path"])]
+    listed = replace(listed, copies=[row for row in findings if row["code"] == "LA006"])
     return Report(
         noise=noise,
         listed=listed,
-        checks=check(noise, limits, new=listed.new),
+        checks=check(noise, limits, listed=listed, found=(found := Counter(row["code"] for row in findings))),
         top=top,
-        unreadable=tuple(unreadable_rows(audit.catalogue)) if noise.unreadable else (),
+        unreadable=tuple(row for row in unreadable if taken.takes("LA005", row["path"])),
         kept=tuple(audit.kept_rows) if list_kept else (),
+        # Suspicious labels, which have a suggestion, and unreadable images are in the lists above.
+        findings=tuple(
+            row for row in findings if row["code"] > "LA005" or (row["code"] < "LA005" and not row["suggested_label"])
+        ),
+        found=found,
         annotators=audit.annotators,
     )
 
 
-def check(noise: Noise, limits: Limits, *, new: int | None = None) -> tuple[Check, ...]:
-    """Make every check, in a fixed order; those without a limit are skipped.
+def kind_of(row: Row) -> FindingName:
+    """Return the kind of a row of suspicious.csv or unreadable.csv."""
+    if "reason" in row:
+        return "unreadable"
+    return next((each.name for each in CODES if each.name == row.get("kind")), "mislabeled")
 
-    ``new`` is how many suspicious labels are new since a baseline. Raises a RunError where a rate that has a limit is
-    unknown.
+
+def check(
+    noise: Noise, limits: Limits, *, listed: Listed | None = None, found: Mapping[str, int] | None = None
+) -> tuple[Check, ...]:
+    """Make every check, in a fixed order; those without a limit are skipped, and left out where they are of a code.
+
+    ``listed`` and ``found`` say how many suspicious labels and findings of each code count: by default all. Raises a
+    RunError where a rate that has a limit is unknown.
     """
-    counted, since = (noise.suspicious, "") if new is None else (new, "new since the baseline, ")
-    noted = f" ({plural(noise.unreadable, 'unreadable image')})" if noise.unreadable else ""
-    unreadable = _count(noise.unreadable, "unreadable image", limits.max_unreadable)
-    found: tuple[tuple[CheckName, str, _Found | None], ...] = (
+    listed = listed or Listed(rows=[], total=noise.suspicious)
+    found = {**noise.findings, "LA005": noise.unreadable} if found is None else found
+    since = "" if listed.new is None else "new since the baseline, "
+    bad = found.get("LA005", 0)
+    noted = f" ({plural(bad, 'unreadable image')})" if bad else ""
+    suspicious = _count(listed.counted, "suspicious label", limits.max_suspicious, since)
+    made: list[tuple[str, str, _Found | None]] = [
         ("noise_rate", "--max-noise", _check_noise(noise, limits)),
         ("class_noise_rate", "--max-class-noise", _check_classes(noise, limits)),
-        ("suspicious_labels", "--max-suspicious", _count(counted, "suspicious label", limits.max_suspicious, since)),
-        ("unreadable_images", f"--max-unreadable{noted}", unreadable),
+        ("suspicious_labels", "--max-suspicious", suspicious),
+        ("unreadable_images", f"--max-unreadable{noted}", _count(bad, "unreadable image", limits.max_unreadable)),
         ("warnings", "--fail-on-warning", _check_warnings(noise) if limits.fail_on_warning else None),
-    )
+    ]
+    for code, most in sorted(limits.max_of_code.items()):
+        made.append((code, "", _count(found.get(code, 0), f"{BY_CODE[code].name} image", most)))
     return tuple(
-        Check(name=name, outcome="failed" if made[0] else "passed", text=made[1], subjects=made[2])
-        if made
+        Check(name=name, outcome="failed" if result[0] else "passed", text=result[1], subjects=result[2])
+        if result
         else Check(name=name, outcome="skipped", text=f"no {option}")
-        for name, option, made in found
+        for name, option, result in made
     )
 
 

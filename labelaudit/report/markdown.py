@@ -7,10 +7,11 @@ from pathlib import Path
 
 from labelaudit.errors import StorageError
 from labelaudit.report import sentences
-from labelaudit.report.gate import TITLES, Check, Report
+from labelaudit.report.gate import Check, Report
 from labelaudit.run.changes import Changes
 from labelaudit.run.documents import AnnotatorsNoise, Noise
 from labelaudit.run.files import storage_errors
+from labelaudit.run.lists import Row
 from labelaudit.text import printable
 
 VARIABLE = "GITHUB_STEP_SUMMARY"  # the environment variable that names the file of a step's summary
@@ -32,7 +33,7 @@ def render(report: Report) -> str:
     notes = [*sentences.review_sentences(noise), *filter(None, [sentences.kept_sentence(noise)])]
     lines = [f"## Labels: {verdict}", "", " ".join([summary, *map(_text, notes)]), ""]
     if checked:
-        rows = [(TITLES[check.name], _OUTCOMES[check.outcome], _said(check)) for check in report.checks]
+        rows = [(check.title, _OUTCOMES[check.outcome], _said(check)) for check in report.checks]
         lines += table(("check", "outcome", ""), rows)
     if noise.warnings:
         lines += ["### Warnings", "", *_items([_text(warning) for warning in noise.warnings])]
@@ -42,6 +43,9 @@ def render(report: Report) -> str:
     if left_out := [_text(line) for line in sentences.left_out_sentences(noise)]:
         lines += ["### Left out", "", left_out[0], "", *_items(left_out[1:])]
     lines += _kinds(noise)
+    if found := sentences.found_sentence(report.found):
+        named = [_finding(row) for row in report.findings[: report.top]]
+        lines += ["### Findings by code", "", _text(found), "", *_items(named)]
     if report.annotators is not None:
         lines += _annotators(report.annotators)
     if report.shown:
@@ -50,6 +54,11 @@ def render(report: Report) -> str:
         kept = [f"{_code(row['path'])}: {_code(row['given_label'])}" for row in report.kept]
         lines += ["### Kept by a person", "", *_items(kept)]
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _finding(row: Row) -> str:
+    other = f" ({_code(row['other_path'])})" if row["other_path"] else ""
+    return f"{_text(row['code'])} {_text(row['kind'])}: {_code(row['path'])}{other}"
 
 
 def _said(check: Check) -> str:
@@ -62,7 +71,7 @@ def _suspicious(report: Report) -> list[str]:
     rows: list[Sequence[str]] = []
     size = 0
     for row in report.shown:
-        cells = [_text(row["rank"]), *(_code(row[name]) for name in ("path", "given_label", "suggested_label"))]
+        cells = [_text(row["rank"]), *(_code(row[name]) for name in ("path", "given_label")), _suggested(row)]
         cells += [f"{float(row['p_mislabeled']):.3f}", *(_text(row[name]) for name in kinds)]
         size += len(_line(cells).encode()) + 1
         if size > _MOST_LISTED_BYTES:
@@ -72,6 +81,11 @@ def _suspicious(report: Report) -> list[str]:
     lines += table((">rank", "image", "given", "suggested", ">P(mislabeled)", *kinds), rows)
     left = report.listed.counted - len(rows)
     return [*lines, f"… and {left:,} more."] if left > 0 else lines
+
+
+def _suggested(row: Row) -> str:
+    text = sentences.suggestion(row)
+    return _code(text) if row["suggested_label"] else _text(text)
 
 
 def _kinds(noise: Noise) -> list[str]:
@@ -96,7 +110,7 @@ def render_changes(changes: Changes) -> str:
     classes = [[_code(row[0]), *map(_text, row[1:])] for row in sentences.changed_classes(changes)]
     lines += table(sentences.CHANGES_HEADER, classes[:_MOST_ITEMS])
     for title, rows in sentences.changed_lists(changes):
-        named = ([_code(row[name]) for name in ("path", "given_label", "suggested_label")] for row in rows)
+        named = ((_code(row["path"]), _code(row["given_label"]), _suggested(row)) for row in rows)
         items = [f"{path}: {given} → {suggested}" for path, given, suggested in named]
         lines += [f"### {title}", "", *_items(items)] if items else []
     return "\n".join(lines).rstrip("\n") + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from labelaudit.codes import CODES
 from labelaudit.detect.verdicts import ReviewShare
 from labelaudit.names import KINDS
 from labelaudit.run.changes import CauseName, Changes
@@ -18,6 +19,7 @@ CHANGES_HEADER = ("class", ">images", ">suspicious", ">noise rate")  # of `chang
 ANNOTATORS_HEADER = ("annotator", ">labels", ">suspicious", ">error rate", "most frequent given → suggested")
 MOST_KINDS = 12  # of left-out files in a list for people
 MOST_ANNOTATORS = 12  # in one too
+NO_CLASS = "none of the classes"  # in the place of a suggested label
 
 _AS_GOOD_AS_ALL, _ENOUGH = 0.995, 0.8
 """Shares of the estimated errors: all there are, and so many that a review may end."""
@@ -94,6 +96,11 @@ def basis(noise: Noise) -> str:
     return f"{by}by {noise.fit.estimator} on {noise.fit.rank_by} over {plural(noise.epochs, 'epoch')}"
 
 
+def suggestion(row: Row) -> str:
+    """Return the suggested label of a row of suspicious.csv, or that there is none."""
+    return NO_CLASS if row.get("kind") == "no-class" and not row["suggested_label"] else row["suggested_label"]
+
+
 def kinds_sentences(noise: Noise) -> list[str]:
     """Return the kinds of the suspicious samples, and what else was found."""
     kinds = noise.kinds
@@ -106,9 +113,48 @@ def kinds_sentences(noise: Noise) -> list[str]:
         sentences.append(
             f"Corrupted images, suspicious or not: {corrupted:,} of {noise.readable:,}; corrupted.csv lists them."
         )
+    if sentence := no_class_sentence(noise):
+        sentences.append(sentence)
     if duplicate := kinds.samples.get("duplicate"):
         sentences.append(f"Equal images with different labels: {duplicate:,}; see the column kind of scores.parquet.")
+    return [*sentences, *splits_sentences(noise)]
+
+
+def splits_sentences(noise: Noise) -> list[str]:
+    """Return the noise rate of each split, and how many copies are in another one; nothing without splits."""
+    if not noise.splits:
+        return []
+    rates = ", ".join(
+        f"{row.name} {'unknown' if row.noise_rate is None else f'{row.noise_rate:.1%}'} ({row.suspicious:,} suspicious)"
+        for row in noise.splits
+    )
+    sentences = [f"Estimated noise rate by split: {rates}."]
+    if counts := ", ".join(
+        f"{row.leaked:,} of {row.name}" + (f" ({row.contradicting:,} with another label)" if row.contradicting else "")
+        for row in noise.splits
+        if row.leaked
+    ):
+        sentences.append(f"Images with a copy in another split: {counts}; findings.csv lists them (LA007).")
     return sentences
+
+
+def no_class_sentence(noise: Noise) -> str:
+    """Return how many images belong to none of the classes; empty where there are none."""
+    count = noise.kinds.samples.get("no-class", 0) if noise.kinds else 0
+    what = f"{plural(count, 'image seems', 'images seem')} to belong to none of the classes"
+    return f"{what}, suspicious or not; findings.csv lists them (LA008)." if count else ""
+
+
+def found_sentence(found: Mapping[str, int]) -> str:
+    """Return how many findings each code has; empty without any."""
+    counts = [f"{found[each.code]:,} {each.code} ({each.name})" for each in CODES if found.get(each.code)]
+    return f"Findings: {', '.join(counts)}; findings.csv lists them." if counts else ""
+
+
+def near_sentence(noise: Noise) -> str:
+    """Return how many images are copies of others; empty without any."""
+    images = plural(noise.findings.get("LA006", 0), "image")
+    return f"{plural(noise.near_groups, 'group')} of near duplicates ({images})" if noise.near_groups else ""
 
 
 def annotators_sentences(found: AnnotatorsNoise) -> list[str]:

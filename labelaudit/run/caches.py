@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from labelaudit.detect import Float32Array
+from labelaudit.detect.constants import SIDE
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics, UInt8Array
 from labelaudit.errors import StorageError, UsageError
 from labelaudit.names import COPY_KINDS
@@ -101,9 +102,11 @@ class EmbeddingCache:
         """Write a part with these images; raise a StorageError where the cache cannot be written."""
         empty_D = np.zeros(features, dtype=np.float32)
         vector_PD = np.stack([empty_D if result.vector_D is None else result.vector_D for result in results])
+        thumb_PGG = np.zeros((len(results), SIDE, SIDE), dtype=np.uint8)
         look_PVS = np.full((len(results), *_LOOK_SHAPE), np.nan, dtype=np.float32)
-        for look_VS, result in zip(look_PVS, results, strict=True):
+        for look_VS, thumb_GG, result in zip(look_PVS, thumb_PGG, results, strict=True):
             if result.look:
+                thumb_GG[:] = result.look.thumb_GG
                 look_VS[0] = result.look.value_S
                 look_VS[1:] = np.nan if result.look.copy_MS is None else result.look.copy_MS
         table = pa.table(
@@ -113,6 +116,7 @@ class EmbeddingCache:
                 "reason": [result.reason for result in results],
                 "digest": [result.look.digest if result.look else "" for result in results],
                 "look": pa.FixedSizeListArray.from_arrays(pa.array(look_PVS.ravel()), look_PVS[0].size),
+                "thumbnail": pa.FixedSizeListArray.from_arrays(pa.array(thumb_PGG.ravel()), SIDE**2),
             }
         )
         with storage_errors(self.folder):
@@ -140,23 +144,27 @@ def find_embeddings(wanted: set[str]) -> dict[str, Float32Array]:
 
 
 def _read_part(path: Path, wanted: set[str]) -> dict[str, Embedded]:
-    columns = ["sha256", "embedding", "reason", "digest", "look"]
+    columns = ["sha256", "embedding", "reason", "digest", "look", "thumbnail"]
     table = pq.read_table(require_regular(path).absolute(), columns=columns)
     if not len(table):
         return {}
-    vector_PD, look_PVS = (table.column(name).combine_chunks().flatten().to_numpy() for name in ("embedding", "look"))
-    vector_PD, look_PVS = vector_PD.reshape(len(table), -1), look_PVS.reshape(-1, *_LOOK_SHAPE)
+    vector_PD, look_PVS, thumb_PGG = (
+        table.column(name).combine_chunks().flatten().to_numpy().reshape(len(table), *shape)
+        for name, shape in (("embedding", (-1,)), ("look", _LOOK_SHAPE), ("thumbnail", (SIDE, SIDE)))
+    )
     texts = [table.column(name).to_pylist() for name in ("sha256", "reason", "digest")]
+    rows = zip(*texts, vector_PD, look_PVS, thumb_PGG, strict=True)
     return {
-        sha256: Embedded(vector_D=None if reason else vector_D, reason=reason, look=_unpacked(digest, look_VS))
-        for sha256, reason, digest, vector_D, look_VS in zip(*texts, vector_PD, look_PVS, strict=True)
+        sha256: Embedded(vector_D=None if reason else vector_D, reason=reason, look=_unpacked(digest, *look))
+        for sha256, reason, digest, vector_D, *look in rows
         if sha256 in wanted
     }
 
 
-def _unpacked(digest: str, look_VS: Float32Array) -> ImageStatistics | None:
+def _unpacked(digest: str, look_VS: Float32Array, thumb_GG: UInt8Array) -> ImageStatistics | None:
     copy_MS = None if np.isnan(look_VS[1:]).any() else look_VS[1:]
-    return ImageStatistics(digest=digest, value_S=look_VS[0], copy_MS=copy_MS) if digest else None
+    found = ImageStatistics(digest=digest, thumb_GG=thumb_GG, value_S=look_VS[0], copy_MS=copy_MS)
+    return found if digest else None
 
 
 class CachedPixels(msgspec.Struct):

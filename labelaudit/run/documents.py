@@ -134,6 +134,22 @@ class ClassNoise(JsonRecord, frozen=True, kw_only=True):
     suspicious: Count
 
 
+class SplitNoise(JsonRecord, frozen=True, kw_only=True):
+    """The figures of one split.
+
+    Attributes:
+        noise_rate: None where none of its images was judged.
+        leaked, contradicting: How many images have a copy in another split, and how many of these another label there.
+    """
+
+    name: str = msgspec.field(name="split")
+    samples: Count
+    noise_rate: Share | None
+    suspicious: Count
+    leaked: Count
+    contradicting: Count
+
+
 class Confused(JsonRecord, frozen=True, kw_only=True):
     """How many suspicious samples have this pair of labels."""
 
@@ -197,6 +213,9 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
         decisions: SHA-256 (hex) of the decisions.csv and answers.csv that the verdicts go by; empty without any.
         confusion: Pairs of given and suggested labels, the most frequent first.
         review: About which share of the errors is at the head of the list, by its length.
+        findings: Number of images that each code was found for; codes without any are left out.
+        splits: The figures of each split; empty where there is only one.
+        near_groups: Number of groups of near duplicates.
         warnings: Why not to trust the figures, a sentence each.
     """
 
@@ -216,6 +235,9 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
     left_out: tuple[LeftOut, ...] = ()
     unreadable: Count = 0
     kinds: KindsNoise | None = None
+    findings: Mapping[str, Count] = {}
+    splits: tuple[SplitNoise, ...] = ()
+    near_groups: Count = 0
     kept: Count = 0
     decisions: str = ""
     reviewed: ReviewedNoise | None = None

@@ -43,6 +43,9 @@ class RunFolder:
     pictures = _Place("pictures.parquet")  # statistics of every image, and of copies that were corrupted on purpose
     scores = _Place("scores.parquet")  # every sample's statistics and verdict
     noise = _Place("noise.json")  # the noise rate, the mixture, diagnostics and warnings
+    findings = _Place("findings.parquet")  # what is wrong with which image: a row for each image and code
+    findings_csv = _Place("findings.csv")  # the same
+    near = _Place("near.parquet")  # pairs of images that are copies of each other
     annotators = _Place("annotators.json")  # how often each annotator is wrong, and where
     annotators_table = _Place("annotators.parquet")  # P(wrong) of every annotator's labels
     suspicious = _Place("suspicious.csv")  # the flagged samples, the most suspicious first

@@ -55,12 +55,19 @@ def ranked_lines(
     return _lines({name: values[name] for name in (*columns, *split)})
 
 
+def unreadable_samples(catalogue: Catalogue) -> npt.NDArray[np.int64]:
+    """Return the numbers of the samples whose image cannot be read."""
+    # Samples without a reason take part; a lonely one is readable, and cannot be judged.
+    return np.flatnonzero([reason not in ("", LONELY) for reason in catalogue.reasons])
+
+
 def unreadable_rows(catalogue: Catalogue) -> list[Row]:
     """Return the samples whose image cannot be read, in the order of their paths."""
-    labels = [catalogue.classes[label] for label in catalogue.label_N]
-    rows = zip(catalogue.paths, labels, catalogue.reasons, catalogue.sha256, strict=True)
-    # Samples without a reason take part; a lonely one is readable, and cannot be judged.
-    return [dict(zip(_UNREADABLE_COLUMNS, row, strict=True)) for row in rows if row[2] not in ("", LONELY)]
+    columns = catalogue.paths, [catalogue.classes[label] for label in catalogue.label_N], catalogue.reasons
+    return [
+        dict(zip(_UNREADABLE_COLUMNS, [each[sample] for each in (*columns, catalogue.sha256)], strict=True))
+        for sample in unreadable_samples(catalogue).tolist()
+    ]
 
 
 def write_unreadable(path: Path, catalogue: Catalogue) -> None:
@@ -108,7 +115,7 @@ class Listed:
     """The first suspicious labels of an audit, in the order of suspicious.csv, and how many there are (``total``).
 
     Where there is a baseline, ``rows`` are not in it and ``known_rows`` are; ``new`` are not in it, listed or not, and
-    ``gone`` of its findings are no longer suspicious.
+    ``gone`` of its findings are no longer suspicious. ``copies`` are the rows of findings.csv about near duplicates.
     """
 
     rows: list[Row]
@@ -116,6 +123,7 @@ class Listed:
     total: int
     new: int | None = None
     gone: int = 0
+    copies: list[Row] = field(default_factory=list)
 
     @property
     def counted(self) -> int:

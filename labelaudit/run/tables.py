@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.votes import Annotations
-from labelaudit.detect import BoolArray, IntArray
+from labelaudit.detect import BoolArray, Float32Array, IntArray, NumberArray
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable
 from labelaudit.detect.kinds import Kinds
@@ -127,6 +127,10 @@ def verdict_table(
     if said_N is not None:
         other_N = (said_N >= 0) & (said_N != suggested_N)
         suggested_N, belief_N = np.where(other_N, said_N, suggested_N), np.where(other_N, np.nan, belief_N)
+    if kinds is not None:
+        # What belongs to none of the classes has no other one, unless a reviewer has named it.
+        none_N = kinds.of("no-class") & ((said_N if said_N is not None else np.full(samples, -1)) < 0)
+        suggested_N, belief_N = np.where(none_N, -1, suggested_N), np.where(none_N, np.nan, belief_N)
     columns: dict[str, object] = {
         "sample": np.arange(samples, dtype=np.int32),
         "path": catalogue.paths,
@@ -138,6 +142,7 @@ def verdict_table(
         "label_score": _nullable(1.0 - verdicts.p_mislabeled_N),
         "p_corrupted": _nullable(kinds.p_corrupted_N if kinds else np.full(samples, np.nan)),
         "corruption": _nullable(kinds.corruption_N if kinds else np.full(samples, np.nan)),
+        "p_no_class": _nullable(kinds.p_no_class_N if kinds else np.full(samples, np.nan)),
         "kind": _names(KINDS, (kinds.kind_N if kinds else np.full(samples, -1)).astype(np.int32)),
         "weight": verdicts.weight_N,
     }
@@ -147,6 +152,7 @@ def verdict_table(
         "p_mislabeled": "high = suspicious",
         "label_score": "1 - p_mislabeled; low = suspicious",
         "p_corrupted": "high = the image is corrupted",
+        "p_no_class": "high = the image belongs to none of the classes",
     }
     return pa.table(columns).replace_schema_metadata(meanings)
 
@@ -166,7 +172,7 @@ def _names(classes: Sequence[str], number_N: npt.NDArray[np.int32]) -> pa.Array:
     return pa.array(classes, pa.string()).take(pa.array(number_N, mask=number_N < 0))
 
 
-def _nullable(value_N: npt.NDArray[np.float64]) -> pa.Array:
+def _nullable(value_N: npt.NDArray[np.floating]) -> pa.Array:
     return pa.array(value_N, mask=~np.isfinite(value_N))
 
 
@@ -201,7 +207,9 @@ def read_design(path: Path, used_N: BoolArray) -> Design:
 
 
 _TEXTS = ("spoiled", "digest")
-_COLUMNS = columns("sample:int32 spoiled:str digest:str " + " ".join(f"{name}:float32" for name in IMAGE_STATISTICS))
+_DISTANCES = ("class_distance", "other_distance")
+_FIGURES = " ".join(f"{name}:float32" for name in (*IMAGE_STATISTICS, *_DISTANCES))
+_COLUMNS = columns(f"sample:int32 spoiled:str digest:str {_FIGURES}")
 
 
 def write_image_table(path: Path, images: ImageTable) -> None:
@@ -209,11 +217,15 @@ def write_image_table(path: Path, images: ImageTable) -> None:
     copies = len(images.copied_P)
     value_XS = np.concatenate([images.value_US, *images.copy_PMS.transpose(1, 0, 2)])
     copied_P = images.sample_U[images.copied_P]
+    distance_X2 = np.full((len(value_XS), 2), np.nan, dtype=np.float32)
+    if images.distance_U2 is not None:
+        distance_X2[: len(images.sample_U)] = images.distance_U2
     columns: dict[str, object] = {
         "sample": np.concatenate([images.sample_U, *([copied_P] * len(COPY_KINDS))]),
         "spoiled": [""] * len(images.sample_U) + [kind for kind in COPY_KINDS for _ in range(copies)],
         "digest": [*images.digest_U.tolist(), *([""] * (copies * len(COPY_KINDS)))],
         **{name: value_XS[:, number] for number, name in enumerate(IMAGE_STATISTICS)},
+        **{name: _nullable(distance_X2[:, number]) for number, name in enumerate(_DISTANCES)},
     }
     write_table(path, pa.table(columns, schema=_COLUMNS))
 
@@ -228,6 +240,7 @@ def read_image_table(path: Path, samples: int) -> ImageTable | None:
         sample_X = table.column("sample").to_numpy()
         kind_X, digest_X = (np.asarray(table.column(name).to_pylist(), dtype=np.str_) for name in _TEXTS)
         value_XS = np.stack([table.column(name).to_numpy() for name in IMAGE_STATISTICS], axis=1)
+        distance_X2 = np.stack([table.column(name).to_numpy() for name in _DISTANCES], axis=1)
         own_X = kind_X == ""
         sample_U, copied_PM = sample_X[own_X], [sample_X[kind_X == kind] for kind in COPY_KINDS]
         if len(np.unique(sample_U)) < len(sample_U) or not np.isfinite(value_XS).all():
@@ -244,6 +257,28 @@ def read_image_table(path: Path, samples: int) -> ImageTable | None:
             copied_P=copied_P,
             copy_PMS=np.stack([value_XS[kind_X == kind] for kind in COPY_KINDS], axis=1),
             digest_U=digest_X[own_X],
+            distance_U2=distance_X2[own_X] if np.isfinite(distance_X2[own_X]).all() else None,
         )
     except (pa.ArrowException, ValueError, IndexError, TypeError) as error:
         raise RunError(f"{path} is damaged ({brief(error)})", fix=fix) from error
+
+
+_NEAR = columns("first:int32 second:int32 similarity:float32")
+
+
+def write_near(path: Path, pair_P2: NumberArray, similarity_P: Float32Array) -> None:
+    """Write the pairs of samples whose images are copies of each other."""
+    values = *(pa.array(each_P, pa.int32()) for each_P in pair_P2.T), pa.array(similarity_P, pa.float32())
+    write_table(path, pa.table(values, schema=_NEAR))
+
+
+def read_near(path: Path, samples: int) -> tuple[NumberArray, Float32Array]:
+    """Read the pairs [P, 2] and similarities [P] of a run with so many samples; none where it has no file."""
+    if not path.exists():
+        return np.empty((0, 2), dtype=np.int32), np.empty(0, dtype=np.float32)
+    fix = f"delete it to do without near duplicates, and run labelaudit fit {path.parent}"
+    table = read_table(path, _NEAR, fix)
+    pair_P2 = np.stack([table.column(name).to_numpy() for name in ("first", "second")], axis=1)
+    if not np.issubdtype(pair_P2.dtype, np.integer) or ((pair_P2 < 0) | (pair_P2 >= samples)).any():
+        raise RunError(f"{path} is damaged, or of other samples", fix=fix)
+    return pair_P2, table.column("similarity").to_numpy()

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import make_data
 import numpy as np
+import outliers
 import pytest
 import scale
 import speed
 from PIL import Image
+
+from labelaudit.data.folder import scan
 
 # A process that has computed in threads is forked by the DataLoader on purpose, as is common.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -73,3 +76,16 @@ def test_numbers_show_the_digits_of_their_class(tmp_path: Path) -> None:
 
 def test_the_gpu_script_is_bash() -> None:
     subprocess.run(["bash", "-n", Path(__file__).with_name("gpu.sh")], check=True)
+
+
+def test_planted_foreign_images_are_those_of_withheld_classes(tmp_path: Path) -> None:
+    make_data.write_photographs(tmp_path / "images", count=40, classes=4, side=8)
+    for share, foreign, flipped, classes in ((0.2, 4, 4, 2), (0.0, 0, 8, 4)):
+        out = tmp_path / f"planted-{share}"
+        is_foreign_N = outliers.plant(tmp_path / "images", out, share, 0, 0.2)
+        paths = [path.split("/") for path in scan(out).paths]
+        given = [label for label, _ in paths]
+        true = [name.rpartition("-")[0] for _, name in paths]  # a file is named after the class that it is from
+        assert is_foreign_N.tolist() == [each not in set(given) for each in true]
+        assert (is_foreign_N.sum(), len(set(given))) == (foreign, classes)
+        assert sum(a != b for a, b in zip(given, true, strict=True)) == foreign + flipped

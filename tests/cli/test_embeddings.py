@@ -80,6 +80,10 @@ def test_heads_beside_a_network_take_them(photos: Path, embeddings: Path) -> Non
     succeed("score", photos, "--run", "heads", "--embeddings", embeddings)
     assert str(settings["heads_weights"]) == settings_in("heads")["weights"]
     assert file_bytes(Path("audit/heads/losses")) == file_bytes(Path("heads/losses"))
+    distances = [pq.read_table(Path(name, "pictures.parquet")).column("class_distance") for name in ("audit", "heads")]
+    own = [column.drop_null().to_numpy() for column in distances]
+    assert len(own[0]) == 48
+    np.testing.assert_array_equal(*own)
 
 
 def test_an_interrupted_audit_needs_the_same_file_again(photos: Path, embeddings: Path, tmp_path: Path) -> None:

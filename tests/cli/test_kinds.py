@@ -47,6 +47,26 @@ def test_corrupted_images_and_duplicates_are_named(smooth: Path) -> None:
     assert "bee/as-ant-03.bmp" in suspicious
 
 
+def test_findings_have_all_kinds_in_one_table(smooth: Path) -> None:
+    rows = pq.read_table(smooth / "audit/findings.parquet").to_pylist()
+    suspicious = read_rows((smooth / "audit/suspicious.csv").read_text())
+    of = {code: [row for row in rows if row["code"] == code] for code in ("LA001", "LA002", "LA003", "LA004")}
+    for code, kind in (("LA001", "mislabeled"), ("LA003", "ambiguous")):
+        listed = [row for row in suspicious if row["kind"] == kind]
+        assert [row["path"] for row in of[code]] == [row["path"] for row in listed]
+        assert [row["suggested_label"] for row in of[code]] == [row["suggested_label"] for row in listed]
+    assert {row["path"] for row in of["LA002"]} == {BLANK, NOISE}
+    assert all(row["score"] > 0.5 and row["other_path"] is None for row in of["LA002"])
+    pair = {row["path"]: row["other_path"] for row in of["LA004"]}
+    assert pair == {"ant/03.png": "bee/as-ant-03.bmp", "bee/as-ant-03.bmp": "ant/03.png"}
+    assert len({row["group"] for row in of["LA004"]}) == 1
+    counts = json.loads((smooth / "audit/noise.json").read_text())["findings"]
+    assert counts == {code: len(found) for code, found in of.items() if found}
+    cells = read_rows((smooth / "audit/findings.csv").read_text())
+    assert [row["path"] for row in cells] == [row["path"] for row in rows]
+    assert [float(row["score"]) for row in cells] == pytest.approx([row["score"] for row in rows], abs=1e-6)
+
+
 def test_how_many_corrupted_copies_are_found_is_in_the_file_and_in_the_report(smooth: Path) -> None:
     copies = json.loads((smooth / "audit" / "noise.json").read_text())["kinds"]["copies"]
     assert tuple(row["kind"] for row in copies) == COPY_KINDS

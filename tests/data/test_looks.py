@@ -1,9 +1,11 @@
 import hashlib
 
 import numpy as np
+import pytest
 
-from labelaudit.data.looks import look_at, look_size, table_of_looks
+from labelaudit.data.looks import look_at, look_size, table_of_looks, thumbnail
 from labelaudit.data.pixels import PixelFormat, decode_sample, pixel_digest
+from labelaudit.detect.constants import EDGE_RIM, SIDE, WIDEST_EDGE
 from labelaudit.detect.images import IMAGE_STATISTICS, copy_statistics, image_statistics
 from labelaudit.names import COPY_KINDS
 from tests.data.helpers import catalogue_of, encoded, noise_image, write_files
@@ -59,3 +61,27 @@ def test_small_images_are_looked_at_as_they_are():
     for side, expected in ((4, 16), (30, 30), (64, 64), (65, 224), (1000, 224)):
         sizes = {name: np.full(3, side, dtype=np.int32) for name in ("width_N", "height_N")}
         assert look_size(catalogue_of([0, 0, 1], **sizes)) == expected
+
+
+def textured(side, channels=1):
+    generator = np.random.default_rng(0)
+    x = generator.integers(0, 256, (channels, side // 8, side // 8)).repeat(8, axis=1).repeat(8, axis=2)
+    return x.astype(np.uint8)
+
+
+def test_a_thumbnail_is_grey_and_does_not_change_with_size_or_frame():
+    x = textured(128, 3)
+    thumb = thumbnail(x)
+    assert (thumb.shape, thumb.dtype) == ((SIDE, SIDE), np.uint8)
+    grey = np.array([1, 2, 1]) @ x.reshape(3, -1).astype(int) / 4
+    assert abs(thumb.mean() - grey.mean()) < 8
+    for other in (x.repeat(2, axis=1).repeat(2, axis=2), np.pad(x, ((0, 0), (10, 10), (10, 10)), constant_values=255)):
+        assert np.abs(thumbnail(other).astype(int) - thumb).mean() < 12
+
+
+def test_at_most_a_share_of_each_side_is_cut_off():
+    x = np.zeros((1, 100, 100), dtype=np.uint8)
+    x[0, 40:60, 40:60] = 200
+    inner = int((1 - 2 * WIDEST_EDGE) * (1 - 2 * EDGE_RIM) * 100)
+    assert thumbnail(x).mean() == pytest.approx(200 * 20**2 / inner**2, rel=0.1)
+    assert thumbnail(np.full((1, 8, 8), 7, dtype=np.uint8)).tolist() == [[7] * SIDE] * SIDE

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable, copy_statistics, image_statistics
-from labelaudit.detect.kinds import Copies, ambiguous_below, conflicting, find_corrupted, tell_kinds
+from labelaudit.detect.kinds import Copies, ambiguous_below, conflicting, equal_images, find_corrupted, tell_kinds
 from labelaudit.names import COPY_KINDS, KINDS
 from tests.detect.helpers import beliefs_of, statistics_of
 
@@ -75,11 +75,11 @@ def believing(given, other, *, label_N=None):
     return statistics_of(-np.log(given), np.greater(other, given), label_N=label_N, beliefs=beliefs, classes=5)
 
 
-def told(statistics, flagged, *, digests=None, images=None):
+def told(statistics, flagged, *, digests=None, images=None, **others):
     count = len(statistics.label_N)
     flagged_N = np.isin(np.arange(count), flagged)
     digests = digests or [f"{i}" for i in range(count)]
-    return tell_kinds(statistics, flagged_N, digests, images, np.random.default_rng(0))
+    return tell_kinds(statistics, flagged_N, digests, images, np.random.default_rng(0), **others)
 
 
 def names(kinds):
@@ -107,13 +107,25 @@ def test_the_limit_is_the_second_percentile_of_ordinary_samples():
         assert found == pytest.approx(expected)
 
 
+def test_images_of_no_class_are_so_suspicious_or_not_unless_they_are_duplicates():
+    p_N = np.array([0.2, 0.6, 0.9, 0.95, 0.5])
+    believed = believing([0.1] * 5, [0.8] * 5, label_N=np.array([0, 0, 0, 1, 0], dtype=np.int32))
+    kinds = told(believed, [0, 1], digests=["a", "b", "c", "a", "d"], p_no_class_N=p_N)
+    assert names(kinds) == ["duplicate", "no-class", "no-class", "duplicate", None]
+    assert kinds.of_no_class.tolist() == [2, 1]
+    assert np.isnan(told(believed, [0]).p_no_class_N).all()
+
+
 def test_equal_images_with_different_labels_are_duplicates_suspicious_or_not():
     label_N = np.array([0, 1, 0, 0, 1, 1], dtype=np.int32)
     digests = ["a", "a", "b", "b", "", ""]
-    assert conflicting(label_N, digests).tolist() == [True, True, False, False, False, False]
+    equal_N = equal_images(digests)
+    assert equal_N.tolist() == [0, 0, 1, 1, -1, -1]
+    assert equal_images(["b", "", "a", "c", "a"]).tolist() == [-1, -1, 0, -1, 0]
+    assert conflicting(label_N, equal_N).tolist() == [True, True, False, False, False, False]
     kinds = told(believing([0.1] * 6, [0.8] * 6, label_N=label_N), [1, 2], digests=digests)
     assert names(kinds) == ["duplicate", "duplicate", "mislabeled", None, None, None]
-    assert not conflicting(np.empty(0, dtype=np.int32), []).any()
+    assert not conflicting(np.empty(0, dtype=np.int32), equal_images([])).any()
 
 
 def with_blank(*blank):

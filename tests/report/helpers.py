@@ -77,5 +77,5 @@ def report(
     content = noise(**{**counts, **changes})
     new = None if known_rows is None else len(rows)
     listed = Listed(rows=rows, known_rows=known_rows or [], total=content.suspicious, new=new, gone=gone)
-    checks = check(content, limits or Limits(), new=new)
+    checks = check(content, limits or Limits(), listed=listed)
     return Report(noise=content, listed=listed, checks=checks, top=top, unreadable=bad)

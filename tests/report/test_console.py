@@ -6,7 +6,15 @@ from rich.console import Console
 from labelaudit.report.console import show_outcome, show_summary, show_suspicious
 from labelaudit.report.formats import show_table
 from labelaudit.report.gate import Limits
-from labelaudit.report.sentences import MOST_KINDS, copies_rows, kinds_sentences, left_out_sentences, review_sentences
+from labelaudit.report.sentences import (
+    MOST_KINDS,
+    copies_rows,
+    kinds_sentences,
+    left_out_sentences,
+    review_sentences,
+    splits_sentences,
+    suggestion,
+)
 from tests.report.helpers import KINDS, LEFT_OUT, class_noise, noise, report, row
 
 
@@ -151,3 +159,26 @@ def test_sentences_on_what_is_not_in_the_audit():
     ]
     many = [{"reason": "why", "suffix": f".{n}", "files": 1, "example": "x"} for n in range(MOST_KINDS + 3)]
     assert left_out_sentences(noise(left_out=many))[-1].startswith("3 more files of 3 other kinds")
+
+
+def test_sentences_on_splits_by_hand():
+    assert splits_sentences(noise()) == []
+    quiet = {"split": "train", "samples": 9, "noise_rate": 0.02, "suspicious": 1, "leaked": 0, "contradicting": 0}
+    other = {"split": "test", "samples": 3, "noise_rate": None, "suspicious": 0, "leaked": 0, "contradicting": 0}
+    rates = "Estimated noise rate by split: train 2.0% (1 suspicious), test unknown (0 suspicious)."
+    assert splits_sentences(noise(splits=[quiet, other])) == [rates]
+    found = splits_sentences(noise(splits=[quiet | {"leaked": 1200}, other | {"leaked": 2, "contradicting": 1}]))
+    assert found == [
+        rates,
+        "Images with a copy in another split: 1,200 of train, 2 of test (1 with another label); "
+        "findings.csv lists them (LA007).",
+    ]
+
+
+def test_an_image_of_no_class_has_words_in_the_place_of_a_suggestion():
+    assert suggestion(row(suggested_label="", kind="no-class")) == "none of the classes"
+    assert [suggestion(row(kind=kind)) for kind in ("no-class", "mislabeled")] == ["bee", "bee"]
+    kinds = {**KINDS, "samples": {**KINDS["samples"], "no-class": 1}}
+    said = "1 image seems to belong to none of the classes, suspicious or not; findings.csv lists them (LA008)."
+    assert said in kinds_sentences(noise(kinds=kinds))
+    assert "ant → none of the classes" in printed(show_suspicious, [row(suggested_label="", kind="no-class")])

@@ -4,11 +4,18 @@ import pytest
 
 from labelaudit.errors import RunError, UsageError
 from labelaudit.report.gate import TITLES, Limits, check
+from labelaudit.run.lists import Listed
 from tests.report.helpers import class_noise, noise
 
 
 def outcome(name, limits, *, new=None, **changes):
-    (found,) = (found for found in check(noise(**changes), limits, new=new) if found.name == name)
+    (found,) = (
+        found
+        for found in check(
+            noise(**changes), limits, listed=Listed(rows=[], total=9, new=new) if new is not None else None
+        )
+        if found.name == name
+    )
     return found
 
 
@@ -171,3 +178,18 @@ def test_an_image_that_is_left_out_fails_like_a_warning_and_notes_beside_the_ima
     for reason, expected in (("in a format that is not read", "failed"), ("not an image by its name", "passed")):
         left_out = [{"reason": reason, "suffix": ".x", "files": 3, "example": "ant/a.x"}]
         assert outcome("warnings", Limits(fail_on_warning=True), left_out=left_out).outcome == expected
+
+
+def test_a_limit_of_a_code_is_a_check_of_its_own():
+    found = {"LA006": 3, "LA002": 1}
+    limits = Limits(max_of_code={"LA006": 2, "LA002": 1, "LA004": 0})
+    checks = check(noise(findings=found), limits)[len(TITLES) :]
+    assert [(each.name, each.outcome) for each in checks] == [
+        ("LA002", "passed"),
+        ("LA004", "passed"),
+        ("LA006", "failed"),
+    ]
+    assert checks[2].text == "3 near-duplicate images are more than 2"
+    assert checks[2].title == "LA006 (near-duplicate)"
+    # What is not selected does not count.
+    assert check(noise(findings=found), limits, found={"LA006": 2})[-1].outcome == "passed"

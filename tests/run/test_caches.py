@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from labelaudit.detect.constants import SIDE
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics
 from labelaudit.errors import UsageError
 from labelaudit.names import COPY_KINDS
@@ -59,7 +60,12 @@ def test_the_cache_lies_where_the_variable_says_else_in_the_users_cache(cache_fo
 def test_embeddings_failures_and_statistics_come_back_by_content_bit_for_bit(copied):
     generator = np.random.default_rng(0)
     value_VS = generator.normal(size=(1 + len(COPY_KINDS), len(IMAGE_STATISTICS))).astype(np.float32)
-    look = ImageStatistics(digest="0123456789abcdef", value_S=value_VS[0], copy_MS=value_VS[1:] if copied else None)
+    look = ImageStatistics(
+        digest="0123456789abcdef",
+        thumb_GG=generator.integers(0, 256, (SIDE, SIDE), dtype=np.uint8),
+        value_S=value_VS[0],
+        copy_MS=value_VS[1:] if copied else None,
+    )
     vector_D = generator.normal(size=D).astype(np.float32)
     EmbeddingCache("a").add(hashes(5, 3), [replace(embedded(0), vector_D=vector_D, look=look), FAILED], D)
     found = EmbeddingCache("a").load(set(hashes(3, 5, 9)))
@@ -68,14 +74,14 @@ def test_embeddings_failures_and_statistics_come_back_by_content_bit_for_bit(cop
     assert second == FAILED
     assert first.vector_D.tobytes() == vector_D.tobytes()
     assert first.look.digest == look.digest
-    for name in ("value_S", "copy_MS"):
+    for name in ("value_S", "copy_MS", "thumb_GG"):
         np.testing.assert_array_equal(getattr(first.look, name), getattr(look, name))
 
 
 @damages
 def test_a_damaged_part_is_deleted_and_the_others_are_used(damage):
     cache = filled((1, 2))
-    assert pq.read_table(cache.folder).column_names == ["sha256", "embedding", "reason", "digest", "look"]
+    assert pq.read_table(cache.folder).column_names == ["sha256", "embedding", "reason", "digest", "look", "thumbnail"]
     (broken,) = cache.folder.iterdir()
     cache.add(hashes(3), [embedded(3)], D)
     broken.write_bytes(damage(broken.read_bytes()))

@@ -26,6 +26,7 @@ def test_files_have_the_names_that_other_tools_rely_on(run):
         *("run.json", "samples.parquet", "pictures.parquet", "losses", "test-losses", "checkpoint.pt"),
         *("probe.safetensors", "scores.parquet", "noise.json", "suspicious.csv", "corrupted.csv", "unreadable.csv"),
         *("weights.csv", "weights.npy", "decisions.csv", "report.html"),
+        *("findings.parquet", "findings.csv", "near.parquet"),
         *("sample.parquet", "sample.csv", "answers.csv"),
         *("annotations.parquet", "annotators.parquet", "annotators.json"),
         *("metrics.parquet", "seconds.parquet", "picks", "model.safetensors", "result.json", "verified.pt"),

@@ -38,8 +38,10 @@ def four_kinds():
         kind_N=np.array([-1, KINDS.index("mislabeled"), KINDS.index("corrupted"), -1], dtype=np.int8),
         p_corrupted_N=np.array([0.0, 0.25, 0.75, NAN]),
         corruption_N=np.array([-20.0, -1.5, 1.25, NAN]),
+        p_no_class_N=np.array([0.0, 0.125, 0.25, NAN]),
         ambiguous_below=0.1,
         copies=(),
+        equal_N=np.full(4, -1, dtype=np.int32),
     )
 
 

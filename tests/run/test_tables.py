@@ -11,7 +11,7 @@ from labelaudit.detect.curves import STATISTICS
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable
 from labelaudit.detect.sample import Design
 from labelaudit.errors import RunError, StorageError
-from labelaudit.names import COPY_KINDS
+from labelaudit.names import COPY_KINDS, KINDS
 from labelaudit.run.lists import read_weights, write_weights
 from labelaudit.run.parquet import write_table
 from labelaudit.run.tables import (
@@ -19,12 +19,13 @@ from labelaudit.run.tables import (
     read_image_table,
     read_samples,
     read_scores,
+    verdict_table,
     write_design,
     write_image_table,
     write_samples,
 )
 from tests.run.helpers import catalogue_of, names_in, room_for
-from tests.run.test_lists import FOUR, four_kinds, table_of
+from tests.run.test_lists import FOUR, FOUR_VERDICTS, four_kinds, four_statistics, table_of
 
 
 def require_equal(one, other):
@@ -104,18 +105,28 @@ def test_scores_say_for_each_sample_what_was_found(tmp_path):
         "label_score": 0.25,
         "p_corrupted": 0.25,
         "corruption": -1.5,
+        "p_no_class": 0.125,
         "kind": "mislabeled",
         "weight": 0.25,
     }
     assert table.column("kind").to_pylist() == [None, "mislabeled", "corrupted", None]
     row = table.to_pylist()[3]  # without a record
     empty = {"suggested_label", "suggested_belief", "p_mislabeled", "label_score", *STATISTICS}
-    empty |= {"p_corrupted", "corruption", "kind"}
+    empty |= {"p_corrupted", "corruption", "p_no_class", "kind"}
     assert {name for name, value in row.items() if value is None} == empty
     assert row["weight"] == 0.0
     metadata = pq.read_schema(tmp_path / "scores.parquet").metadata
     assert metadata[b"p_mislabeled"] == b"high = suspicious"
     assert b"low = suspicious" in metadata[b"label_score"]
+
+
+def test_nothing_is_suggested_for_an_image_of_no_class_unless_a_reviewer_names_a_class():
+    kinds = replace(four_kinds(), kind_N=np.array([-1, KINDS.index("no-class"), -1, -1], dtype=np.int8))
+    row = table_of(kinds).to_pylist()[1]
+    assert (row["kind"], row["suggested_label"], row["suggested_belief"]) == ("no-class", None, None)
+    said_N = np.array([-1, 0, -1, -1], dtype=np.int32)
+    named = verdict_table(catalogue_of(FOUR), four_statistics(), FOUR_VERDICTS, kinds, said_N=said_N)
+    assert named.to_pylist()[1]["suggested_label"] == "cat"
 
 
 def test_scores_of_other_columns_are_refused(tmp_path):
@@ -146,12 +157,19 @@ def test_image_statistics_are_read_back_as_they_were(tmp_path, given):
     found = read_image_table(file, 8)
     for name, array in vars(given).items():
         np.testing.assert_array_equal(getattr(found, name), array)
+    distance_U2 = np.random.default_rng(1).random((len(given.sample_U), 2)).astype(np.float32)
+    write_image_table(file, replace(given, distance_U2=distance_U2))
+    np.testing.assert_array_equal(read_image_table(file, 8).distance_U2, distance_U2)
+    pq.write_table(pq.read_table(file).drop_columns(["class_distance", "other_distance"]), file)  # an earlier version's
+    assert read_image_table(file, 8).distance_U2 is None
 
 
 def test_the_columns_of_the_statistics_are_open_to_other_tools(tmp_path):
     write_image_table(tmp_path / "pictures.parquet", images())
     table = pq.read_table(tmp_path / "pictures.parquet")
-    assert table.column_names == ["sample", "spoiled", "digest", *IMAGE_STATISTICS]
+    distances = ["class_distance", "other_distance"]
+    assert table.column_names == ["sample", "spoiled", "digest", *IMAGE_STATISTICS, *distances]
+    assert table.column("other_distance").null_count == len(table)
     assert table.column("spoiled").to_pylist() == [""] * 4 + [kind for kind in COPY_KINDS for _ in range(2)]
     assert table.column("sample").to_pylist() == [0, 2, 3, 7] + [2, 7] * M
 

@@ -19,14 +19,15 @@ class Sample:
     """One audited sample, with the columns of scores.parquet.
 
     ``sample`` is the row in samples.parquet, ``rank`` the place in the order of suspicion from 1, ``path`` is below the
-    image folder. ``width`` and ``height`` are in pixels as displayed. Without kinds in the audit, ``kind`` is None.
+    image folder. ``width`` and ``height`` are in pixels as displayed. Without kinds in the audit, ``kind`` is None;
+    without another class that the probe believed in, or for an image of no class, so is ``suggested_label``.
     """
 
     sample: int
     rank: int
     path: str
     given_label: str
-    suggested_label: str
+    suggested_label: str | None
     p_mislabeled: float
     label_score: float
     weight: float
@@ -38,8 +39,11 @@ class Sample:
 
     @property
     def proposed_label(self) -> str:
-        """The label that the audit proposes: the suggested one where the sample is suspicious, else the given one."""
-        return self.suggested_label if self.is_suspicious else self.given_label
+        """The label that the audit proposes: the suggested one where the sample is suspicious, else the given one.
+
+        It is the given one as well where nothing is suggested, as for an image of no class.
+        """
+        return (self.is_suspicious and self.suggested_label) or self.given_label
 
     def fields(self, names: str) -> dict[str, object]:
         """Return the fields with these names, separated by blanks, and ``kind`` where the sample has one."""

@@ -36,7 +36,7 @@ def _document(job: Job) -> Iterator[str]:
         yield "</attributes></label>\n"
     yield "    </labels>\n  </task></meta>\n"
     for number, sample in enumerate(job.samples):
-        values = (sample.given_label, sample.suggested_label, f"{sample.p_mislabeled:.6f}", str(sample.rank))
+        values = (sample.given_label, sample.suggested_label or "", f"{sample.p_mislabeled:.6f}", str(sample.rank))
         attributes = "".join(
             f'<attribute name="{name}">{xml_text(value, "the class")}</attribute>'
             for name, value in zip(_ATTRIBUTES, values, strict=True)

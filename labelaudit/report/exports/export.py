@@ -13,8 +13,10 @@ from labelaudit.data.folder import require_outside
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.names import ExportName
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.report.config import ChosenCodes
 from labelaudit.report.exports.base import FORMATS, ExportFormat, Job, Sample
 from labelaudit.run.files import read_json, storage_errors, write_json
+from labelaudit.run.findings import finding_rows
 from labelaudit.run.layout import RunFolder
 from labelaudit.text import listed, plural
 
@@ -27,13 +29,15 @@ class ExportOptions:
     """The options of an export: the ``top`` most suspicious samples or everything; None is the format's default.
 
     ``data`` is where the image folder is now, if not where it was audited. ``url_prefix`` is for Label Studio: the
-    address of an image up to its path; None is a local file.
+    address of an image up to its path; None is a local file. With a ``selection`` only images with such findings are
+    exported, whatever the format's default.
     """
 
     top: int | None = None
     everything: bool = False
     data: Path | None = None
     url_prefix: str | None = None
+    selection: ChosenCodes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +70,11 @@ def export(
     audit = open_run(run.root)
     root = options.data.resolve() if options.data is not None else audit.catalogue.root
     count = options.top or (audit.flagged if entry.ranked and not options.everything else None)
-    samples = _choose_samples(audit, count=count, ranked=entry.ranked)
+    taken = options.selection
+    samples = _choose_samples(audit, count=count if taken is None else options.top, ranked=entry.ranked)
+    if taken is not None:
+        found = {row["path"] for row in finding_rows(audit.findings) if taken.takes(row["code"], row["path"])}
+        samples = [sample for sample in samples if sample.path in found]
     if entry.reads_images:
         missing = [repr(sample.path) for sample in samples if not (root / sample.path).is_file()]
         if missing:
@@ -101,8 +109,9 @@ def export(
 def _check(entry: ExportFormat, options: ExportOptions) -> None:
     if options.top is not None and options.top < 1:
         raise UsageError(f"--top {options.top} is too few", fix="give at least 1")
-    if options.top is not None and options.everything:
-        raise UsageError("--top and --all contradict each other", fix="give one of them")
+    if options.everything and (options.top is not None or options.selection is not None):
+        other = "--select" if options.top is None else "--top"
+        raise UsageError(f"{other} and --all contradict each other", fix="give one of them")
     if options.url_prefix is not None and entry.name != "label-studio":
         raise UsageError(f"{entry.name} takes no --url-prefix", fix="it is for label-studio: leave it out")
     if options.url_prefix is not None and not options.url_prefix.isprintable():

@@ -20,7 +20,7 @@ def write(job: Job) -> None:
 def _task(sample: Sample, url_prefix: str) -> dict[str, object]:
     fields = "path given_label suggested_label p_mislabeled label_score rank sample sha256"
     value = {"choices": [sample.proposed_label]}
-    score = sample.p_mislabeled if sample.is_suspicious else sample.label_score
+    score = sample.p_mislabeled if sample.proposed_label != sample.given_label else sample.label_score
     result = {"from_name": "label", "to_name": "image", "type": "choices", "value": value}
     return {
         "data": {"image": url_prefix + quote(sample.path), **sample.fields(fields)},

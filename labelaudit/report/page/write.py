@@ -67,6 +67,9 @@ _ESTIMATORS = {
 }
 _COMMON_NAMES = {"data", "dataset", "images", "test", "train", "training", "val", "valid", "validation"}
 
+_MOST_GROUPS, _COPY_SIDE, _COPY_SHARE = 300, 160, 0.15
+"""Groups of copies in a page, pixels that a copy fits into, and their share of a file."""
+
 Thumbnail = tuple[str | None, str]  # Base64 of an image, or None and the reason why there is none
 
 
@@ -114,7 +117,12 @@ def write_page(
     example_S = np.array(content["examples"]["samples"], dtype=np.int64)
     examples = read(example_S, side=_EXAMPLE_SIDE, most_bytes=int(_EXAMPLE_SHARE * MAX_BYTES), title="Examples")
     content["examples"]["content"] = [text for text, _ in examples]
-    room = MAX_BYTES - len(_render(audit, listed.new, content).encode()) - _EMPTY_BYTES * rows
+    copies = _copies(audit, listed)
+    copy_S = np.array([copy.sample for group in copies for copy in group], dtype=np.int64)
+    shown = read(copy_S, side=_COPY_SIDE, most_bytes=int(_COPY_SHARE * MAX_BYTES), title="Copies")
+    sources = (f"data:{PREVIEW_TYPE};base64,{text}" if text else "" for text, _ in shown)
+    copies = [[copy._replace(source=next(sources, "")) for copy in group] for group in copies]
+    room = MAX_BYTES - len(_render(audit, listed.new, content, copies).encode()) - _EMPTY_BYTES * rows
     wanted_S = sample_S[:thumbnails]
     found = read(wanted_S[:_LARGE_ROWS], side=PREVIEW_SIDE, most_bytes=int(_LARGE_SHARE * room))
     side = next(side for most, side in _SIDES if rows <= most)
@@ -127,7 +135,7 @@ def write_page(
         "reasons": reasons,
     }
     missing = sum(text is None for text, _ in found)
-    text = _render(audit, listed.new, content, missing_root=str(root) if 0 < len(found) == missing else "")
+    text = _render(audit, listed.new, content, copies, missing_root=str(root) if 0 < len(found) == missing else "")
     if path is None:
         with run.writing():
             write_text(run.page, text)
@@ -157,7 +165,34 @@ def served_page(
     """
     content = _content(audit, listed, reporter, sampled=bool(relabel), examples=_SERVED_EXAMPLES)
     content |= {"command": command, "relabel": relabel, "server": {"moves": moves}}
-    return ServedPage(_render(audit, listed.new, content), _policy(*_parts(), served=True))
+    copies = [] if relabel else _copies(audit, listed)
+    shown = [[copy._replace(source=f"/preview/{copy.sample}") for copy in group] for group in copies]
+    return ServedPage(_render(audit, listed.new, content, shown), _policy(*_parts(), served=True))
+
+
+class Copy(NamedTuple):
+    """One of a group of near duplicates; ``source`` is the address of its image, empty where there is none."""
+
+    sample: int
+    path: str
+    label: str
+    pixels: str
+    is_best: bool
+    source: str = ""
+
+
+def _copies(audit: Audit, listed: Listed) -> list[list[Copy]]:
+    """Return the first groups of near duplicates, the best copy of each first."""
+    catalogue, groups = audit.catalogue, list[list[Copy]]()
+    for row in listed.copies:
+        if not row["other_path"] and len(groups) == _MOST_GROUPS:
+            break
+        if not row["other_path"] or not groups:
+            groups.append([])
+        sample = int(row["sample"])
+        pixels = f"{catalogue.width_N[sample]} × {catalogue.height_N[sample]}"
+        groups[-1].append(Copy(sample, row["path"], row["given_label"], pixels, not row["other_path"]))
+    return groups
 
 
 def _decided(file: Path, catalogue: Catalogue, sample_S: IntArray) -> list[tuple[int, str, str, int]]:
@@ -233,7 +268,9 @@ def _thumbnail(file: Path, sha256: str, side: int, rendering: Rendering) -> Thum
         return None, str(error)
 
 
-def _render(audit: Audit, new: int | None, content: Mapping[str, Any], *, missing_root: str = "") -> str:
+def _render(
+    audit: Audit, new: int | None, content: Mapping[str, Any], copies: list[list[Copy]], *, missing_root: str = ""
+) -> str:
     """Return the whole page; ``missing_root`` is the image folder where none of the images was found in it."""
     noise = audit.summary
     style, script = _parts()
@@ -257,6 +294,7 @@ def _render(audit: Audit, new: int | None, content: Mapping[str, Any], *, missin
         review=_review_shares(noise),
         rows=len(content["rows"]["sample"]),
         sampled=content["sampled"],
+        copies=[] if content["sampled"] else copies,
         dropped=content["dropped"],
         thumbnails=len(content["thumbnails"]["content"]),
         missing_root=missing_root,

@@ -73,6 +73,11 @@ class Cards {
     return this.rows.suggested[row] < 0 ? null : this.classes[this.rows.suggested[row]];
   }
 
+  // Returns what stands in the place of a suggested label where there is none.
+  nothing(row) {
+    return this.kinds[this.rows.kind[row]] === "no-class" ? "no class" : "–";
+  }
+
   // position: where the card stands in the list of count that is shown.
   build(row, position, count) {
     const { rows } = this;
@@ -81,7 +86,7 @@ class Cards {
     const heard = [
       `${visible(rows.path[row])}:`,
       `given ${visible(given)},`,
-      ...(this.sampled ? [] : [suggested === null ? "nothing suggested," : `suggested ${visible(suggested)},`, `probability ${probability(rows.p[row])}.`]),
+      ...(this.sampled ? [] : [suggested === null ? (this.nothing(row) === "–" ? "nothing suggested," : "belongs to none of the classes,") : `suggested ${visible(suggested)},`, `probability ${probability(rows.p[row])}.`]),
       this.verdict(row),
     ];
     const isException = this.exceptions.has(row);
@@ -99,7 +104,7 @@ class Cards {
       },
       picture(this.images.preview(row), { title: "Show it large (Space)" }),
       make("button", { ...exception, "aria-pressed": isException ? "true" : "false" }, "✕"),
-      ...this.labels(given, suggested),
+      ...this.labels(given, suggested, this.nothing(row)),
       make(
         "div",
         { class: "foot" },
@@ -127,7 +132,7 @@ class Cards {
     return parted(path, Math.max(0, Array.from(visible(path)).length - PATH_END), { dir: "ltr" });
   }
 
-  labels(given, suggested) {
+  labels(given, suggested, nothing) {
     const most = LABEL.line * LABEL.lines - 3;
     const name = (text, other, kind) =>
       widthOf(text) <= most
@@ -138,7 +143,7 @@ class Cards {
     if (this.sampled) return [first];
     return [
       first,
-      label("suggested", suggested === null ? make("span", { class: "what" }, "–") : name(suggested, given, "suggested")),
+      label("suggested", suggested === null ? make("span", { class: "what" }, nothing) : name(suggested, given, "suggested")),
     ];
   }
 

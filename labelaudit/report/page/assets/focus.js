@@ -94,7 +94,7 @@ class Focus {
   label(row, which) {
     const name = which ? this.cards.suggested(row) : this.cards.given(row);
     const near = this.cards.near(row, which);
-    const full = name === null ? make("span", { class: "soft" }, "nothing") : contrasted(name, this.cards[which ? "given" : "suggested"](row) ?? "", { class: which ? "suggested" : "given" });
+    const full = name === null ? make("span", { class: "soft" }, this.cards.nothing(row)) : contrasted(name, this.cards[which ? "given" : "suggested"](row) ?? "", { class: which ? "suggested" : "given" });
     const examples = near.map((source) => picture(source));
     return make(
       "section",

@@ -45,7 +45,12 @@ byId("theme").addEventListener("click", () => {
 
 // Tabs. Without this script all parts are shown, one below the other.
 
-const TABS = [["tab-review", "review"], ["tab-overview", "overview"], ["tab-found", "found-how"]];
+const TABS = [
+  ["tab-review", "review"],
+  ["tab-overview", "overview"],
+  ["tab-copies", "copies"],
+  ["tab-found", "found-how"],
+].filter(([tab]) => document.getElementById(tab));
 const showTab = (chosen) => {
   for (const [tab, part] of TABS) {
     byId(tab).setAttribute("aria-selected", String(tab === chosen));

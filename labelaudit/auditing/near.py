@@ -1,0 +1,26 @@
+"""Find images that are copies of each other, while pixels and embeddings are at hand, and write them to near.parquet.
+
+Shapes: U images, D features, P pairs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from labelaudit.detect import Float32Array
+from labelaudit.detect.images import ImageTable
+from labelaudit.detect.near import near_pairs, projection
+from labelaudit.progress import Reporter
+from labelaudit.run.layout import RunFolder
+from labelaudit.run.tables import write_near
+
+
+def find_near(run: RunFolder, images: ImageTable, feature_UD: Float32Array | None, reporter: Reporter) -> None:
+    """Write the near duplicates among these images; of equal ones only the first is compared with others."""
+    if images.thumb_UGG is None:
+        return
+    first = np.sort(np.unique(images.digest_U, return_index=True)[1])
+    feature_FD = None if feature_UD is None else projection(feature_UD)(feature_UD)[first]
+    with reporter.bar("Looking for copies", len(first), "images") as advance:
+        pair_P2, similarity_P = near_pairs(images.thumb_UGG[first], feature_FD, advance)
+    write_near(run.near, images.sample_U[first[pair_P2]], similarity_P)

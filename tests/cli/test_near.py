@@ -1,0 +1,110 @@
+"""Near duplicates and codes, from the folder to the reports."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image, ImageOps
+
+from tests.cli.helpers import QUICK, read_rows, run, succeed
+from tests.detect.test_near import pictures
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An audit of 24 images, of which three have a copy: mirrored, enlarged and equal, the last with another label."""
+    folder = tmp_path_factory.mktemp("near")
+    large = pictures(24, np.random.default_rng(0))
+    for name, part in (("ant", large[:12]), ("bee", large[12:])):
+        (folder / "data" / name).mkdir(parents=True)
+        for number, x_HW in enumerate(part):
+            Image.fromarray(x_HW).save(folder / "data" / name / f"{number:02}.png")
+    first, second, third = (Image.fromarray(x_HW) for x_HW in large[:3])
+    ImageOps.mirror(first).save(folder / "data" / "ant" / "mirrored.png")
+    second.resize((48, 48)).save(folder / "data" / "ant" / "enlarged.png")
+    third.save(folder / "data" / "bee" / "equal.bmp")
+    words = succeed("score", folder / "data", "--run", folder / "audit", *QUICK)
+    assert f"3 groups of near duplicates (6 images): labelaudit report {folder}/audit --select LA006" in words.err
+    return folder / "audit"
+
+
+def findings(audit: Path, code: str) -> list[dict[str, object]]:
+    return [row for row in pq.read_table(audit / "findings.parquet").to_pylist() if row["code"] == code]
+
+
+def test_groups_name_the_best_copy_and_equal_images_are_in_them(audited: Path) -> None:
+    found = {row["path"]: row["other_path"] for row in findings(audited, "LA006")}
+    assert found.keys() == {
+        *("ant/00.png", "ant/mirrored.png", "ant/01.png", "ant/enlarged.png", "ant/02.png", "bee/equal.bmp")
+    }
+    assert found["ant/01.png"] == "ant/enlarged.png"
+    assert found["ant/enlarged.png"] is None
+    assert len({row["group"] for row in findings(audited, "LA006")}) == 3
+    assert {row["path"] for row in findings(audited, "LA004")} == {"ant/02.png", "bee/equal.bmp"}
+    pairs = pq.read_table(audited / "near.parquet")
+    assert len(pairs) == 2  # equal images are no pair: pictures.parquet has their digests
+    noise = json.loads((audited / "noise.json").read_text())
+    assert (noise["near_groups"], noise["findings"]["LA006"]) == (3, 6)
+
+
+def test_a_fit_without_images_and_a_cached_audit_find_the_same(audited: Path) -> None:
+    before = (audited / "findings.csv").read_bytes()
+    succeed("fit", audited)
+    assert (audited / "findings.csv").read_bytes() == before
+    data = audited.parent / "data"
+    succeed("score", data, "--run", "again", *QUICK)
+    assert pq.read_table("again/near.parquet").equals(pq.read_table(audited / "near.parquet"))
+
+
+def test_reports_know_all_codes(audited: Path) -> None:
+    shown = succeed("report", audited, "--select", "LA006", "--no-html", "--top", 2).out
+    assert "Findings: 6 LA006 (near-duplicate)" in shown
+    value = json.loads(succeed("report", audited, "--select", "LA006", "--format", "json", "--no-html").out)
+    assert value["found"] == {"LA006": 6}
+    assert value["top"] == []
+    sarif = json.loads(succeed("report", audited, "--ignore", "LA001,LA003", "--format", "sarif", "--no-html").out)
+    codes = [result["ruleId"] for result in sarif["runs"][0]["results"]]
+    assert codes.count("LA006") == 6
+    assert codes.count("LA004") == 2
+    assert not {"LA001", "LA003"} & set(codes)
+    assert "LA006 near-duplicate" in succeed("report", audited, "--format", "markdown", "--no-html").out
+
+
+def test_limits_of_codes_in_options_and_file(audited: Path) -> None:
+    failed = run("report", audited, "--max", "LA006=5", "--no-html", "--format", "junit")
+    assert failed.code == 1
+    assert "6 near-duplicate images are more than 5" in failed.out
+    Path("labelaudit.toml").write_text('max = { LA006 = 2 }\n[per-path-ignores]\n"ant/*" = ["LA006"]\n')
+    assert run("report", audited, "--no-html").code == 0  # one is left
+    Path("labelaudit.toml").write_text("max = { LA06 = 2 }\n")
+    wrong = run("report", audited, "--no-html")
+    assert wrong.code == 2
+    assert "labelaudit.toml: 'LA06' is no code of a finding" in wrong.err
+
+
+def test_an_export_takes_what_is_selected(audited: Path) -> None:
+    said = succeed("export", audited, "--to", "cleanlab", "--select", "LA006", "--out", "out").err
+    assert "6 samples" in said
+    assert run("export", audited, "--to", "cleanlab", "--select", "LA006", "--all").code == 2
+
+
+def test_the_page_shows_the_groups(audited: Path) -> None:
+    succeed("report", audited, "--html", "page.html", "--quiet")
+    page = Path("page.html").read_text()
+    assert page.count('<ul class="panel copies">') == 3
+    assert page.count("<strong>best</strong>") == 3
+    succeed("report", audited, "--html", "page.html", "--quiet", "--ignore", "LA006")
+    assert 'tab-copies"' not in Path("page.html").read_text().partition("<script>")[0]
+
+
+def test_explain() -> None:
+    assert succeed("explain", "la003").out.startswith("LA003 (ambiguous): The label of this image is in doubt.\n\n")
+    assert [row for row in succeed("explain").out.splitlines() if "LA009" in row]
+    assert run("explain", "LA777").code == 2
+
+
+def test_rows_of_the_list_are_those_of_the_table(audited: Path) -> None:
+    rows = read_rows((audited / "findings.csv").read_text())
+    assert len(rows) == len(pq.read_table(audited / "findings.parquet"))

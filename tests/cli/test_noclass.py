@@ -1,0 +1,68 @@
+"""Images of no class in an audit by embeddings, up to the screen."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from tests.cli.helpers import CLASSES, succeed
+
+FOREIGN = {f"{name}/x{number}.png" for name in CLASSES for number in (0, 1)}
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> tuple[Path, Path]:
+    """Four classes of 50 images and two more in each folder that are of a fifth; and their embeddings."""
+    generator, rows = np.random.default_rng(0), []
+    for number, name in enumerate(CLASSES):
+        (tmp_path / "zoo" / name).mkdir(parents=True)
+        for file in [*(f"{n:02d}.png" for n in range(50)), "x0.png", "x1.png"]:
+            pixels_HW = np.kron(generator.integers(0, 255, (4, 4)), np.ones((4, 4))).astype(np.uint8)
+            Image.fromarray(pixels_HW).save(tmp_path / "zoo" / name / file)
+            place = 4 if file.startswith("x") else number
+            rows.append(generator.normal(size=12) + 5.0 * (np.arange(12) == place))
+    np.save(tmp_path / "own.npy", np.array(rows, dtype=np.float32))
+    return tmp_path / "zoo", tmp_path / "own.npy"
+
+
+def no_class(run: str) -> set[str]:
+    rows = pq.read_table(Path(run, "findings.parquet")).to_pylist()
+    return {row["path"] for row in rows if row["code"] == "LA008"}
+
+
+def test_they_are_findings_without_a_suggested_label(zoo: tuple[Path, Path]) -> None:
+    root, file = zoo
+    said = succeed("score", root, "--run", "audit", "--embeddings", file)
+    found = no_class("audit")
+    assert len(found & FOREIGN) >= 4
+    assert len(found - FOREIGN) <= 2
+    assert f"{len(found)} images seem to belong to none of the classes, suspicious or not" in said.err + said.out
+    noise = json.loads(Path("audit/noise.json").read_text())
+    assert noise["findings"]["LA008"] == noise["kinds"]["samples"]["no-class"] == len(found)
+    for row in pq.read_table("audit/scores.parquet").to_pylist():
+        is_found = row["path"] in found
+        assert (row["kind"] == "no-class") == (row["p_no_class"] > 0.5) == is_found
+        assert (row["suggested_label"] is None) == is_found
+    succeed("export", "audit", "--to", "cleanlab", "--all")
+    exported = pq.read_table("audit/exports/cleanlab/label_issues.parquet").to_pylist()
+    assert all(row["predicted_label"] in CLASSES for row in exported)
+
+
+def test_a_fit_without_images_finds_the_same_and_a_label_that_was_kept_is_of_its_class(zoo: tuple[Path, Path]) -> None:
+    root, file = zoo
+    succeed("score", root, "--run", "audit", "--embeddings", file)
+    found, before = no_class("audit"), Path("audit/findings.parquet").read_bytes()
+    root.rename("moved")
+    succeed("fit", "audit")
+    assert Path("audit/findings.parquet").read_bytes() == before
+    first = min(found)
+    given = first.split("/")[0]
+    sha256 = {row["path"]: row["sha256"] for row in pq.read_table("audit/samples.parquet").to_pylist()}
+    columns = "time,reviewer,path,given_label,action,label,sha256"
+    line = f"2026-01-01T00:00:00+00:00,me,{first},{given},keep,{given},{sha256[first]}"
+    Path("audit/decisions.csv").write_text(f"{columns}\n{line}\n")
+    succeed("fit", "audit")
+    assert no_class("audit") == found - {first}
