@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -86,6 +85,7 @@ def command(
         what = f"{data} has its labels inside, so that no file can be moved"
         raise UsageError(what, fix="give --out NEW.csv, for a corrected labels file")
 
+    from labelaudit.auditing.model import Data, read_catalogue
     from labelaudit.review.corrections import read_decided, read_review
     from labelaudit.review.relabel import plan_relabeling, relabel, relabel_copy, relabel_labels
 
@@ -94,8 +94,6 @@ def command(
         return
     review = None if file is None else read_review(file, accept_suggestions=accept_suggestions)
     if review is None:
-        from labelaudit.auditing.model import read_catalogue
-
         review = read_decided(run.decisions, read_catalogue(run))
 
     def agree(plan: RelabelingPlan) -> bool:
@@ -124,9 +122,7 @@ def command(
         terminal.say("Nothing was moved")
         return
     terminal.say(told)
-    words = ["--split", ",".join(folders)] if folders else []
-    words += ["--labels", str(labels)] if labels else []
-    terminal.say(f"To audit again: {shlex.join(['labelaudit', 'score', str(data), *words])}")
+    terminal.say(f"To audit again: {Data(root=data, labels_file=labels, split=folders).score_command}")
 
 
 def _known(data: Path, labels: Path | None, split: str | None, run: RunFolder, *, undo: bool) -> Data:

@@ -111,7 +111,7 @@ def command(
     report = make_report(audit, limits, baseline=baseline, top=top, list_kept=list_kept, selection=selection)
     images = recorded_data(audit.run)
     images = images if data is None else replace(images, root=data)
-    if moved := audit.elsewhere(images.root):
+    if images.moves and (moved := audit.elsewhere(images.root)):
         what = f"{plural(moved, 'image')} of this list {'is' if moved == 1 else 'are'} no longer there"
         terminal.warn(
             f"{images.root} has changed since this audit ({what}): figures and gate are those from before. "

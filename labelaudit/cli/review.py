@@ -76,9 +76,8 @@ def command(
     page = served_page(audit, listed, then, terminal, moves=moves, relabel=correct)
     site = Site(page.text, page.policy, ledger, recorded.root, split=recorded.split, moves=moves)
     with serving(site, port) as address:
-        what = "suspicious label" if count is None else "label drawn by chance"
-        names = plural(len(listed.rows), what, "labels drawn by chance" if count else "")
-        terminal.say(f"{names} to review. {'Decisions' if count is None else 'Answers'} go to {file}")
+        what, written = ("suspicious label", "decision") if count is None else ("drawn label", "answer")
+        terminal.say(f"{plural(len(listed.rows), what)} to review. {written.capitalize()}s go to {file}")
         print(address, flush=True)
         if not no_browser and _has_screen():
             webbrowser.open(address)
@@ -86,12 +85,9 @@ def command(
         with contextlib.suppress(Stopped, KeyboardInterrupt):
             threading.Event().wait()
     terminal.say("")  # the terminal has shown ^C
-    made, told = plural(len(read_decisions(file)), "decision" if count is None else "answer"), f"To apply them: {then}"
-    if count is not None:
-        told = f"For the noise rate: {then}"
-    elif site.is_applied:
-        told = f"They are applied. To audit again: {site.again}"
-    terminal.say(f"{made} in {file}. {told}")
+    told = f"They are applied. To audit again: {site.again}" if site.is_applied else f"To apply them: {then}"
+    told = told if count is None else f"For the noise rate: {then}"
+    terminal.say(f"{plural(len(read_decisions(file)), written)} in {file}. {told}")
 
 
 def _drawn(audit: Audit, count: int) -> Listed:

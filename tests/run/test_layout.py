@@ -29,6 +29,7 @@ def test_files_have_the_names_that_other_tools_rely_on(run):
         *("findings.parquet", "findings.csv", "near.parquet"),
         *("annotations.parquet", "annotators.parquet", "annotators.json"),
         *("sample.parquet", "sample.csv", "answers.csv"),
+        *("annotations.parquet", "annotators.parquet", "annotators.json"),
         *("metrics.parquet", "seconds.parquet", "picks", "model.safetensors", "result.json", "verified.pt"),
     }
     assert run.heads.root == run.root / "heads"

@@ -447,7 +447,7 @@ def test_a_drawn_sample_is_answered_by_keys_and_fit_takes_the_answers(tmp_path: 
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert f"40 labels drawn by chance to review. Answers go to {made.run.answers}" in err
+    assert f"40 drawn labels to review. Answers go to {made.run.answers}" in err
     then = f"labelaudit fit {made.run.root}"
     assert err.splitlines()[-1] == f"40 answers in {made.run.answers}. For the noise rate: {then}"
     answers = read_decisions(made.run.answers).values()
