@@ -27,10 +27,23 @@ from typing import Any, TypeVar
 
 import torch
 from torch import distributed, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
 from labelaudit.errors import LabelauditError
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """Sum over all processes, values and gradients; torch's own all_reduce with gradients is deprecated."""
+
+    @staticmethod
+    def forward(_context: Any, value: torch.Tensor) -> torch.Tensor:
+        total = value.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_context: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return _SumOverProcesses.forward(None, gradient)
 
 
 def _normalize(layer: nn.BatchNorm1d | nn.BatchNorm2d, x_bC: torch.Tensor) -> torch.Tensor:
@@ -43,9 +56,9 @@ def _normalize(layer: nn.BatchNorm1d | nn.BatchNorm2d, x_bC: torch.Tensor) -> to
     x = x_bC.float()
     places = x.new_tensor(float(x[:, 0].numel()))
     distributed.all_reduce(places)
-    mean_C: torch.Tensor = all_reduce(x.sum(dim=dims)) / places  # type: ignore[no-untyped-call]
+    mean_C: torch.Tensor = _SumOverProcesses.apply(x.sum(dim=dims)) / places
     centered = x - mean_C.view(by_channel)
-    variance_C: torch.Tensor = all_reduce(centered.square().sum(dim=dims)) / places  # type: ignore[no-untyped-call]
+    variance_C: torch.Tensor = _SumOverProcesses.apply(centered.square().sum(dim=dims)) / places
     if layer.running_mean is not None and layer.running_var is not None and layer.num_batches_tracked is not None:
         layer.num_batches_tracked += 1
         rate = 1.0 / float(layer.num_batches_tracked) if layer.momentum is None else layer.momentum

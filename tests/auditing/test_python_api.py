@@ -58,7 +58,7 @@ def test_a_reporter_hears_of_all_the_work(photos, tmp_path):
     labelaudit.score(labelaudit.Data(root=photos), labelaudit.RunFolder(tmp_path / "audit"), QUICK, reporter=ear)
     totals = {"Reading files": 16, "Decoding images": 15, "Looking at images": 15}
     totals |= {"Testing flips": 28, "Training the probe": 30, "Reading losses": 2}
-    totals |= {"Embedding images": 15, "Training the heads": 150}
+    totals |= {"Embedding images": 15, "Training the heads": 150, "Looking for copies": 15}
     assert {title: (total, sum(done)) for title, (total, *done) in ear.bars.items()} == {
         title: (total, total) for title, total in totals.items()
     }

@@ -50,7 +50,7 @@ def test_corrupted_images_and_duplicates_are_named(smooth: Path) -> None:
 def test_findings_have_all_kinds_in_one_table(smooth: Path) -> None:
     rows = pq.read_table(smooth / "audit/findings.parquet").to_pylist()
     suspicious = read_rows((smooth / "audit/suspicious.csv").read_text())
-    of = {code: [row for row in rows if row["code"] == code] for code in ("LA001", "LA002", "LA003", "LA004")}
+    of = {code: [row for row in rows if row["code"] == code] for code in ("LA001", "LA002", "LA003", "LA004", "LA006")}
     for code, kind in (("LA001", "mislabeled"), ("LA003", "ambiguous")):
         listed = [row for row in suspicious if row["kind"] == kind]
         assert [row["path"] for row in of[code]] == [row["path"] for row in listed]

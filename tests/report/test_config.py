@@ -35,7 +35,7 @@ def test_the_nearest_file_upwards_is_read(folder):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("selekt = []", r"labelaudit.toml: .*unknown field `selekt`; the keys are fail-on-warning, ignore, judge, max,"),
+        ("selekt = []", r"labelaudit.toml: .*unknown field `selekt`; the keys are fail-on-warning, ignore, judge,"),
         ("max = { LA006 = 'no' }", r"labelaudit.toml: Expected `int`, got `str`"),
         ("select = [", "labelaudit.toml is not TOML"),
     ],
