@@ -142,7 +142,7 @@ NO_CLASS_ABOVE = 0.5
 """An image with P(no class) above this belongs to none of the classes."""
 NO_CLASS_ODDS = 1 / 15
 """Odds of an image of no class before it is looked at, so that 15 times as likely is enough. Chosen on caltech24 with
-classes withheld, checked on the other data. Worth (13 such sets; clean caltech24, look-alikes, Fashion-MNIST and
+classes withheld, after a look at the others. Worth (13 such sets; clean caltech24, look-alikes, Fashion-MNIST and
 CIFAR-10): 73% of the foreign images are found, and at most .43% of clean ones are taken for some; with 1 / 10 it is 79%
 and .85%, with 1 / 20 67% and .22% (docs/outliers.md)."""
 STRAY_LABELS = 0.1
