@@ -18,7 +18,7 @@ from labelaudit.auditing.splits import absent_classes, find_leaked, split_figure
 from labelaudit.codes import BY_NAME
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect import BoolArray, Float32Array, FloatArray, NumberArray
-from labelaudit.detect.constants import FLAG_ABOVE
+from labelaudit.detect import constants as c
 from labelaudit.detect.curves import CurveAccumulator, CurveStatistics
 from labelaudit.detect.estimators import Estimate
 from labelaudit.detect.images import ImageTable
@@ -130,7 +130,7 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
         verdicts = agree(verdicts, review, settings)
     verdicts = spare(verdicts, kept_N, judged, settings)
     digests = np.where(catalogue.used_N, catalogue.sha256, "").tolist()
-    p_no_class_N = _no_class(catalogue, images, curves if heads is None else heads, verdicts.flagged_N, kept_N)
+    p_no_class_N = _no_class(catalogue, images, statistics, heads or curves, verdicts.flagged_N, kept_N)
     generator = np.random.default_rng([0, 1])
     kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, generator, p_no_class_N=p_no_class_N)
     near = _near(catalogue, verdicts, kinds, *read_near(run.near, len(catalogue)))
@@ -173,15 +173,26 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
 
 
 def _no_class(
-    catalogue: Catalogue, images: ImageTable | None, heads: CurveAccumulator, flagged_N: BoolArray, kept_N: BoolArray
+    catalogue: Catalogue,
+    images: ImageTable | None,
+    statistics: CurveStatistics,
+    heads: CurveAccumulator,
+    flagged_N: BoolArray,
+    kept_N: BoolArray,
 ) -> FloatArray | None:
-    """Return P(no class) of each sample, 0 for labels that a person kept; None where there are no embeddings."""
+    """Return P(no class) of each sample by embeddings and heads; None where there are no embeddings.
+
+    It is 0 for labels that a person kept, and where the probe, a network beside the heads perhaps, mostly believes in
+    one class.
+    """
     if images is None or images.distance_U2 is None:
         return None
     distance_N2 = np.full((len(catalogue), 2), np.nan)
     distance_N2[images.sample_U] = images.distance_U2
     p_N = find_no_class(distance_N2, heads.beliefs, catalogue.label_N, flagged_N, len(catalogue.classes))
-    return None if p_N is None else np.where(kept_N, 0.0, p_N)
+    beliefs = statistics.beliefs
+    believed_N = np.fmax(beliefs.given_N, beliefs.alternative_belief_N) > c.NO_CLASS_ABOVE
+    return None if p_N is None else np.where(kept_N | believed_N, 0.0, p_N)
 
 
 def _findings(catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds) -> tuple[Findings, ...]:
@@ -243,7 +254,7 @@ def _estimator(estimate: Estimate) -> documents.EstimatorNoise:
     return documents.EstimatorNoise(
         rank_by=estimate.rank_by,
         noise_rate=estimate.noise_rate,
-        suspicious=int((estimate.p_mislabeled_N > FLAG_ABOVE).sum()),
+        suspicious=int((estimate.p_mislabeled_N > c.FLAG_ABOVE).sum()),
         mixture=mixture,
     )
 

@@ -166,7 +166,7 @@ def served_page(
     content = _content(audit, listed, reporter, sampled=bool(relabel), examples=_SERVED_EXAMPLES)
     content |= {"command": command, "relabel": relabel, "server": {"moves": moves}}
     copies = [] if relabel else _copies(audit, listed)
-    shown = [[copy._replace(source=f"/preview/{copy.sample}") for copy in group] for group in copies]
+    shown = [[copy._replace(source=f"preview/{copy.sample}") for copy in group] for group in copies]
     return ServedPage(_render(audit, listed.new, content, shown), _policy(*_parts(), served=True))
 
 
@@ -436,7 +436,7 @@ def _content(
     if not sampled and (before := judged_before(run)):
         try:
             known, findings = read_baseline(before.suspicious), zip(digests, catalogue.label_N[samples], strict=True)
-            new = [(sha256, catalogue.classes[label]) not in known for sha256, label in findings]
+            new = np.array([(sha256, catalogue.classes[label]) not in known for sha256, label in findings], dtype=bool)
             content["since"] = {"name": before.root.name, "new": (suspicious_N[samples] & new).tolist()}
         except LabelauditError as error:
             reporter.warn(f"{before.root} cannot be compared with: {error}")

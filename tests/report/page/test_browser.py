@@ -12,8 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from labelaudit.auditing.model import Audit
+from labelaudit.report.page.write import write_page
 from labelaudit.review.corrections import Correction, read_review
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.lists import Listed
 from labelaudit.text import csv_lines
 from tests.cli.helpers import edit
 from tests.data.helpers import catalogue_of, write_files
@@ -156,6 +159,9 @@ def test_what_is_new_since_the_last_audit_is_a_filter(tab: Tab, tmp_path: Path) 
     assert tab.on("#fresh", "return node.closest('label').hidden")
     (tmp_path / "runs/1/suspicious.csv").unlink()
     page_of(later.run)  # an earlier audit that is damaged is no reason for having no page
+    empty = write_page(Audit(later.run), Listed(rows=[], total=0), tmp_path / "empty.html")
+    tab.open(empty.path, height=TALL)
+    assert tab.texts("#pairs li") == []
 
 
 def test_review_with_keys_reload_and_download(made: MadeUp, tab: Tab, tmp_path: Path) -> None:
