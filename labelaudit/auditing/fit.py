@@ -180,19 +180,15 @@ def _no_class(
     flagged_N: BoolArray,
     kept_N: BoolArray,
 ) -> FloatArray | None:
-    """Return P(no class) of each sample by embeddings and heads; None where there are no embeddings.
-
-    It is 0 for labels that a person kept, and where the probe, a network beside the heads perhaps, mostly believes in
-    one class.
-    """
+    """Return P(no class) of each sample, 0 for labels that a person kept; None where there are no embeddings."""
     if images is None or images.distance_U2 is None:
         return None
     distance_N2 = np.full((len(catalogue), 2), np.nan)
     distance_N2[images.sample_U] = images.distance_U2
-    p_N = find_no_class(distance_N2, heads.beliefs, catalogue.label_N, flagged_N, len(catalogue.classes))
-    beliefs = statistics.beliefs
-    believed_N = np.fmax(beliefs.given_N, beliefs.alternative_belief_N) > c.NO_CLASS_ABOVE
-    return None if p_N is None else np.where(kept_N | believed_N, 0.0, p_N)
+    p_N = find_no_class(
+        distance_N2, heads.beliefs, catalogue.label_N, flagged_N, len(catalogue.classes), probe=statistics.beliefs
+    )
+    return None if p_N is None else np.where(kept_N, 0.0, p_N)
 
 
 def _findings(catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds) -> tuple[Findings, ...]:

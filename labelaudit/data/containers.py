@@ -91,8 +91,7 @@ def inside(path: Path) -> tuple[Path, str] | None:
 class Archive:
     """A zip or tar, of which only the list of its members is in memory; ``folders`` are those that it lists.
 
-    Raises a DataError for an archive
-    that is damaged, or holds links or names that lead out of it.
+    Raises a DataError for an archive that is damaged, or that holds links or names that lead out of it.
     """
 
     def __init__(self, file: Path) -> None:

@@ -68,7 +68,13 @@ def _cosine(dot: Float32Array, square: Float32Array, other_square: Float32Array)
 
 
 def find_no_class(
-    distance_N2: npt.NDArray[np.floating], beliefs: Beliefs, label_N: IntArray, flagged_N: BoolArray, classes: int
+    distance_N2: npt.NDArray[np.floating],
+    beliefs: Beliefs,
+    label_N: IntArray,
+    flagged_N: BoolArray,
+    classes: int,
+    *,
+    probe: Beliefs | None = None,
 ) -> FloatArray | None:
     """Return P(no class) of each sample, NaN where one of its figures is not known: [N].
 
@@ -77,6 +83,7 @@ def find_no_class(
 
         P / (1 − P) = `NO_CLASS_ODDS` · r(x) · (1 / K) / ((1 − ε) b + ε / K).
 
+    It is 0 where the ``probe``, which is a network where there is one beside the heads, mostly believes in one class.
     The regression is fitted twice, the second time without the images that the first took for ones of no class. None
     with fewer than three classes, or too few samples to fit to.
     """
@@ -104,6 +111,8 @@ def find_no_class(
         own = ordinary[ratio_N[ordinary] < np.log(c.NO_CLASS_DENSITY)]
     given_N = (1.0 - c.STRAY_LABELS) * beliefs.given_N + c.STRAY_LABELS / classes
     p_N: FloatArray = expit(np.log(c.NO_CLASS_ODDS / classes) + ratio_N - np.log(given_N))
+    if probe is not None:
+        p_N[np.fmax(probe.given_N, probe.alternative_belief_N) > c.MOSTLY_BELIEVED] = 0.0
     return p_N
 
 

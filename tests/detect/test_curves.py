@@ -245,11 +245,28 @@ def test_heads_beside_a_network_are_a_second_witness_and_give_the_rate():
     assert alone.held_out is None
     assert held_out.held_out is held_out.transition
     np.testing.assert_array_equal(both.held_out.log_odds_N, held_out.log_odds_N)
+    assert both.joint.noise_rate == held_out.joint.noise_rate != alone.joint.noise_rate
     assert len(both.transition.sharpness_W) == 2
     ap = [average_precision_score(wrong_N, each.log_odds_N) for each in (alone, held_out, both)]
     assert ap[2] > max(ap[:2]) + 0.02
     # All but the log-odds is the network's own.
     np.testing.assert_array_equal(both.aul_N, alone.aul_N)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_means_over_epochs_are_trusted_and_the_beliefs_of_one_may_be_too_sure(epochs):
+    generator, rows = np.random.default_rng(0), np.arange(3000, dtype=np.int32)
+    logit_NK = generator.normal(0, 4, (3000, 3))
+    # Right as often as half of these logits say.
+    label_N = (logit_NK / 2 + generator.gumbel(size=(3000, 3))).argmax(axis=1).astype(np.int32)
+    log_NK = logit_NK - np.logaddexp.reduce(logit_NK, axis=1, keepdims=True)
+    given_N = log_NK[rows, label_N].copy()
+    log_NK[rows, label_N] = -np.inf
+    curves = CurveAccumulator(label_N, 3, Course(epochs=epochs, held_out=True))
+    for _ in range(epochs):
+        margin_N = (given_N - log_NK.max(axis=1)).astype(np.float32)
+        curves.add(rows, -given_N.astype(np.float32), margin_N, log_NK.argmax(axis=1).astype(np.int32))
+    assert curves.result().transition.sharpness_W[0] == pytest.approx(0.5 if epochs == 1 else 1.0, abs=0.1)
 
 
 def test_a_label_that_taught_its_own_probe_counts_a_little_less(monkeypatch):

@@ -94,6 +94,19 @@ def test_images_of_a_class_that_is_not_there_are_found_and_wrong_labels_are_not(
     assert np.quantile(p_N[true_N < 0], 0.2) > np.quantile(p_N[true_N >= 0], 0.98)
 
 
+def test_an_image_that_the_probe_mostly_believes_in_is_of_a_class():
+    feature_ND, label_N, true_N, beliefs = made()
+    foreign = np.flatnonzero(true_N < 0)
+    even = Beliefs(**{**vars(beliefs), "given_N": np.full_like(beliefs.given_N, 0.25)})
+    even.other_MN[:] = 0.25
+    even.given_N[foreign[0]], even.other_MN[:, foreign[1]] = 0.6, [0.6, 0.1, 0.1]
+    arguments = class_distances(feature_ND, label_N, K), made()[3], label_N, np.zeros(len(label_N), dtype=bool), K
+    before_N, p_N = find_no_class(*arguments), find_no_class(*arguments, probe=even)
+    assert (before_N[foreign[:2]] > 0).all()
+    np.testing.assert_array_equal(p_N[foreign[:2]], 0.0)
+    np.testing.assert_array_equal(np.delete(p_N, foreign[:2]), np.delete(before_N, foreign[:2]))
+
+
 def test_clean_classes_have_next_to_none():
     feature_ND, label_N, _, beliefs = made(800, foreign=0)
     assert (found(feature_ND, label_N, beliefs) > 0.5).mean() < 0.005
