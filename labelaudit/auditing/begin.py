@@ -13,8 +13,8 @@ from labelaudit.auditing.model import Data, runs_of
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import RunError, StorageError
 from labelaudit.progress import Reporter
+from labelaudit.review.decisions import append_decisions, decisions_in
 from labelaudit.run import documents
-from labelaudit.run.files import require_regular, write_bytes
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import unreadable_rows
 from labelaudit.run.losses import discard_from
@@ -108,8 +108,8 @@ def clear(run: RunFolder, *, follows: bool = False) -> None:
             fix = "delete the folder, or give another one"
             raise RunError(f"{run.root} has {', '.join(left)} but no run.json", fix=fix)
         before = earlier_runs(run) if follows else []
-        if before and before[-1].decisions.exists():
-            write_bytes(run.decisions, require_regular(before[-1].decisions).read_bytes())
+        if before and (decisions := decisions_in(before[-1])):
+            append_decisions(run.decisions, decisions.values())
         return
     for file in (run.checkpoint, run.pictures, run.near, run.verified, run.metrics, run.seconds):
         file.unlink(missing_ok=True)

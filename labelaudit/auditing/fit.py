@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from labelaudit.auditing.annotators import JudgedVotes, judge_votes
 from labelaudit.auditing.model import read_catalogue, read_courses, read_curves
-from labelaudit.auditing.sample import Review, agree, find_review, spare, take_answers
+from labelaudit.auditing.sample import Review, agree, find_review, spare
 from labelaudit.auditing.splits import absent_classes, find_leaked, split_figures
 from labelaudit.codes import BY_NAME
 from labelaudit.data.catalogue import Catalogue
@@ -28,7 +28,7 @@ from labelaudit.detect.noclass import find_no_class
 from labelaudit.detect.verdicts import FitSettings, Verdicts, judge
 from labelaudit.names import KINDS
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.review.decisions import decided, digest_of, read_decisions
+from labelaudit.review.decisions import decided, digest_of, no_copies, read_decisions
 from labelaudit.run import documents, lists
 from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.findings import Findings, findings_table, write_findings
@@ -76,26 +76,18 @@ class Fitted:
         return findings_table(self.catalogue, suggested, self.found)
 
 
-def fit(
-    run: RunFolder,
-    settings: FitSettings | None = None,
-    reporter: Reporter = QUIET,
-    *,
-    reviewed: Path | None = None,
-) -> Fitted:
+def fit(run: RunFolder, settings: FitSettings | None = None, reporter: Reporter = QUIET) -> Fitted:
     """Judge every sample of a trained run from its recorded losses, and write the run folder's score files.
 
     A label that the run's decisions.csv says to keep counts as right. The answers to its sample in answers.csv count as
-    soon as they are enough; ``reviewed`` is a file with others, which replace them and hold for later fits too.
+    soon as they are enough.
 
     Raises:
-        DataError: the answers or decisions cannot be read, or the answers are of other data.
-        RunError, StorageError: the run is unfinished, damaged, in use or hardly reviewed, or cannot be written to.
+        DataError: the answers or decisions cannot be read.
+        RunError, StorageError: the run is unfinished, damaged or in use, or cannot be written to.
     """
     run.read_description()  # writing() would make a folder where there is no run
     with run.writing():
-        if reviewed is not None:
-            take_answers(run, reviewed, read_catalogue(run))
         fitted = compute(run, settings or FitSettings(), reporter)
         write_table(run.scores, fitted.table)
         lists.write_weights(run.weights_csv, run.weights_npy, fitted.catalogue, fitted.verdicts.weight_N)
@@ -116,7 +108,8 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
     """Judge every sample as `fit` does, without writing anything."""
     catalogue, digest = read_catalogue(run), digest_of(run.decisions, run.answers)
     kept_N = np.zeros(len(catalogue), dtype=bool)
-    for sample, decision in decided(catalogue, read_decisions(run.decisions)).items():
+    decisions = read_decisions(run.decisions)
+    for sample, decision in decided(catalogue, decisions).items():
         kept_N[sample] = decision.action == "keep"
     label_N, classes = catalogue.label_N, len(catalogue.classes)
     images = read_image_table(run.pictures, len(catalogue))
@@ -133,7 +126,7 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
     p_no_class_N = _no_class(catalogue, images, statistics, heads or curves, verdicts.flagged_N, kept_N)
     generator = np.random.default_rng([0, 1])
     kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, generator, p_no_class_N=p_no_class_N)
-    near = _near(catalogue, verdicts, kinds, *read_near(run.near, len(catalogue)))
+    near = _near(catalogue, verdicts, kinds, *read_near(run.near, len(catalogue)), no_copies(decisions))
     leaked = find_leaked(near, kinds.equal_N, catalogue.split_names)
     found = (*_findings(catalogue, verdicts, kinds), near, leaked)
     noise = documents.Noise(
@@ -214,13 +207,23 @@ def _findings(catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds) -> tuple[F
 
 
 def _near(
-    catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds, pair_P2: NumberArray, similarity_P: Float32Array
+    catalogue: Catalogue,
+    verdicts: Verdicts,
+    kinds: Kinds,
+    pair_P2: NumberArray,
+    similarity_P: Float32Array,
+    no_copies: Sequence[frozenset[str]],
 ) -> Findings:
     """Return the groups of near duplicates, the best copy of each first: the largest, and of equal size the likeliest.
 
-    The score is the similarity to the one that is most alike.
+    The score is the similarity to the one that is most alike. Groups within ``no_copies``, contents that a person took
+    for different images, are left out.
     """
     group_N = groups(len(catalogue), pair_P2, kinds.equal_N)
+    for group in np.unique(group_N[group_N >= 0]) if no_copies else ():
+        contents = {catalogue.sha256[sample] for sample in np.flatnonzero(group_N == group)}
+        if any(contents <= apart for apart in no_copies):
+            group_N[group_N == group] = -1
     alike_N = np.where(kinds.equal_N >= 0, 1.0, 0.0)
     for each_P in pair_P2.T:
         np.maximum.at(alike_N, each_P, similarity_P)

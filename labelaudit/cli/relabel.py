@@ -94,7 +94,7 @@ def command(
         return
     review = None if file is None else read_review(file, accept_suggestions=accept_suggestions)
     if review is None:
-        review = read_decided(run.decisions, read_catalogue(run))
+        review = read_decided(run, read_catalogue(run))
 
     def agree(plan: RelabelingPlan) -> bool:
         asks = bool(plan.steps) and out is None and not yes

@@ -73,7 +73,6 @@ def command(
     data: o.MovedTo = None,
     html: Annotated[Path | None, _page(help="Where to write the page; default: report.html in RUN.")] = None,
     no_html: Annotated[bool, _page("--no-html", help="Write no page.")] = False,
-    decisions: Annotated[Path | None, _page(help="Review to show, a CSV; default: decisions.csv in RUN.")] = None,
     thumbnails: Annotated[int, _page(min=0, help="Most images in the page; large files take time.")] = 10_000,
 ) -> None:
     """Show what an audit found, write a page to review it, and fail when a limit is exceeded.
@@ -81,7 +80,7 @@ def command(
     Codes and limits may be in labelaudit.toml or pyproject.toml too. Where GITHUB_STEP_SUMMARY names a file, the report
     is appended to it as Markdown.
     """
-    for flag, given in (("--html", html), ("--data", data), ("--decisions", decisions)):
+    for flag, given in (("--html", html), ("--data", data)):
         if no_html and given is not None:
             raise UsageError(f"{flag} is for the page, and --no-html writes none", fix="leave one of them out")
     targets = _targets(write or [])
@@ -122,14 +121,16 @@ def command(
     if summary := os.environ.get(markdown.VARIABLE):
         with _or_warn("no step summary", Terminal()):  # the outcome of the gate matters more
             markdown.append(markdown.render(report), Path(summary))
-    page = None
-    if not no_html:
+    page, partial_page = None, bool(select or ignore) and html is None
+    if partial_page and not no_html:
+        terminal.say("No page: with --select or --ignore there is one where --html names a file")
+    elif not no_html:
         from labelaudit.report.page.write import write_page
 
         # Figures and gate do not need a writable run folder.
         with _or_warn("no page", terminal) if html is None else nullcontext():
             listed = replace(report.listed, rows=[*report.listed.rows, *report.kept])
-            page = write_page(audit, listed, html, terminal, thumbnails=thumbnails, data=data, decisions=decisions)
+            page = write_page(audit, listed, html, terminal, thumbnails=thumbnails, data=data)
     if output == "table":
         with printed() as console:
             show_table(console, report)
@@ -183,8 +184,8 @@ def _tell(page: Page, listed: Listed, data: Data, moved_to: Path | None, termina
         where = f"none of them is in {root.resolve()} as it was audited"
         terminal.warn(f"the page has no images: {where}. If they were moved, give their folder with --data DIR")
     if page.rows:
-        command = replace(data, root=root).relabel_command("corrections.csv")
-        terminal.say(f"Open it in a browser to review. The corrections go into the data by: {command}")
+        command = replace(data, root=root).relabel_command("decisions.csv")
+        terminal.say(f"Open it in a browser to review. What was decided goes into the data by: {command}")
 
 
 def advise(

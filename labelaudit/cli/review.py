@@ -1,4 +1,4 @@
-"""``labelaudit review``: decide on suspicious labels in a browser, or on a drawn sample; ``sample``: that as a CSV."""
+"""``labelaudit review``: decide on suspicious labels in a browser, or on a drawn sample."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import sys
 import threading
 import webbrowser
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
 from labelaudit.cli import options as o
-from labelaudit.cli.console import Stopped, Terminal, print_data
+from labelaudit.cli.console import Stopped, Terminal
 from labelaudit.text import plural
 
 if TYPE_CHECKING:
@@ -27,11 +26,6 @@ EPILOG = o.examples(
     "labelaudit review labelaudit-runs/photos",
     "labelaudit review labelaudit-runs/photos --sample 200    (then: labelaudit fit labelaudit-runs/photos)",
     "labelaudit review labelaudit-runs/photos --port 8000 --no-browser    (then: ssh -L 8000:127.0.0.1:8000 HOST)",
-)
-EPILOG_SAMPLE = o.examples(
-    "labelaudit sample audit                        (then fill in audit/sample.csv)",
-    "labelaudit fit audit --reviewed audit/sample.csv",
-    "labelaudit sample audit -n 400                 (the same images first, with their answers, and 200 more)",
 )
 
 
@@ -66,18 +60,20 @@ def command(
     ledger = Ledger(file=file, catalogue=audit.catalogue, reviewer=_account() if reviewer is None else reviewer)
     recorded = recorded_data(audit.run)
     recorded = recorded if data is None else replace(recorded, root=data.resolve())
-    then = recorded.relabel_command(str(file))
-    if data is None:
-        labels = [] if recorded.moves else ["--out", "corrected.csv"]
-        then = shlex.join(["labelaudit", "relabel", str(run), *labels])
-    moves, correct = recorded.moves and count is None, ""
+    labels = [] if recorded.moves else ["--out", "corrected.csv"]
+    then = apply = shlex.join(["labelaudit", "relabel", str(run), *labels])
+    if data is not None:
+        then = apply = recorded.relabel_command(str(file))
     if count is not None:
-        correct, then = recorded.relabel_command(str(file)), shlex.join(["labelaudit", "fit", str(run)])
-    page = served_page(audit, listed, then, terminal, moves=moves, relabel=correct)
+        then = shlex.join(["labelaudit", "fit", str(run)])
+    moves = recorded.moves and count is None
+    page = served_page(audit, listed, then, terminal, moves=moves, relabel="" if count is None else apply)
     site = Site(page.text, page.policy, ledger, recorded.root, split=recorded.split, moves=moves)
     with serving(site, port) as address:
         what, written = ("suspicious label", "decision") if count is None else ("drawn label", "answer")
-        terminal.say(f"{plural(len(listed.rows), what)} to review. {written.capitalize()}s go to {file}")
+        groups = len({row["group"] for row in listed.copies})
+        more = f" and {plural(groups, 'group')} of copies" if groups else ""
+        terminal.say(f"{plural(len(listed.rows), what)}{more} to review. {written.capitalize()}s go to {file}")
         print(address, flush=True)
         if not no_browser and _has_screen():
             webbrowser.open(address)
@@ -96,7 +92,7 @@ def _drawn(audit: Audit, count: int) -> Listed:
     from labelaudit.run.lists import Listed
 
     paths = audit.catalogue.paths
-    rows = [{"sample": str(number), "path": paths[number]} for number in draw_sample(audit.run, count).samples]
+    rows = [{"sample": str(number), "path": paths[number]} for number in draw_sample(audit.run, count)]
     return Listed(rows=rows, total=len(rows))
 
 
@@ -109,31 +105,3 @@ def _account() -> str:
 def _has_screen() -> bool:
     """Return False where a browser could only open in the terminal itself."""
     return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-@o.screen_options
-def sample(
-    run: o.RunArgument,
-    terminal: Terminal,
-    count: Annotated[int, Option("--count", "-n", help="How many images.")] = 200,
-    out: Annotated[Path | None, Option("--out", "-o", help="The CSV; - is stdout; default: sample.csv in RUN.")] = None,
-) -> None:
-    """Draw images to review by hand, for a noise rate that holds however wrong the audit is.
-
-    labelaudit review --sample shows them in a browser. Or write right, wrong, the right label, or skip into the column
-    answer of sample.csv; labelaudit fit --reviewed takes it. Begin at the top and stop where you like.
-    """
-    from labelaudit.auditing.sample import draw_sample, write_sample
-    from labelaudit.run.layout import RunFolder
-
-    folder = RunFolder(run)
-    drawn = draw_sample(folder, count)
-    if str(out) == "-":
-        print_data("".join(drawn.lines))
-        return
-    place = write_sample(folder, drawn, out)
-    done = f", {drawn.answered:,} of them answered" if drawn.answered else ""
-    terminal.say(f"{plural(len(drawn.samples), 'image')} to look at{done}: {place}")
-    terminal.say(f"Begin at the top. You can stop anywhere; an estimate needs {drawn.least:,} images.")
-    terminal.say(f"Then: {shlex.join(['labelaudit', 'fit', str(folder.root), '--reviewed', str(place)])}")
-    terminal.say(f"Or in a browser: {shlex.join(['labelaudit', 'review', str(folder.root), '--sample', str(count)])}")

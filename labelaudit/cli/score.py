@@ -34,7 +34,6 @@ EPILOG_TRAIN_PROBE = o.examples(
 EPILOG_FIT = o.examples(
     "labelaudit fit audit --estimator gmm",
     "labelaudit fit audit --estimator gmm --raw-weights      (the AUL paper's weights)",
-    "labelaudit fit audit --reviewed audit/sample.csv      (see labelaudit sample)",
 )
 
 
@@ -113,14 +112,20 @@ def score(
         write_text(behind_links(listed := out), csv(top=top))
     terminal.say(f"Ranked list: {listed}")
     terminal.say(f"Run folder: {folder.root}")
-    terminal.say(_next_step(noise, folder))
+    _tell_next(noise, folder, terminal)
 
 
-def _next_step(noise: Noise, folder: RunFolder) -> str:
+def _tell_next(noise: Noise, folder: RunFolder, terminal: Terminal) -> None:
+    from labelaudit.report.sentences import more_reviews
+
+    review, found = ["labelaudit", "review", str(folder.root)], noise.reviewed
     if noise.suspicious:
-        return f"To review and correct them: {shlex.join(['labelaudit', 'review', str(folder.root)])}"
-    words = shlex.join(["labelaudit", "review", str(folder.root), "--sample", "200"])
-    return f"That is no proof that all labels are right. To see some drawn by chance: {words}"
+        terminal.say(f"To review and correct them: {shlex.join(review)}")
+    elif found is None:
+        words = shlex.join([*review, "--sample", "200"])
+        terminal.say(f"That is no proof that all labels are right. To see some drawn by chance: {words}")
+    elif more := more_reviews(noise):
+        terminal.say(f"To review more of the sample: {shlex.join([*review, '--sample', str(found.reviews + more)])}")
 
 
 def _refuse_contradictions(out: Path | None, top: int | None, output: str) -> None:
@@ -131,11 +136,11 @@ def _refuse_contradictions(out: Path | None, top: int | None, output: str) -> No
 
 
 def _tell_near(folder: RunFolder, noise: Noise, terminal: Terminal) -> None:
-    """Say how many images are copies of others, if any, and which command lists them."""
+    """Say how many images are copies of others, if any, and which command shows them."""
     from labelaudit.report.sentences import near_sentence
 
     if near := near_sentence(noise):
-        terminal.say(f"{near}: {shlex.join(['labelaudit', 'report', str(folder.root), '--select', 'LA006'])}")
+        terminal.say(f"{near}, in Duplicates of: {shlex.join(['labelaudit', 'review', str(folder.root)])}")
 
 
 def _tell_changes(folder: RunFolder, terminal: Terminal) -> None:
@@ -188,10 +193,6 @@ def fit(
         bool,
         Option("--raw-weights", help="Weights from a mixture's posterior as it is, which can rise for small losses."),
     ] = False,
-    reviewed: Annotated[
-        Path | None,
-        Option(help="Answers to the run's sample, or corrections, for the noise rate. They are kept."),
-    ] = None,
 ) -> None:
     """Estimate the noise rate and P(mislabeled) from recorded losses; needs no images and no GPU."""
     from labelaudit.auditing import fit as audit
@@ -201,7 +202,7 @@ def fit(
 
     folder = RunFolder(run)
     chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator, raw_weights=raw_weights)
-    fitted = audit.fit(folder, chosen, terminal, reviewed=reviewed)
+    fitted = audit.fit(folder, chosen, terminal)
     if not terminal.quiet:
         show_summary(terminal.console, fitted.noise)
         if fitted.annotators is not None:

@@ -68,12 +68,16 @@ def review_sentences(noise: Noise) -> list[str]:
         lines.append("Skipped labels count as right in the low end of the interval and as wrong in its high end.")
     if found.reviews_left is None:
         lines.append(f"With so many skipped no number of reviews brings ±{found.half_width:.1%}.")
-    elif found.reviews_left:
-        left = 10 * math.ceil(found.reviews_left / 10)
+    elif left := more_reviews(noise):
         lines.append(
             f"About {left:,} more reviews ({found.reviews + left:,} in all) would bring ±{found.half_width:.1%}."
         )
     return lines
+
+
+def more_reviews(noise: Noise) -> int:
+    """Return how many more reviews of the sample make its interval narrow enough, in tens; 0 without a sample too."""
+    return 10 * math.ceil((noise.reviewed.reviews_left or 0) / 10) if noise.reviewed else 0
 
 
 def useful_reviews(noise: Noise) -> list[ReviewShare]:
@@ -202,7 +206,7 @@ def changes_sentence(changes: Changes) -> str:
     kept += f"; trained otherwise ({listed(changes.settings, 3)})" if changes.settings else ""
     rates = [f"{rate_text(noise)}{' (reviewed)' if noise.reviewed else ''}" for noise in (before, after)]
     if before.reviewed and not after.reviewed:
-        kept += f"; the {plural(before.reviewed.reviews, 'answer')} to its sample do not count in this one"
+        kept += f"; of its {plural(before.reviewed.reviews, 'answer')} the kept labels carry over, the rate does not"
     return (
         f"{files_text(changes)}; suspicious {before.suspicious:,} → {after.suspicious:,}, "
         f"noise rate {' → '.join(rates)}{kept}"

@@ -1,4 +1,4 @@
-"""Read a review: decisions.csv, corrections.csv, Label Studio's JSON export or CVAT's XML; write corrections.csv."""
+"""Read a review: decisions.csv, another CSV of corrections, Label Studio's JSON export or CVAT's XML."""
 
 from __future__ import annotations
 
@@ -11,19 +11,29 @@ import struct
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import DataError, brief, reason
 from labelaudit.names import ActionName
-from labelaudit.review.decisions import Decision, Key, decided, decisions_from, digest_of, read_decisions
-from labelaudit.run.files import write_lines
-from labelaudit.text import csv_lines, unguarded
+from labelaudit.review.decisions import (
+    ACTIONS,
+    COPY_ACTIONS,
+    Decision,
+    Key,
+    decided,
+    decisions_from,
+    decisions_in,
+    digest_of,
+    read_decisions,
+)
+from labelaudit.run.layout import RunFolder
+from labelaudit.text import unguarded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +80,8 @@ class ReviewFile:
 NO_LABEL, UNSURE = "is wrong, and nobody said what is right", "was skipped"
 """Why answers to a drawn sample change no label."""
 
-COLUMNS = ("path", "given_label", "action", "label", "sha256", "sample")
-_ACTIONS: dict[str, ActionName] = {name: name for name in get_args(ActionName)}
+_COLUMNS = ("path", "given_label", "action", "label", "sha256")
+_ACTIONS: dict[str, ActionName] = {name: name for name in ACTIONS}
 
 MAX_BYTES = 1 << 29  # of an annotations.xml, so that a small archive cannot fill the memory
 _DAMAGED = (OSError, EOFError, RuntimeError, ValueError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
@@ -84,7 +94,7 @@ _Decision = tuple[ActionName, str] | str  # action and label, or why there are n
 
 
 def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
-    """Read decisions.csv, answers.csv, corrections.csv, Label Studio's JSON export, or CVAT's XML, also in its ZIP.
+    """Read decisions.csv, answers.csv, another CSV, Label Studio's JSON export, or CVAT's XML, also in its ZIP.
 
     With ``accept_suggestions`` tags of CVAT that nobody touched are taken as accepted; else they are not reviewed.
     Raises a DataError that says the place where the file cannot be read, or is none of these.
@@ -100,51 +110,65 @@ def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
     elif start[:1] == b"<" or start == _ARCHIVE_START:
         found = [*_read_cvat(file, content, accept_suggestions=accept_suggestions)]
     elif start == b"time":
-        found = [*_read_ledger(file)]
+        found = _read_ledger(file)
     else:
         found = [*_read_csv(file, content)]
+    return _review(file, hashlib.sha256(content).hexdigest(), found)
+
+
+def _review(file: Path, digest: str, found: Sequence[_Entry]) -> ReviewFile:
     return ReviewFile(
         file=file,
-        digest=hashlib.sha256(content).hexdigest(),
+        digest=digest,
         corrections=tuple(entry for entry in found if isinstance(entry, Correction)),
         unreviewed=found.count(None),
         unclear=tuple(entry for entry in found if isinstance(entry, Refusal)),
     )
 
 
-def read_decided(file: Path, catalogue: Catalogue) -> ReviewFile:
-    """Read a run folder's decisions about the images of its audit; raise a DataError where there are none."""
-    digest = digest_of(file)
+def read_decided(run: RunFolder, catalogue: Catalogue) -> ReviewFile:
+    """Read what was decided about the images of a run's audit, in answers too; a DataError where nothing was."""
+    digest, found = digest_of(run.decisions, run.answers), decisions_in(run)
     if not digest:
-        raise DataError(f"{file.parent} has no decisions yet", fix="review it first, or name a file of corrections")
-    found = decided(catalogue, read_decisions(file))
-    made = [_correction(decision, catalogue.paths[sample]) for sample, decision in found.items()]
-    return ReviewFile(file=file, digest=digest, corrections=tuple(one for one in made if isinstance(one, Correction)))
+        raise DataError(f"{run.root} has no decisions yet", fix="review it first, or name a file of decisions")
+    about = [(decision, [catalogue.paths[sample]]) for sample, decision in decided(catalogue, found).items()]
+    known = frozenset(catalogue.paths)
+    about += [(one, [one.path]) for one in found.values() if one.action in COPY_ACTIONS and one.path in known]
+    return _review(run.decisions, digest, _entries(about))
 
 
-def write_corrections(file: Path, corrections: Iterable[Correction]) -> None:
-    """Write a corrections.csv; the column ``sample`` stays empty."""
-    rows = ((c.path, c.given_label, c.action, c.label, c.sha256, None) for c in corrections)
-    write_lines(file, csv_lines(COLUMNS, rows, numbers={"sample"}))
-
-
-def _read_ledger(file: Path) -> Iterator[Correction | Refusal]:
+def _read_ledger(file: Path) -> list[_Entry]:
     paths_of: defaultdict[Key, dict[str, None]] = defaultdict(dict)  # equal files in one class have one decision
     for decision in decisions_from(file)[0]:
         paths_of[decision.key][decision.path] = None
         if decision.action == "undo":
             paths_of[decision.key].clear()
-    for key, decision in read_decisions(file).items():
-        yield from (_correction(decision, path) for path in paths_of[key])
+    return _entries([(decision, [*paths_of[key]]) for key, decision in read_decisions(file).items()])
 
 
-def _correction(decision: Decision, path: str) -> Correction | Refusal:
-    if decision.action not in _ACTIONS:
-        return Refusal(path=path, where=decision.time, reason=NO_LABEL if decision.action == "wrong" else UNSURE)
+def _entries(about: Sequence[tuple[Decision, Sequence[str]]]) -> list[_Entry]:
+    """Return what decisions say of the files at these paths.
+
+    A copy is dropped where another one of its group is kept, whatever else was decided about it.
+    """
+    kept = {decision.label for decision, _ in about if decision.action == "keep-copy"}
+    copies = [one for one, _ in about if one.action == "drop-copy" and one.label in kept]
+    dropped = {one.path: _correction(one, one.path, "drop") for one in copies}
+    found: list[_Entry] = [*dropped.values()]
+    for one, paths in about:
+        if one.action in ("wrong", "skip"):
+            why = NO_LABEL if one.action == "wrong" else UNSURE
+            found += [Refusal(path=path, where=one.time, reason=why) for path in paths]
+        elif action := _ACTIONS.get(one.action):
+            found += [_correction(one, path, action) for path in paths if path not in dropped]
+    return found
+
+
+def _correction(decision: Decision, path: str, action: ActionName) -> Correction:
     return Correction(
         path=path,
-        action=_ACTIONS[decision.action],
-        label=decision.label,
+        action=action,
+        label=decision.label if action == "change" else "",
         given_label=decision.given_label,
         sha256=decision.sha256,
         where=decision.time,
@@ -155,11 +179,11 @@ def _read_csv(file: Path, content: bytes) -> Iterator[Correction]:
     try:
         rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
         if missing := [name for name in ("path", "action", "label") if name not in (rows.fieldnames or ())]:
-            fix = "give a corrections.csv, Label Studio's JSON export or CVAT's export for images"
+            fix = "give a decisions.csv, Label Studio's JSON export or CVAT's export for images"
             raise DataError(f"{file} has no column {' and no column '.join(missing)}", fix=fix)
         for row in rows:
             where = f"line {rows.line_num}"
-            cells = {name: unguarded(row.get(name) or "") for name in COLUMNS}
+            cells = {name: unguarded(row.get(name) or "") for name in _COLUMNS}
             word = (row["action"] or "").strip().lower()
             if word not in _ACTIONS:
                 raise DataError(f"{file} {where}: {word!r} is no action", fix="write keep, change or drop")

@@ -3,6 +3,8 @@
 A decision is about an image and the label it has: the key is the content's SHA-256 and the given label. So it holds
 after files were renamed, in another folder, and for every copy of the image. The last line of a key counts; ``undo``
 takes the decision before it back.
+
+A group of copies is decided on by a line for each of its files, with the group in the column ``label``: `group_of`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import fcntl
 import hashlib
 import io
 import os
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,19 +30,27 @@ from labelaudit.errors import DataError, reason
 from labelaudit.names import ActionName
 from labelaudit.review.tree import RefusedError, checked_class
 from labelaudit.run.files import lock, require_regular, storage_errors
+from labelaudit.run.layout import RunFolder
 from labelaudit.text import csv_lines, unguarded
 
-LedgerAction = ActionName | Literal["wrong", "skip", "undo"]
-Key = tuple[str, str]  # SHA-256 (hex) of an image's content, and the label it was given
-_ACTIONS = (*get_args(ActionName), "wrong", "skip", "undo")
+CopyAction = Literal["keep-copy", "drop-copy", "no-copy"]
+LedgerAction = ActionName | CopyAction | Literal["wrong", "skip", "undo"]
+Key = tuple[str, ...]
+"""SHA-256 (hex) of an image's content, and the label it was given; about a copy, its group and path too."""
+ACTIONS: tuple[ActionName, ...] = get_args(ActionName)
+COPY_ACTIONS: tuple[CopyAction, ...] = get_args(CopyAction)
+_ALL_ACTIONS = (*ACTIONS, *COPY_ACTIONS, "wrong", "skip", "undo")
+_GROUP = re.compile("[0-9a-f]{16}")
+_SHA256 = re.compile("[0-9a-f]{64}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
     """What a person decided about an image and its label; the fields are the columns of a ledger.
 
-    ``time`` is ISO 8601 in UTC, ``path`` where the image was, ``label`` the right one for ``change`` and else empty. Of
-    a drawn sample, ``wrong`` says no more than that, and ``skip`` that the person is unsure.
+    ``time`` is ISO 8601 in UTC, ``path`` where the image was, ``label`` the right one for ``change``, the group for
+    decisions about a copy (and for taking them back), and else empty. Of a drawn sample, ``wrong`` says no more than
+    that, and ``skip`` that the person is unsure. Of a group of copies, a file is kept or dropped, or is no copy.
     """
 
     time: str
@@ -53,7 +64,8 @@ class Decision:
     @property
     def key(self) -> Key:
         """What the decision is about."""
-        return self.sha256, self.given_label
+        about_copy = self.action in COPY_ACTIONS or (self.action == "undo" and self.label)
+        return (self.sha256, self.given_label, *((self.label, self.path) if about_copy else ()))
 
 
 COLUMNS = tuple(each.name for each in fields(Decision))
@@ -66,9 +78,11 @@ def append_decisions(file: Path, decisions: Iterable[Decision]) -> None:
         handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
             lock(handle, fcntl.LOCK_EX)
-            size = _whole(os.pread(handle, os.fstat(handle).st_size, 0))
+            before = os.pread(handle, os.fstat(handle).st_size, 0)
+            size = _whole(before)
             os.ftruncate(handle, size)
-            content = "".join(lines if size else [header, *lines]).encode()
+            is_open = size > 0 and not before[:size].endswith(b"\n")
+            content = ("\n" * is_open + "".join(lines if size else [header, *lines])).encode()
             while content:
                 content = content[os.write(handle, content) :]
             os.fsync(handle)
@@ -77,11 +91,15 @@ def append_decisions(file: Path, decisions: Iterable[Decision]) -> None:
 
 
 def _whole(content: bytes) -> int:
-    """Return how many bytes are whole lines; the rest was cut off by a crash, and never confirmed."""
+    """Return how many bytes are whole lines; the rest was cut off by a crash, and never confirmed.
+
+    The last line is whole without a line end too, as some editors leave it, where its last cell is a whole SHA-256.
+    """
     end = content.rfind(b"\n") + 1
     while content.count(b'"', 0, end) % 2:  # a line end inside quotes
         end = content.rfind(b"\n", 0, end - 1) + 1
-    return end
+    cells = next(csv.reader(io.StringIO(content[end:].decode("utf-8", "replace"), newline="")), [])
+    return len(content) if len(cells) == len(COLUMNS) and _SHA256.fullmatch(cells[-1]) else end
 
 
 def read_decisions(file: Path) -> Mapping[Key, Decision]:
@@ -101,7 +119,7 @@ def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:
     """
     found = []
     try:
-        with open(file, "rb") as handle:
+        with open(require_regular(file), "rb") as handle:
             handle.seek(start)
             content = handle.read()
         content = content[: _whole(content)]
@@ -109,8 +127,8 @@ def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:
         rows = csv.reader(io.StringIO(text, newline=""))
         if text and not start and tuple(next(rows)) != COLUMNS:
             raise DataError(f"{file} is no ledger of decisions", fix=f"its first line is {','.join(COLUMNS)}")
-        for cells in rows:
-            if len(cells) != len(COLUMNS) or cells[4] not in _ACTIONS:
+        for cells in filter(None, rows):
+            if len(cells) != len(COLUMNS) or cells[4] not in _ALL_ACTIONS:
                 where = "has a line that" if start else f"line {rows.line_num}"
                 what = f"{file} {where} is no decision: {','.join(cells)!r}"
                 raise DataError(what, fix="correct or delete that line")
@@ -125,6 +143,27 @@ def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:
     except csv.Error as error:
         raise DataError(f"{file} is not a readable CSV: {error}", fix="correct its quotes") from error
     return found, start + len(content)
+
+
+def decisions_in(run: RunFolder) -> Mapping[Key, Decision]:
+    """Return what a person decided in a run, also as an answer to its sample; of two decisions the later counts."""
+    answers = (one for one in read_decisions(run.answers).values() if one.action in ACTIONS)
+    ordered = sorted([*read_decisions(run.decisions).values(), *answers], key=lambda one: one.time)
+    return {decision.key: decision for decision in ordered}
+
+
+def group_of(members: Iterable[tuple[str, str]]) -> str:
+    """Return what a group of copies is called in a ledger: a digest of the contents and labels of its files."""
+    return hashlib.sha256(repr(sorted(members)).encode()).hexdigest()[:16]
+
+
+def no_copies(decisions: Mapping[Key, Decision]) -> list[frozenset[str]]:
+    """Return sets of contents of which a person said that none is a copy of another."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for decision in decisions.values():
+        if decision.action == "no-copy":
+            found[decision.label].add(decision.sha256)
+    return [*map(frozenset, found.values())]
 
 
 def digest_of(*files: Path) -> str:
@@ -200,6 +239,9 @@ class Ledger:
             if checked_class(label, self._classes) == self._labels[sample]:
                 raise RefusedError(f"sample {sample} has the label {label!r} already")
             self._classes.add(label)
+        elif action in COPY_ACTIONS or action == "undo":
+            if not _GROUP.fullmatch(label) and (label or action != "undo"):
+                raise RefusedError(f"{label!r} is no group of copies")
         elif label:
             raise RefusedError(f"a label has no meaning for {action!r}")
         return Decision(
@@ -218,5 +260,9 @@ class Ledger:
             self.events, self._read_bytes = [], 0
         lines, self._read_bytes = decisions_from(file, self._read_bytes)
         for line in lines:
-            self._classes.update({line.label} - {""})
-            self.events += [(line.time, sample, line.action, line.label) for sample in self._samples.get(line.key, [])]
+            if line.action == "change":
+                self._classes.add(line.label)
+            samples = self._samples.get(line.key[:2], [])
+            if line.key[2:]:  # one of several equal files
+                samples = [sample for sample in samples if self.catalogue.paths[sample] == line.path]
+            self.events += [(line.time, sample, line.action, line.label) for sample in samples]

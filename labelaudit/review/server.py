@@ -32,10 +32,11 @@ from labelaudit.data.containers import read_file
 from labelaudit.data.images import CHANGED, PREVIEW_SIDE, PREVIEW_TYPE, UnreadableImageError, for_browser, preview
 from labelaudit.errors import LabelauditError, UsageError
 from labelaudit.review.corrections import ReviewFile, read_decided
-from labelaudit.review.decisions import Ledger, LedgerAction, decided, read_decisions
+from labelaudit.review.decisions import Ledger, LedgerAction
 from labelaudit.review.plan import RelabelingPlan
 from labelaudit.review.relabel import plan_relabeling, relabel
 from labelaudit.review.tree import RefusedError
+from labelaudit.run.layout import RunFolder
 
 MAX_BODY_BYTES = 8_000_000  # of a request: decisions about every row of the largest page take less
 
@@ -102,12 +103,11 @@ class Site:
     @property
     def is_applied(self) -> bool:
         """True when there are decisions, and no image to be changed or dropped is still where it was audited."""
-        catalogue = self._ledger.catalogue
-        found = decided(catalogue, read_decisions(self._ledger.file)) if self._moves else {}
-        for sample in (sample for sample, decision in found.items() if decision.action != "keep"):
+        found = self._review().corrections if self._moves else ()
+        for correction in (correction for correction in found if correction.action != "keep"):
             with contextlib.suppress(UnreadableImageError):
-                self._content(sample, catalogue.paths[sample])
-                return False
+                if hashlib.sha256(read_file(self._root / correction.path)).hexdigest() == correction.sha256:
+                    return False
         return bool(found)
 
     def _content(self, sample: int, path: str) -> bytes:
@@ -132,7 +132,7 @@ class Site:
         return JSONResponse(await run_in_threadpool(self._ledger.after, posted.after), 201)
 
     def _review(self) -> ReviewFile:
-        return read_decided(self._ledger.file, self._ledger.catalogue)
+        return read_decided(RunFolder(self._ledger.file.parent), self._ledger.catalogue)
 
     def _get_plan(self, _request: Request) -> Response:
         plan = plan_relabeling(self._root, self._review(), split=self._split)

@@ -190,8 +190,8 @@ def read_design(path: Path, used_N: BoolArray) -> Design:
     """Read the design of a review; raise a RunError where it is missing, damaged, or not of the samples in use."""
     run = path.parent
     if not path.exists():
-        raise RunError(f"{run} has no sample to review", fix=f"run labelaudit sample {run}")
-    fix = f"delete it and run labelaudit sample {run}"
+        raise RunError(f"{run} has no sample to review", fix=f"run labelaudit review {run} --sample 200")
+    fix = f"delete it and run labelaudit review {run} --sample 200"
     table = read_table(path, _DESIGN, fix)
     sample_S, stratum_S, place_S = (table.column(name).to_numpy() for name in _DESIGN.names)
     strata = np.unique(stratum_S)

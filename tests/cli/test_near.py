@@ -29,7 +29,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
     second.resize((48, 48)).save(folder / "data" / "ant" / "enlarged.png")
     third.save(folder / "data" / "bee" / "equal.bmp")
     words = succeed("score", folder / "data", "--run", folder / "audit", *QUICK)
-    assert f"3 groups of near duplicates (6 images): labelaudit report {folder}/audit --select LA006" in words.err
+    assert f"3 groups of near duplicates (6 images), in Duplicates of: labelaudit review {folder}/audit" in words.err
     return folder / "audit"
 
 
@@ -96,7 +96,7 @@ def test_an_export_takes_what_is_selected(audited: Path) -> None:
 def test_the_page_shows_the_groups(audited: Path) -> None:
     succeed("report", audited, "--html", "page.html", "--quiet")
     page = Path("page.html").read_text()
-    assert page.count('<ul class="panel copies">') == 3
+    assert page.count('<section class="panel copies" tabindex="-1">') == 3
     assert page.count("<strong>best</strong>") == 3
     succeed("report", audited, "--html", "page.html", "--quiet", "--ignore", "LA006")
     assert 'tab-copies"' not in Path("page.html").read_text().partition("<script>")[0]

@@ -7,9 +7,9 @@ from unittest import mock
 import pytest
 import typer
 
-from labelaudit.review.corrections import Correction, write_corrections
+from labelaudit.review.corrections import Correction
 from tests.cli.helpers import run, succeed
-from tests.review.helpers import change, drop, keep, snapshot, write_tree
+from tests.review.helpers import change, drop, keep, snapshot, write_corrections, write_tree
 
 FILES = ("cat/1.png", "cat/2.png", "cat/3.png", "dog/1.png", "dog/4.png")
 SUMMARY = "2 change, 1 dropped, 1 kept, 1 refused"

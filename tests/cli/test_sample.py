@@ -1,63 +1,67 @@
-import csv
+"""A sample of the labels, drawn by chance: its answers, their noise rate, and what else they are good for."""
+
 import json
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 import labelaudit
+from labelaudit.auditing.sample import draw_sample
+from labelaudit.review.decisions import Ledger, LedgerAction, read_decisions
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.tables import read_scores
-from tests.cli.helpers import file_bytes, read_rows, run, succeed
+from tests.cli.helpers import QUICK, edit, file_bytes, read_rows, run, succeed
 
-"""Wrong labels in each class of `photos`: images 000 and 001 show the next class."""
+TRUTH = {"ant": "bee", "bee": "cat", "cat": "dog", "dog": "ant"}
+"""What the first two images of each class of ``photos`` show."""
+
+Answer = tuple[LedgerAction, str]
 
 
-def is_wrong(path):
-    """Return whether the image shows another class: the first two of each class of ``photos`` do."""
+def is_wrong(path: str) -> bool:
     return int(path[-7:-4]) < 2
 
 
-def fill(file, said=lambda row: "wrong" if is_wrong(row["path"]) else "right", *, rows=None):
-    """Write answers into a sample, from the top."""
-    lines = read_rows(file.read_text())
-    for row in lines[:rows]:
-        row["answer"] = said(row)
-    with file.open("w", newline="") as handle:
-        writer = csv.DictWriter(handle, lines[0])
-        writer.writeheader()
-        writer.writerows(lines)
-    return file
+def plain(path: str) -> Answer:
+    return ("wrong", "") if is_wrong(path) else ("keep", "")
 
 
-def noise_of(folder):
-    return json.loads(RunFolder(folder).noise.read_text())
+def named(path: str) -> Answer:
+    return ("change", TRUTH[path[:3]]) if is_wrong(path) else ("keep", "")
+
+
+def answer(folder: Path, count: int = 40, said: Callable[[str], Answer] = plain) -> list[str]:
+    """Answer the first images of a sample; return their paths."""
+    found = RunFolder(folder)
+    catalogue, samples = labelaudit.open_run(folder).catalogue, draw_sample(found, count)
+    paths = [catalogue.paths[sample] for sample in samples]
+    step = [(sample, *said(path)) for sample, path in zip(samples, paths, strict=True)]
+    Ledger(file=found.answers, catalogue=catalogue, reviewer="ann").add([step])
+    return paths
+
+
+def noise_of(folder: Path) -> dict[str, Any]:
+    return dict(json.loads(RunFolder(folder).noise.read_text()))
 
 
 @pytest.fixture
-def reviewed(audit):
+def reviewed(audit: Path) -> Path:
     """An audit with forty of its 48 labels reviewed."""
-    succeed("sample", audit, "-n", 40)
-    succeed("fit", audit, "--reviewed", fill(audit / "sample.csv"))
+    answer(audit)
+    succeed("fit", audit)
     return audit
 
 
-def test_a_sample_is_drawn_reviewed_and_decides(audit):
-    file, before = audit / "sample.csv", noise_of(audit)
-    drawn = succeed("sample", audit, "-n", 40).err
-    for text in (
-        f"40 images to look at: {file}",
-        f"labelaudit fit {audit} --reviewed {file}",
-        f"Or in a browser: labelaudit review {audit} --sample 40",
-    ):
-        assert text in drawn
-    rows = read_rows(file.read_text())
-    assert [row["answer"] for row in rows] == [""] * 40
-    assert not {"p_mislabeled", "label_score"} & set(rows[0])  # they would bias the reviewer
-    said = {row["path"]: is_wrong(row["path"]) for row in rows}
-    wrong = sum(said.values())
+def test_a_sample_is_drawn_reviewed_and_decides(audit: Path) -> None:
+    before = noise_of(audit)
     other = {"ant": "dog", "bee": "ant", "cat": "ant", "dog": "bee"}  # the label that is not suggested
-    answers = fill(file, lambda row: other[row["given_label"]] if said[row["path"]] else "right")
-    fitted = succeed("fit", audit, "--reviewed", answers).err
+    paths = answer(audit, 40, lambda path: ("change", other[path[:3]]) if is_wrong(path) else ("keep", ""))
+    said = {path: is_wrong(path) for path in paths}
+    wrong = sum(said.values())
+    fitted = succeed("fit", audit).err
     assert f"Reviewed by a person: {40 - wrong} right, {wrong} wrong, 0 skipped of 40 labels" in fitted
     after = noise_of(audit)
     assert all(after[name] == before[name] for name in ("noise_rate", "noise_rate_interval"))
@@ -75,39 +79,47 @@ def test_a_sample_is_drawn_reviewed_and_decides(audit):
     assert labelaudit.open_run(audit).csv(top=len(ranked)) == (audit / "suspicious.csv").read_text()
 
 
-def test_the_sample_is_the_same_again_and_a_larger_one_begins_with_it(audit, finished):
-    first = succeed("sample", audit, "-n", 20, "-o", "-").out
-    assert succeed("sample", audit, "-n", 20, "-o", "-").out == first
-    assert succeed("sample", audit, "-n", 30, "-o", "-").out.startswith(first)
+def test_the_sample_is_the_same_again_and_a_larger_one_begins_with_it(audit: Path, finished: Path) -> None:
+    first = draw_sample(RunFolder(audit), 20)
+    assert draw_sample(RunFolder(audit), 20) == first
+    assert draw_sample(RunFolder(audit), 30)[:20] == first
     other = shutil.copytree(finished, audit.parent / "other")
-    assert succeed("sample", other, "-n", 20, "-o", "-").out == first
-    # All there are, and no more.
-    assert len(read_rows(succeed("sample", audit, "-n", 1000, "-o", "-").out)) == 48
+    assert draw_sample(RunFolder(other), 20) == first
+    assert sorted(draw_sample(RunFolder(audit), 1000)) == [*range(48)]  # all there are, and no more
 
 
-def test_answers_stay_for_later_fits_and_samples(reviewed):
+def test_answers_hold_for_later_fits_until_their_file_is_deleted(reviewed: Path) -> None:
     found = noise_of(reviewed)["reviewed"]
     succeed("fit", reviewed, "--estimator", "gmm")
     assert noise_of(reviewed)["reviewed"] == found
     assert "reviewed noise rate" in succeed("score", reviewed).err
-    assert "48 images to look at, 40 of them answered" in succeed("sample", reviewed, "-n", 48).err
-    answers = [row["answer"] for row in read_rows((reviewed / "sample.csv").read_text())]
-    assert [bool(answer) for answer in answers] == [True] * 40 + [False] * 8
-    succeed("fit", reviewed, "--reviewed", fill(reviewed / "sample.csv"))
+    answer(reviewed, 48)
+    succeed("fit", reviewed)
     exact = noise_of(reviewed)["reviewed"]
     assert exact["noise_rate"] == pytest.approx(8 / 48)
     assert exact["noise_rate_interval"] == [exact["noise_rate"]] * 2
-    # Without the file there is no review.
     (reviewed / "answers.csv").unlink()
     succeed("fit", reviewed)
     assert noise_of(reviewed)["reviewed"] is None
 
 
-def test_a_few_answers_are_told_and_count_once_they_are_enough(reviewed):
+def test_a_copy_has_the_answer_to_the_image_and_a_class_that_is_new_is_a_wrong_label(audit: Path) -> None:
+    draw_sample(RunFolder(audit), 1)
+    catalogue = labelaudit.open_run(audit).catalogue
+    Ledger(file=audit / "answers.csv", catalogue=catalogue, reviewer="").add(
+        [[(sample, "keep", "") for sample in range(46)], [(46, "skip", ""), (47, "change", "wasp")]]
+    )
+    succeed("fit", audit)
+    found = noise_of(audit)["reviewed"]
+    assert (found["right"], found["wrong"], found["skipped"]) == (46, 1, 1)
+    wasp = next(row for row in read_rows((audit / "suspicious.csv").read_text()) if row["sample"] == "47")
+    assert (wasp["p_mislabeled"], wasp["suggested_label"]) != ("0.000000", "wasp")
+
+
+def test_a_few_answers_are_told_and_count_once_they_are_enough(reviewed: Path) -> None:
     ledger = reviewed / "answers.csv"
     lines = ledger.read_text().splitlines(keepends=True)
-    first = {row["path"] for row in read_rows((reviewed / "sample.csv").read_text())[:7]}
-    ledger.write_text("".join([lines[0], *(line for line in lines if first & set(line.split(",")))]))
+    ledger.write_text("".join(lines[:8]))
     told = succeed("report", reviewed, "--no-html")
     assert "no reviewed noise rate: 7 images at the beginning of the sample are reviewed, and an estimate" in told.err
     assert "estimated noise rate" in told.out
@@ -115,7 +127,7 @@ def test_a_few_answers_are_told_and_count_once_they_are_enough(reviewed):
     assert "reviewed noise rate" in succeed("report", reviewed, "--no-html").out
 
 
-def test_the_gate_uses_the_reviewed_interval_in_every_format(reviewed):
+def test_the_gate_uses_the_reviewed_interval_in_every_format(reviewed: Path) -> None:
     limits = ("--max-noise", "0.05")
     low = noise_of(reviewed)["reviewed"]["noise_rate_interval"][0]
     failed = run("report", reviewed, *limits)
@@ -128,30 +140,56 @@ def test_the_gate_uses_the_reviewed_interval_in_every_format(reviewed):
         assert (failed.code, "reviewed noise rate" in failed.out) == (1, True), name
 
 
-def test_answers_are_not_overwritten(audit):
-    succeed("sample", audit, "-n", 40)
-    fill(audit / "sample.csv", rows=3)
-    before = (audit / "sample.csv").read_text()
-    refused = run("sample", audit, "-n", 48)
-    assert f"{audit / 'sample.csv'} has 3 answers that the audit does not have; run labelaudit fit" in refused.error
-    assert (audit / "sample.csv").read_text() == before
-    succeed("sample", audit, "-n", 48, "-o", "other.csv")
+def test_relabel_applies_the_answers_and_the_next_audit_keeps_what_they_kept(photos: Path, finished: Path) -> None:
+    data, home = Path(shutil.copytree(photos, "photos")).resolve(), Path("labelaudit-runs/photos")
+    first = Path(shutil.copytree(finished, home / "1"))
+    edit(first / "run.json", data={**json.loads((first / "run.json").read_text())["data"], "root": str(data)})
+    paths = answer(first, 48, lambda path: ("skip", "") if path == "ant/005.png" else named(path))
+    known = labelaudit.open_run(first).catalogue
+    later = Ledger(file=first / "decisions.csv", catalogue=known, reviewer="ann")
+    later.add([[(known.paths.index("dog/001.png"), "keep", "")]])  # of two decisions the later counts
+    succeed("fit", home)
+    said = succeed("relabel", home, "--yes")
+    assert "7 change, 0 dropped, 40 kept" in said.out
+    assert "Moved 7 files" in said.err
+    assert (data / "bee/000-2.png").exists()
+    assert (data / "dog/001.png").exists()
+    kept = {path for path in paths if not is_wrong(path) and path != "ant/005.png"} | {"dog/001.png"}
+    said = succeed("score", data, *QUICK).err
+    assert "40 kept labels hidden; of its 48 answers the kept labels carry over, the rate does not" in said
+    assert noise_of(home / "2")["reviewed"] is None
+    found = read_decisions(home / "2/decisions.csv").values()
+    assert {one.path for one in found if one.action == "keep"} == kept
+    assert {row["path"] for row in labelaudit.open_run(home / "2").kept.to_pylist()} == kept
 
 
-def test_what_is_wrong_is_said_in_one_line(audit, half_trained, tmp_path):
-    fit = ("fit", audit, "--reviewed", audit / "sample.csv")
-    assert "has no sample to review; run labelaudit sample" in run(*fit).error
-    assert "has no verdicts yet" in run("sample", half_trained).error
-    assert "-n 0 is too few; give at least 1" in run("sample", audit, "-n", 0).error
-    assert "is not a run folder" in run("sample", tmp_path).error
-    succeed("sample", audit, "-n", 40)
+def test_who_has_reviewed_a_sample_is_not_told_to_review_one(reviewed: Path) -> None:
+    (reviewed / "suspicious.csv").write_text((reviewed / "suspicious.csv").read_text().splitlines()[0] + "\n")
+    noise = noise_of(reviewed)
+    for reviews_left, told in (
+        (37, f"To review more of the sample: labelaudit review {reviewed} --sample 80"),
+        (0, ""),
+    ):
+        edit(reviewed / "noise.json", suspicious=0, reviewed={**noise["reviewed"], "reviews_left": reviews_left})
+        said = succeed("score", reviewed).err
+        assert "no proof" not in said
+        assert said.endswith(f"Run folder: {reviewed}\n{told}\n" if told else f"Run folder: {reviewed}\n")
+        assert said.count("more reviews") == bool(told)
+        succeed("report", reviewed)
+        page = (reviewed / "report.html").read_text().split("<script")[0]
+        assert "draws images to check" not in page
+        assert f"0 of 48 labels are suspicious; reviewed noise rate {noise['reviewed']['noise_rate']:.1%}" in page
+
+
+def test_what_is_wrong_is_said_in_one_line(audit: Path, half_trained: Path, tmp_path: Path) -> None:
+    review = ("review", audit, "--no-browser", "--sample")
+    assert "has no verdicts yet" in run("review", half_trained, "--sample", 40).error
+    assert "--sample 0 is too few; give at least 1" in run(*review, 0).error
+    assert "is not a run folder" in run("review", tmp_path, "--sample", 40).error
+    answer(audit, 40)
     untouched = file_bytes(audit, "noise.json")
-    assert "cannot read x.csv" in run(*fit[:-1], "x.csv").error
-    fill(audit / "sample.csv", rows=7)
-    assert "7 images at the beginning of the sample are reviewed, and an estimate needs" in run(*fit).error
-    fill(audit / "sample.csv", lambda _: "perhaps")
-    assert "'perhaps' is no answer and no class" in run(*fit).error
-    assert file_bytes(audit, "noise.json") == untouched
-    assert not (audit / "answers.csv").exists()
+    (audit / "sample.parquet").rename(tmp_path / "kept")
+    assert f"has no sample to review; run labelaudit review {audit} --sample 200" in run("fit", audit).error
     (audit / "sample.parquet").write_bytes(b"PAR1")
-    assert "sample.parquet is damaged" in run("sample", audit).error
+    assert "sample.parquet is damaged" in run(*review, 40).error
+    assert file_bytes(audit, "noise.json") == untouched

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from labelaudit.review.corrections import Correction, write_corrections
+from labelaudit.review.corrections import Correction
 from tests.cli.helpers import QUICK, file_bytes, read_rows, run, succeed, write_images
 from tests.data.test_containers import table_of, zip_of
+from tests.review.helpers import write_corrections
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from labelaudit.review.corrections import Correction, ReviewFile, read_review, write_corrections
+from labelaudit.review.corrections import Correction, ReviewFile, read_review
+from labelaudit.text import csv_lines
 
 
 def everything(root: Path) -> list[Path]:
@@ -63,6 +64,11 @@ def drop(path: str, **others: str) -> Correction:
 
 def keep(path: str, **others: str) -> Correction:
     return Correction(path=path, action="keep", **others)
+
+
+def write_corrections(file: Path, corrections: Iterable[Correction]) -> None:
+    rows = ((one.path, one.given_label, one.action, one.label, one.sha256) for one in corrections)
+    file.write_text("".join(csv_lines(("path", "given_label", "action", "label", "sha256"), rows)))
 
 
 def saved(file: Path, *corrections: Correction) -> ReviewFile:

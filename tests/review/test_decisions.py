@@ -43,10 +43,43 @@ def test_a_line_that_a_crash_cut_off_harms_no_other(tmp_path: Path) -> None:
     whole = file.read_bytes()
     for cut in range(len(whole)):
         file.write_bytes(whole[:cut])
-        kept = {("ab"[index] * 64, "cat") for index, end in enumerate(ends) if end <= cut}
+        kept = {("ab"[index] * 64, "cat") for index, end in enumerate(ends) if end <= cut + 1}
         assert read_decisions(file).keys() == kept
         append_decisions(file, [decided(sha="c" * 64)])
         assert read_decisions(file).keys() == kept | {("c" * 64, "cat")}
+
+
+def test_a_file_that_an_editor_saved_without_a_last_line_end_loses_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "decisions.csv"
+    append_decisions(file, [decided(), decided(sha="b" * 64, path='cat/"a,b".png')])
+    file.write_text(file.read_text().rstrip("\n"))
+    first, end = decisions_from(file)
+    assert len(read_decisions(file)) == len(first) == 2
+    append_decisions(file, [decided("drop", sha="c" * 64)])
+    assert [one.sha256[0] for one in read_decisions(file).values()] == ["a", "b", "c"]
+    assert [one.action for one in decisions_from(file, end)[0]] == ["drop"]
+    assert "\n\n" not in file.read_text()
+
+
+def test_a_copy_is_dropped_only_beside_one_that_is_kept_whatever_else_was_decided(tmp_path: Path) -> None:
+    file, group, other = tmp_path / "decisions.csv", "a1" * 8, "b2" * 8
+    of_copies = [
+        ("keep-copy", "cat/1.png", group),
+        ("drop-copy", "cat/2.png", group),
+        ("drop-copy", "cat/9.png", other),
+    ]
+    append_decisions(file, [decided("change", label="dog", path="cat/2.png"), decided(path="cat/1.png")])
+    append_decisions(file, [decided(action, path=path, label=label) for action, path, label in of_copies])
+    assert [(c.path, c.action, c.label) for c in read_review(file).corrections] == [
+        ("cat/2.png", "drop", ""),
+        ("cat/1.png", "keep", ""),
+    ]
+    append_decisions(file, [decided("undo", path="cat/2.png", label=group), decided("drop", sha="c" * 64, given="dog")])
+    assert [(c.path, c.action) for c in read_review(file).corrections] == [
+        ("cat/2.png", "keep"),
+        ("cat/1.png", "keep"),
+        ("cat/1.png", "drop"),
+    ]
 
 
 def _append(file: Path, worker: int) -> None:

@@ -10,7 +10,8 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -36,7 +37,7 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.report import sentences
 from labelaudit.report.page import charts
 from labelaudit.report.page.examples import choose_examples
-from labelaudit.review.corrections import read_review
+from labelaudit.review.decisions import group_of, read_decisions
 from labelaudit.run.documents import OWN_EMBEDDINGS, PREDICTIONS, Noise
 from labelaudit.run.files import behind_links, write_text
 from labelaudit.run.lists import Listed, read_baseline, unreadable_rows
@@ -46,7 +47,9 @@ from labelaudit.text import plural, printable
 
 IntArray = npt.NDArray[np.int64]
 
-SCRIPTS = "base csv stores review charts cards gallery filters focus finish page"  # parts of the one script, in order
+SCRIPTS = (
+    "base csv stores review copies charts cards gallery filters focus finish page"  # parts of the one script, in order
+)
 MAX_BYTES = 14_500_000  # of a page: thumbnails fill it up to this
 MAX_ROW_BYTES = 6_000_000  # of the gallery's rows in it, without thumbnails
 
@@ -92,37 +95,34 @@ def write_page(
     *,
     thumbnails: int = 10_000,
     data: Path | None = None,
-    decisions: Path | None = None,
 ) -> Page:
     """Write the page of a finished audit.
 
     ``path`` is by default report.html in the run folder; ``thumbnails`` is how many images are read at most, below
-    ``data`` or where they were audited. Images that have moved or changed get a placeholder.
-
-    ``decisions`` is a review that the page shows, which `read_review` reads; by default the run's.
+    ``data`` or where they were audited. Images that have moved or changed get a placeholder. The page shows the run's
+    decisions.
 
     Raises a DataError where the decisions cannot be read, a RunError where the run is unfinished, damaged or in use,
     and a StorageError where the file cannot be written.
     """
     run, catalogue = audit.run, audit.catalogue
-    content = _content(audit, listed, reporter, examples=_EXAMPLES)
+    groups = _groups(audit, listed)
+    content = _content(audit, listed, groups, reporter, examples=_EXAMPLES)
     sample_S, rows = np.array(content["rows"]["sample"], dtype=np.int64), len(content["rows"]["sample"])
     data_of_run = recorded_data(run)
     root = data_of_run.root if data is None else data.resolve()
     content["dropped"] = content["dropped"] and f"{root.name}-dropped"
-    content["command"] = replace(data_of_run, root=root).relabel_command("corrections.csv")
-    if decisions is not None or run.decisions.is_file():
-        content["decisions"] = _decided(decisions or run.decisions, catalogue, sample_S)
+    content["command"] = replace(data_of_run, root=root).relabel_command("decisions.csv")
+    content["decisions"] = _decided(audit, sample_S.tolist(), groups)
     read = partial(read_thumbnails, root, catalogue, reporter=reporter)
     example_S = np.array(content["examples"]["samples"], dtype=np.int64)
     examples = read(example_S, side=_EXAMPLE_SIDE, most_bytes=int(_EXAMPLE_SHARE * MAX_BYTES), title="Examples")
     content["examples"]["content"] = [text for text, _ in examples]
-    copies = _copies(audit, listed)
-    copy_S = np.array([copy.sample for group in copies for copy in group], dtype=np.int64)
+    copy_S = np.array([copy.sample for group in groups for copy in group.copies], dtype=np.int64)
     shown = read(copy_S, side=_COPY_SIDE, most_bytes=int(_COPY_SHARE * MAX_BYTES), title="Copies")
     sources = (f"data:{PREVIEW_TYPE};base64,{text}" if text else "" for text, _ in shown)
-    copies = [[copy._replace(source=next(sources, "")) for copy in group] for group in copies]
-    room = MAX_BYTES - len(_render(audit, listed.new, content, copies).encode()) - _EMPTY_BYTES * rows
+    groups = [group.showing(lambda _: next(sources, "")) for group in groups]
+    room = MAX_BYTES - len(_render(audit, listed.new, content, groups).encode()) - _EMPTY_BYTES * rows
     wanted_S = sample_S[:thumbnails]
     found = read(wanted_S[:_LARGE_ROWS], side=PREVIEW_SIDE, most_bytes=int(_LARGE_SHARE * room))
     side = next(side for most, side in _SIDES if rows <= most)
@@ -135,7 +135,7 @@ def write_page(
         "reasons": reasons,
     }
     missing = sum(text is None for text, _ in found)
-    text = _render(audit, listed.new, content, copies, missing_root=str(root) if 0 < len(found) == missing else "")
+    text = _render(audit, listed.new, content, groups, missing_root=str(root) if 0 < len(found) == missing else "")
     if path is None:
         with run.writing():
             write_text(run.page, text)
@@ -163,55 +163,57 @@ def served_page(
     and kinds, which would tell the reviewer what to answer. Its ``command`` gives the noise rate, and ``relabel`` puts
     the right labels into the data.
     """
-    content = _content(audit, listed, reporter, sampled=bool(relabel), examples=_SERVED_EXAMPLES)
+    groups = [] if relabel else _groups(audit, listed)
+    content = _content(audit, listed, groups, reporter, sampled=bool(relabel), examples=_SERVED_EXAMPLES)
     content |= {"command": command, "relabel": relabel, "server": {"moves": moves}}
-    copies = [] if relabel else _copies(audit, listed)
-    shown = [[copy._replace(source=f"preview/{copy.sample}") for copy in group] for group in copies]
+    shown = [group.showing(lambda copy: f"preview/{copy.sample}") for group in groups]
     return ServedPage(_render(audit, listed.new, content, shown), _policy(*_parts(), served=True))
 
 
 class Copy(NamedTuple):
-    """One of a group of near duplicates; ``source`` is the address of its image, empty where there is none."""
+    """One of a group of copies; ``source`` is the address of its image, empty where there is none."""
 
     sample: int
     path: str
     label: str
     pixels: str
-    is_best: bool
     source: str = ""
 
 
-def _copies(audit: Audit, listed: Listed) -> list[list[Copy]]:
-    """Return the first groups of near duplicates, the best copy of each first."""
-    catalogue, groups = audit.catalogue, list[list[Copy]]()
+class Group(NamedTuple):
+    """A group of copies, the best first, and what it is called in decisions.csv."""
+
+    name: str
+    copies: list[Copy]
+
+    def showing(self, source: Callable[[Copy], str]) -> Group:
+        """Return the group with the addresses of its images."""
+        return self._replace(copies=[copy._replace(source=source(copy)) for copy in self.copies])
+
+
+def _groups(audit: Audit, listed: Listed) -> list[Group]:
+    """Return the first groups of copies, of which at least two count."""
+    catalogue, by_group = audit.catalogue, defaultdict[str, list[Copy]](list)
     for row in listed.copies:
-        if not row["other_path"] and len(groups) == _MOST_GROUPS:
-            break
-        if not row["other_path"] or not groups:
-            groups.append([])
         sample = int(row["sample"])
         pixels = f"{catalogue.width_N[sample]} × {catalogue.height_N[sample]}"
-        groups[-1].append(Copy(sample, row["path"], row["given_label"], pixels, not row["other_path"]))
-    return groups
+        by_group[row["group"]].append(Copy(sample, row["path"], row["given_label"], pixels))
+    groups = [copies for copies in by_group.values() if len(copies) > 1][:_MOST_GROUPS]
+    return [Group(group_of((catalogue.sha256[one.sample], one.label) for one in each), each) for each in groups]
 
 
-def _decided(file: Path, catalogue: Catalogue, sample_S: IntArray) -> list[tuple[int, str, str, int]]:
-    """Return the decisions in a file about shown samples: row, action, label, and milliseconds since 1970."""
-    otherwise = file.stat().st_mtime if file.is_file() else 0.0
-    by_path: dict[str, tuple[str, str, int]] = {}
-    by_key: dict[tuple[str, str], tuple[str, str, int]] = {}
-    for one in read_review(file).corrections:
-        with contextlib.suppress(ValueError):
-            otherwise = datetime.fromisoformat(one.where).timestamp()
-        if one.sha256:
-            by_key[one.sha256, one.given_label] = (one.action, one.label, int(1000 * otherwise))
-        else:
-            by_path[one.path] = (one.action, one.label, int(1000 * otherwise))
+def _decided(audit: Audit, samples: Sequence[int], groups: Sequence[Group]) -> list[tuple[int, str, str, int]]:
+    """Return the run's decisions about shown samples and then about copies: row, action, label, and milliseconds."""
+    catalogue, decisions = audit.catalogue, read_decisions(audit.run.decisions)
+    shown: list[tuple[int, tuple[str, ...]]] = [(sample, ()) for sample in samples]
+    shown += [(copy.sample, (group.name, copy.path)) for group in groups for copy in group.copies]
     found: list[tuple[int, str, str, int]] = []
-    for row, sample in enumerate(sample_S.tolist()):
-        key = catalogue.sha256[sample], catalogue.classes[catalogue.label_N[sample]]
-        if entry := by_key.get(key) or by_path.get(catalogue.paths[sample]):
-            found.append((row, *entry))
+    for row, (sample, more) in enumerate(shown):
+        if one := decisions.get((catalogue.sha256[sample], catalogue.classes[catalogue.label_N[sample]], *more)):
+            seconds = 0.0
+            with contextlib.suppress(ValueError):
+                seconds = datetime.fromisoformat(one.time).timestamp()
+            found.append((row, one.action, one.label, int(1000 * seconds)))
     return found
 
 
@@ -269,7 +271,7 @@ def _thumbnail(file: Path, sha256: str, side: int, rendering: Rendering) -> Thum
 
 
 def _render(
-    audit: Audit, new: int | None, content: Mapping[str, Any], copies: list[list[Copy]], *, missing_root: str = ""
+    audit: Audit, new: int | None, content: Mapping[str, Any], groups: Sequence[Group], *, missing_root: str = ""
 ) -> str:
     """Return the whole page; ``missing_root`` is the image folder where none of the images was found in it."""
     noise = audit.summary
@@ -294,7 +296,7 @@ def _render(
         review=_review_shares(noise),
         rows=len(content["rows"]["sample"]),
         sampled=content["sampled"],
-        copies=[] if content["sampled"] else copies,
+        groups=groups,
         dropped=content["dropped"],
         thumbnails=len(content["thumbnails"]["content"]),
         missing_root=missing_root,
@@ -378,7 +380,7 @@ def _asset(name: str) -> str:
 
 
 def _content(
-    audit: Audit, listed: Listed, reporter: Reporter, *, sampled: bool = False, examples: int
+    audit: Audit, listed: Listed, groups: Sequence[Group], reporter: Reporter, *, sampled: bool = False, examples: int
 ) -> dict[str, Any]:
     """Return the data of a page, ready for JSON, still without images."""
     run, catalogue = audit.run, audit.catalogue
@@ -394,7 +396,8 @@ def _content(
     suspicious_N = p_N > audit.summary.flag_above
     curves = _read_curves(audit, sample_S, suspicious_N, reporter)
     statistic = audit.summary.fit.rank_by
-    digests = [catalogue.sha256[i] for i in samples]
+    copies = [copy.sample for group in groups for copy in group.copies]
+    digests = [catalogue.sha256[i] for i in (*samples, *copies)]
     sample_SP, class_KP = charts.thin(curves.sample_SE), charts.thin(curves.class_KE)
     top = charts.top_loss(sample_SP, class_KP)
     kind_of = audit.scores.column("kind").to_pylist()
@@ -419,6 +422,12 @@ def _content(
             "rank": None if listed.new is None else [int(row["rank"]) for row in shown],
             "sha256": _base64(b"".join(bytes.fromhex(one) if _SHA256.fullmatch(one) else bytes(32) for one in digests)),
         },
+        "copies": {
+            "sample": copies,
+            "path": [catalogue.paths[i] for i in copies],
+            "given": catalogue.label_N[copies].tolist(),
+            "group": [group.name for group in groups for _ in group.copies],
+        },
         "curves": {
             "points": sample_SP.shape[1],
             "samples": _base64(charts.quantise(sample_SP, top).tobytes()),
@@ -435,7 +444,7 @@ def _content(
     }
     if not sampled and (before := judged_before(run)):
         try:
-            known, findings = read_baseline(before.suspicious), zip(digests, catalogue.label_N[samples], strict=True)
+            known, findings = read_baseline(before.suspicious), zip(digests, catalogue.label_N[samples], strict=False)
             new = np.array([(sha256, catalogue.classes[label]) not in known for sha256, label in findings], dtype=bool)
             content["since"] = {"name": before.root.name, "new": (suspicious_N[samples] & new).tolist()}
         except LabelauditError as error:

@@ -55,7 +55,7 @@ FORMULA = re.compile(r"(?<![^;\r\n])[=+\-@\t\r\n＝＋－＠]")
 
 
 def read_corrections(path: Path) -> dict[str, Correction]:
-    """Read a corrections.csv as relabel does; no cell of it may be a formula."""
+    """Read a decisions.csv as relabel does; no cell of it may be a formula."""
     with open(path, encoding="utf-8", newline="") as handle:
         assert not [cell for row in csv.reader(handle, strict=True) for cell in row if FORMULA.search(cell)]
     return {one.path: one for one in read_review(path).corrections}
@@ -201,7 +201,7 @@ def test_review_with_keys_reload_and_download(made: MadeUp, tab: Tab, tmp_path: 
         tab.frames()
         assert tab.text("#found") == f"{shown} of 6 shown"
     file = download(tab, tmp_path)
-    assert file.name == "corrections.csv"
+    assert file.name == "decisions.csv"
     digest = dict(zip(made.catalogue.paths, made.catalogue.sha256, strict=True))
     expected = [("ant/000.png", "ant", "keep", ""), ("ant/001.png", "ant", "change", "bee")]
     expected += [("ant/002.png", "ant", "drop", ""), ("bee/000.png", "bee", "change", "cat")]

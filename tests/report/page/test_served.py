@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
+from labelaudit.auditing.fit import fit
 from labelaudit.auditing.model import Audit, recorded_data
 from labelaudit.auditing.sample import draw_sample
+from labelaudit.detect.verdicts import FitSettings
 from labelaudit.report.gate import Limits, make_report
 from labelaudit.report.page.write import served_page
 from labelaudit.review.decisions import Decision, Ledger, append_decisions, read_decisions
 from labelaudit.review.server import Site, serving
 from labelaudit.run.caches import Embedded, EmbeddingCache
+from labelaudit.run.findings import finding_rows
+from labelaudit.run.tables import write_near
 from tests.cli.helpers import QUICK, run, start, succeed, write_images
 from tests.data.helpers import write_files
 from tests.report.page.browser import Tab
@@ -28,10 +32,30 @@ SERIOUS = ("serious", "critical")
 
 
 def make(folder: Path, *, each: int, wrong: int) -> MadeUp:
-    """A run in which the first images of each class are suspicious."""
+    """A run in which the first images of each class are suspicious; with `COPIES` where it has more than 12 of each."""
     names = [f"{name}/{number:03d}.png" for name in CLASSES for number in range(each)]
     root = write_noise_images(folder / "zoo", names)
-    return make_run(folder / "run", root, wrong=[name for name in names if int(name[4:7]) < wrong])
+    copies = COPIES if each > 12 else ()
+    for copy, number, size in (("ant/large", 11, (24, 20)), ("ant/same", 12, (12, 10)), ("bee/same", 12, (12, 10)))[
+        : len(copies)
+    ]:
+        write_files(root, {f"{copy}.png": noise_png(number, size)})
+    made = make_run(folder / "run", root, wrong=[name for name in names if int(name[4:7]) < wrong])
+    pairs = [(made.catalogue.paths.index(one), made.catalogue.paths.index(other)) for one, other in copies]
+    write_near(
+        made.run.near, np.array(pairs, dtype=np.int32).reshape(-1, 2), np.full(len(pairs), 0.9, dtype=np.float32)
+    )
+    fit(made.run, FitSettings.chosen(estimator="gmm"))
+    return made
+
+
+COPIES = (
+    ("ant/011.png", "ant/large.png"),
+    ("ant/012.png", "ant/same.png"),
+    ("ant/same.png", "bee/same.png"),
+    ("bee/011.png", "cat/011.png"),
+)
+"""Taken for copies: a smaller one, three equal files, of which one has another label, and a false pair."""
 
 
 @dataclass
@@ -121,6 +145,80 @@ def test_thirty_images_are_reviewed_by_keys_in_the_large_view_and_applied(served
     assert not tab.page.is_visible("#applied")
     assert not (root / "ant/000.png").exists()
     assert (root / "bee/000-2.png").exists()
+
+
+def open_copies(tab: Tab, address: str | Path) -> None:
+    tab.open(address)
+    tab.click("#tab-copies")
+    assert tab.texts(".copies .path") == [
+        *("ant/large.png", "ant/011.png"),
+        *("ant/012.png", "ant/same.png", "bee/same.png"),
+        *("bee/011.png", "cat/011.png"),
+    ]
+
+
+def test_of_copies_the_best_stays_or_another_and_a_false_group_is_not_shown_again(served: Served, tab: Tab) -> None:
+    made, root = served.made, served.made.catalogue.root
+    open_copies(tab, served.address)
+    tab.press("b", "1")  # the second group: the best goes, the others stay
+    assert tab.texts(".copies .state") == ["1 to drop", "1 to drop", ""]
+    tab.press("3", "2")  # the last one has to stay
+    assert tab.text("#copies-tally") == "3 copies to drop"
+    assert tab.page.locator(".copies li button:disabled").count() == 2
+    tab.press("ArrowDown", "x")
+    shows(tab, "#copies-decided", "3 of 3 groups")
+    written(served, 7, "no-copy")
+    tab.press("u", "u")
+    shows(tab, "#copies-tally", "2 copies to drop")
+    open_copies(tab, served.address)
+    shows(tab, "#copies-decided", "2 of 3 groups")
+    tab.press("ArrowDown", "3", "n", "x")
+    assert tab.text("#copies-tally") == "3 copies to drop · 1 group without copies"
+    written(served, 7, "no-copy")
+    assert tab.text("#reviewed") == "0"
+    tab.click("#copies-finish")
+    assert tab.text("#end-counts") == "0 changed · 0 kept · 3 copies to drop · 1 group without copies"
+    tab.click("#plan")
+    tab.page.wait_for_selector("#apply:not([hidden])")
+    tab.click("#apply")
+    shows(tab, "#applied-text", f"Moved 3 files. 3 dropped images are in {root}-dropped.")
+    dropped = sorted(str(path.relative_to(f"{root}-dropped")) for path in Path(f"{root}-dropped").rglob("*.png"))
+    assert dropped == ["ant/011.png", "ant/012.png", "bee/same.png"]
+    fit(made.run)
+    assert {row["path"] for row in finding_rows(Audit(made.run).findings) if row["code"] == "LA006"} == {
+        *("ant/large.png", "ant/011.png", "ant/012.png", "ant/same.png", "bee/same.png")
+    }
+
+
+def test_the_file_decides_on_copies_too_and_its_csv_says_all(tmp_path: Path, tab: Tab) -> None:
+    made = make(tmp_path, each=25, wrong=1)
+    page_of(made.run)
+    open_copies(tab, made.run.page)
+    tab.press("x")
+    tab.click("#copies-rest")
+    tab.click(".copies:nth-of-type(1) [data-action=drop][data-at='1']")
+    assert tab.texts(".copies .state") == ["1 to drop", "2 to drop", "1 to drop"]
+    tab.press("u", "k")  # a key of the other part means nothing here
+    tab.evaluate(STORED)
+    open_copies(tab, made.run.page)
+    states = ["No copies: will not be shown again", "2 to drop", "1 to drop"]
+    assert tab.texts(".copies .state") == states
+    tab.click("#copies-finish")
+    file = tab.download(tmp_path / "out", "#download")
+    assert "0 change, 3 dropped, 0 kept\n" in succeed("relabel", made.catalogue.root, file, "--dry-run").out
+    made.run.decisions.write_bytes(file.read_bytes())
+    tab.evaluate("localStorage.clear()")
+    page_of(made.run)
+    open_copies(tab, made.run.page)
+    assert tab.texts(".copies .state") == states
+    tab.click("#forget")
+    assert tab.text("#ask-title").startswith("Clear 7 decisions?")
+    tab.click("#ask-yes")
+    assert tab.texts(".copies .state") == ["", "", ""]
+    tab.click("#copies-finish")
+    tab.page.set_input_files("#open", file)
+    assert tab.text("#end-title") == "7 decisions taken from decisions.csv."
+    assert tab.texts(".copies .state") == states
 
 
 def sample_of(tab: Tab, position: int) -> int:
@@ -321,6 +419,10 @@ def test_on_a_phone_everything_fits_and_is_large_enough_to_touch(served: Served,
         assert place["y"] + place["height"] <= 844
     tab.click("#focus-actions [data-action=suggested]")
     assert tab.text("#focus-place") == "2 of 30"
+    tab.press("Escape")
+    tab.click("#tab-copies")
+    tab.click(".copies [data-action=best]")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -329,7 +431,7 @@ def test_no_serious_finding_of_axe(served: Served, browser: Browser, scheme: str
     with browser.new_context(bypass_csp=True, color_scheme=scheme) as context:
         page = Tab(context.new_page())
         page.open(served.address)
-        steps = ["h1", *(f"#tab-{tab}" for tab in ("overview", "found", "review")), "#pairs button"]
+        steps = ["h1", *(f"#tab-{tab}" for tab in ("overview", "found", "copies", "review")), "#pairs button"]
         for step in (*steps, "article [data-action=keep]", "article [data-action=other]"):
             page.click(step)
             page.frames(count=5)
@@ -386,7 +488,7 @@ def test_the_file_shows_the_runs_decisions_and_takes_dropped_ones(tmp_path: Path
     assert tab.text("#tally") == "1 changed · 0 kept · 2 dropped"
     tab.page.set_input_files("#open", made.run.suspicious)
     tab.frames(count=5)
-    assert tab.text("#end-title") == "suspicious.csv is no decisions.csv or corrections.csv."
+    assert tab.text("#end-title") == "suspicious.csv is no decisions.csv."
     tab.evaluate(STORED)
     # The same decisions are found from a page of another folder; the later of two decisions counts.
     page_of(made.run)
@@ -441,7 +543,7 @@ def test_a_drawn_sample_is_answered_by_keys_and_fit_takes_the_answers(tmp_path: 
         tab.press("r")
         assert tab.text("#end-title") == "All 40 labels reviewed"
         assert tab.text("#command") == f"labelaudit fit {made.run.root}"
-        assert tab.text("#relabel") == f"labelaudit relabel {made.catalogue.root} {made.run.answers}"
+        assert tab.text("#relabel") == f"labelaudit relabel {made.run.root}"
         assert not tab.page.is_visible("#plan")
         tab.page.goto("about:blank")
         process.send_signal(signal.SIGINT)
@@ -456,8 +558,9 @@ def test_a_drawn_sample_is_answered_by_keys_and_fit_takes_the_answers(tmp_path: 
     fitted = succeed(*then.split()[1:]).err
     assert "Reviewed by a person: 37 right, 2 wrong, 1 skipped of 40 labels drawn by chance" in fitted
     assert "reviewed noise rate" in fitted
+    assert "1 change, 0 dropped, 37 kept\n" in succeed("relabel", made.run.root, "--dry-run").out
     plan = succeed("relabel", made.catalogue.root, made.run.answers, "--dry-run").out
-    assert "1 change, 0 dropped, 37 kept" in plan
+    assert "1 change, 0 dropped, 37 kept, 2 refused" in plan
     assert "is wrong, and nobody said what is right" in plan
 
 

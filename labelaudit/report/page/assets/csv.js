@@ -1,6 +1,6 @@
-// corrections.csv: RFC 4180 in UTF-8.
+// decisions.csv: RFC 4180 in UTF-8.
 
-const CORRECTION_COLUMNS = ["path", "given_label", "action", "label", "sha256", "sample"];
+const DECISION_COLUMNS = ["time", "reviewer", "path", "given_label", "action", "label", "sha256"];
 
 // A spreadsheet runs a cell that begins like a formula. Such a cell gets one apostrophe in front, also where there are
 // apostrophes already; readers remove exactly one. The same holds after a semicolon or a line end inside a cell, since
@@ -10,15 +10,14 @@ const sheetSafe = (text) => text.replace(FORMULA, "'");
 const csvCell = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 const csvLine = (cells) => `${cells.map((cell) => csvCell(sheetSafe(String(cell)))).join(",")}\r\n`;
 
-const correctionsCsv = (rows, classes, review) => {
-  const lines = [csvLine(CORRECTION_COLUMNS)];
+const decisionsCsv = (rows, classes, review) => {
+  const lines = [csvLine(DECISION_COLUMNS)];
   for (const row of rows.all) {
     const decision = review.of(row);
     if (!decision) continue;
-    const label = decision.action === "drop" ? "" : classes[decision.label];
-    lines.push(
-      csvLine([rows.path[row], classes[rows.given[row]], decision.action, label, rows.sha256(row), rows.sample[row]]),
-    );
+    const [action, label] = review.store.words(row, decision);
+    const time = new Date(review.store.timeOf(row)).toISOString().replace("Z", "+00:00");
+    lines.push(csvLine([time, "", rows.path[row], classes[rows.given[row]], action, label, rows.sha256(row)]));
   }
   return lines.join("");
 };
@@ -45,14 +44,17 @@ const csvRows = (text) => {
   return rest.map((cells) => Object.fromEntries((header ?? []).map((name, at) => [name, cells[at] ?? ""])));
 };
 
-// Returns changes for these rows from a decisions.csv or a corrections.csv; null for another file.
+// Returns changes for these rows from a decisions.csv, or another CSV with its last columns; null for another file.
 const changesIn = (text, rows, classes, store) => {
   const lines = csvRows(text);
   if (!lines.length || !["path", "given_label", "action", "label", "sha256"].every((name) => name in lines[0])) return null;
-  const keyed = new Map(lines.map((line) => [`${line.sha256.toLowerCase()}:${line.given_label}`, line]));
+  const isOfCopy = ({ action, label }) => COPY_ACTIONS.includes(action) || (action === "undo" && label);
+  const about = (line) => (isOfCopy(line) ? `:${line.label}:${line.path}` : "");
+  const keyed = new Map(lines.map((line) => [`${line.sha256.toLowerCase()}:${line.given_label}${about(line)}`, line]));
   const changes = [];
   for (const row of rows.all) {
-    const line = keyed.get(`${rows.sha256(row)}:${classes[rows.given[row]]}`);
+    const copy = rows.group(row) ? `:${rows.group(row)}:${rows.path[row]}` : "";
+    const line = keyed.get(`${rows.sha256(row)}:${classes[rows.given[row]]}${copy}`);
     const decision = line ? store.read(row, line.action, line.label) : undefined;
     if (decision) changes.push([row, decision]);
   }

@@ -39,10 +39,10 @@ const showApplied = (isApplied) => {
   byId("to-apply").hidden = isApplied;
 };
 
-const showEnd = ({ rows, classes, review, command, relabel, sampled }) => {
+const showEnd = ({ rows, classes, review, command, relabel, sampled, copies }) => {
   const open = rows.all.length - review.count;
-  byId("end-title").textContent = open ? `${count(review.count, "label")} reviewed, ${whole.format(open)} to go` : `All ${count(review.count, "label")} reviewed`;
-  byId("end-counts").textContent = tallyOf(review.counts(), sampled);
+  byId("end-title").textContent = !rows.all.length && copies.decided ? `${copies.decided} reviewed` : open ? `${count(review.count, "label")} reviewed, ${whole.format(open)} to go` : `All ${count(review.count, "label")} reviewed`;
+  byId("end-counts").textContent = [rows.all.length ? tallyOf(review.counts(), sampled) : "", copies.tally].filter(Boolean).join(" · ");
   const pairs = new Map();
   for (const [row, { action, label }] of review.decisions) {
     if (action !== "change") continue;

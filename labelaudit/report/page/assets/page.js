@@ -14,6 +14,13 @@ const rows = {
     return text;
   },
 };
+// The rows and behind them the copies: what can be decided on.
+const items = {
+  all: [...rows.all, ...data.copies.sample.map((_, at) => rows.all.length + at)],
+  group: (item) => data.copies.group[item - rows.all.length] ?? "",
+  sha256: rows.sha256,
+  ...Object.fromEntries(["sample", "path", "given"].map((name) => [name, [...rows[name], ...data.copies[name]]])),
+};
 const { classes, kinds } = data;
 
 // Theme: the system's, or the one that the user chose.
@@ -104,9 +111,9 @@ else without("losses");
 
 const images = imagesOf(data);
 const store = data.server
-  ? new ServerStore({ rows, classes })
-  : new BrowserStore({ rows, classes, fingerprint: data.fingerprint, embedded: data.decisions });
-const review = new Review({ rows, store, changed: (changedRows) => afterDecision(changedRows) });
+  ? new ServerStore({ rows: items, classes })
+  : new BrowserStore({ rows: items, classes, fingerprint: data.fingerprint, embedded: data.decisions });
+const review = new Review({ rows: items, size: rows.all.length, store, changed: (changedRows) => afterDecision(changedRows) });
 const cards = new Cards({
   rows,
   classes,
@@ -258,6 +265,7 @@ function afterDecision(changedRows) {
   } else gallery.refresh(changedRows);
   showCounts();
   showGroup();
+  copies.show();
   if (focus.isOpen) showFocus();
 }
 
@@ -265,7 +273,7 @@ function afterDecision(changedRows) {
 const endIfDone = (decided) => {
   if (review.count < rows.all.length || !decided) return false;
   focus.dialog.close();
-  showEnd({ ...data, rows, review });
+  showEnd({ ...data, rows, review, copies });
   return true;
 };
 
@@ -292,6 +300,8 @@ const act = (row, action, thenNext) => {
 const undo = () => {
   const row = review.undo();
   if (row === null) return;
+  showTab(row < rows.all.length ? "tab-review" : "tab-copies");
+  if (copies.reveal(row)) return announce("Undone.");
   const position = gallery.order.indexOf(row);
   if (position >= 0) gallery.activate(position, !focus.isOpen);
   if (focus.isOpen) showFocus();
@@ -410,11 +420,11 @@ for (const dialog of document.querySelectorAll("dialog")) {
 
 byId("undo").addEventListener("click", undo);
 byId("help").addEventListener("click", () => byId("keys").showModal());
-byId("finish").addEventListener("click", () => showEnd({ ...data, rows, review }));
+byId("finish").addEventListener("click", () => showEnd({ ...data, rows, review, copies }));
 if (data.server) {
   if (data.server.moves) offerPlan(review);
   else byId("plan")?.parentElement.setAttribute("hidden", "");
-} else byId("download").addEventListener("click", () => download("corrections.csv", correctionsCsv(rows, classes, review)));
+} else byId("download").addEventListener("click", () => download("decisions.csv", decisionsCsv(items, classes, review)));
 for (const button of document.querySelectorAll(".copy")) {
   button.addEventListener("click", async () => {
     const range = document.createRange();
@@ -426,8 +436,8 @@ for (const button of document.querySelectorAll(".copy")) {
   });
 }
 byId("forget").addEventListener("click", () => {
-  if (!review.count) return;
-  byId("ask-title").textContent = `Clear ${count(review.count, "decision")}? Undo brings them back.`;
+  if (!review.decisions.size) return;
+  byId("ask-title").textContent = `Clear ${count(review.decisions.size, "decision")}? Undo brings them back.`;
   byId("ask").showModal();
 });
 byId("ask-yes").addEventListener("click", () => {
@@ -439,11 +449,11 @@ byId("ask-yes").addEventListener("click", () => {
 // Another review's file.
 
 const take = async (file) => {
-  const changes = changesIn(await file.text(), rows, classes, store);
+  const changes = changesIn(await file.text(), items, classes, store);
   if (changes) review.step(changes);
-  const taken = changes ? `${count(changes.length, "decision")} taken from ${visible(file.name)}.` : `${visible(file.name)} is no decisions.csv or corrections.csv.`;
+  const taken = changes ? `${count(changes.length, "decision")} taken from ${visible(file.name)}.` : `${visible(file.name)} is no decisions.csv.`;
   announce(taken);
-  showEnd({ ...data, rows, review });
+  showEnd({ ...data, rows, review, copies });
   byId("end-title").textContent = taken;
 };
 byId("open").addEventListener("change", () => {
@@ -474,6 +484,13 @@ const MOVES = {
   End: () => gallery.order.length - 1,
 };
 const DECISIONS = Object.fromEntries(Object.entries(cards.keys).map(([action, key]) => [key.toLowerCase(), action]));
+
+// Groups of copies.
+
+const copies = new Copies({ review, first: rows.all.length, done: (text) => announce(text) });
+for (const [id, action] of [["copies-undo", undo], ["copies-finish", () => showEnd({ ...data, rows, review, copies })]]) {
+  document.getElementById(id)?.addEventListener("click", action);
+}
 
 const isTyping = (node) => node.matches("input, select, textarea") && node.type !== "checkbox";
 const isElsewhere = (node) =>
@@ -518,6 +535,13 @@ document.addEventListener("keydown", (event) => {
       event.preventDefault();
       undo();
     }
+    return;
+  }
+  const part = document.getElementById("copies");
+  if (part && !part.hidden && (node === document.body || part.contains(node) || node.id === "tab-copies")) {
+    if (copies.key(key)) event.preventDefault();
+    else if (key === "u") undo();
+    else if (key === "?") byId("keys").showModal();
     return;
   }
   if (isElsewhere(node) || byId("review").hidden) return;

@@ -1,30 +1,37 @@
-// The reviewer's decisions by row, and the steps that can be undone.
+// The reviewer's decisions by row, and the steps that can be undone. Behind the rows of the gallery are those of copies.
 
 class Review {
-  // store: where they are kept; changed: called after every change with the rows.
-  constructor({ rows, store, changed }) {
-    Object.assign(this, { rows, store, changed });
+  // store: where they are kept; size: how many rows the gallery has; changed: called after every change with the rows.
+  constructor({ rows, size, store, changed }) {
+    Object.assign(this, { rows, size, store, changed });
     this.decisions = new Map();
     this.undone = []; // steps of [row, before, after]
     this.twins = new Map();
     for (const row of rows.all) {
-      const key = `${rows.sha256(row, 8)}:${rows.given[row]}`;
+      const key = this.twinsOf(row);
       if (this.twins.has(key)) this.twins.get(key).push(row);
       else this.twins.set(key, [row]);
     }
+  }
+
+  twinsOf(row) {
+    return row < this.size ? `${this.rows.sha256(row, 8)}:${this.rows.given[row]}` : row;
   }
 
   of(row) {
     return this.decisions.get(row);
   }
 
+  // The number of decided rows of the gallery.
   get count() {
-    return this.decisions.size;
+    let found = 0;
+    for (const row of this.decisions.keys()) found += row < this.size ? 1 : 0;
+    return found;
   }
 
   counts() {
     const counts = Object.fromEntries(ACTIONS.map((action) => [action, 0]));
-    for (const { action } of this.decisions.values()) counts[action] += 1;
+    for (const [row, { action }] of this.decisions) if (row < this.size) counts[action] += 1;
     return counts;
   }
 
@@ -40,7 +47,7 @@ class Review {
   step(changes) {
     const wanted = new Map();
     for (const [row, decision] of changes) {
-      for (const twin of this.twins.get(`${this.rows.sha256(row, 8)}:${this.rows.given[row]}`)) wanted.set(twin, decision);
+      for (const twin of this.twins.get(this.twinsOf(row))) wanted.set(twin, decision);
     }
     const step = [...wanted].map(([row, after]) => [row, this.of(row), after]).filter(([, before, after]) => !same(before, after));
     if (!step.length) return;

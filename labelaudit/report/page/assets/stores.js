@@ -1,25 +1,35 @@
 // Where decisions are kept: in this browser, or by the server that gave this page.
 //
 // A decision is { action, label }, with the number of a class, about an image's content and its given label. Of a drawn
-// sample, "wrong" says no more than that, and "skip" that the reviewer is unsure.
+// sample, "wrong" says no more than that, and "skip" that the reviewer is unsure. About a copy, see copies.js, the group
+// stands in the place of the label.
 
 const ACTIONS = ["keep", "change", "drop", "wrong", "skip"];
 const same = (one, other) => one?.action === other?.action && one?.label === other?.label;
 
 class Store {
   constructor({ rows, classes }) {
-    Object.assign(this, { rows, classes, problem: "" });
+    const known = new Map(rows.all.map((row) => [`${rows.sample[row]}:${rows.group(row)}`, row]));
+    Object.assign(this, { rows, classes, known, problem: "" });
   }
 
   // Returns a decision from what is stored; undefined for one that is taken back, null for one that makes no sense.
   read(row, action, label) {
     if (action === "undo") return undefined;
+    if (this.rows.group(row)) return COPY_ACTIONS.includes(action) && label === this.rows.group(row) ? { action, label: null } : null;
     if (!ACTIONS.includes(action)) return null;
     if (action !== "change") return { action, label: this.rows.given[row] };
     return typeof label === "string" && label !== "" ? { action, label: numberOf(this.classes, label) } : null;
   }
 
-  words(decision) {
+  // Returns the row that a line about a sample means.
+  rowOf(sample, action, label) {
+    const about = COPY_ACTIONS.includes(action) || (action === "undo" && label) ? `${sample}:${label}` : `${sample}:`;
+    return this.known.get(about);
+  }
+
+  words(row, decision) {
+    if (this.rows.group(row)) return [decision?.action ?? "undo", this.rows.group(row)];
     return decision ? [decision.action, decision.action === "change" ? this.classes[decision.label] : ""] : ["undo", ""];
   }
 }
@@ -29,7 +39,6 @@ class BrowserStore extends Store {
     super({ rows, classes });
     Object.assign(this, { embedded, entries: {}, timer: null });
     [this.key, this.stepsKey] = ["labelaudit:decisions", `labelaudit:steps:${fingerprint}`];
-    this.rowOf = new Map(rows.sample.map((sample, row) => [sample, row]));
   }
 
   start(review) {
@@ -41,7 +50,13 @@ class BrowserStore extends Store {
   }
 
   keyOf(row) {
-    return `${this.rows.sha256(row, 8)}:${this.classes[this.rows.given[row]]}`;
+    const copy = this.rows.group(row) ? `:${this.rows.group(row)}:${this.rows.path[row]}` : "";
+    return `${this.rows.sha256(row, 8)}:${this.classes[this.rows.given[row]]}${copy}`;
+  }
+
+  // Returns when a row was decided on, in milliseconds.
+  timeOf(row) {
+    return this.entries[this.keyOf(row)]?.[2] ?? this.embedded.find(([one]) => one === row)?.[3] ?? Date.now();
   }
 
   stored(key) {
@@ -72,7 +87,7 @@ class BrowserStore extends Store {
     const side = (row, entry) => (entry ? (this.read(row, entry[0], entry[1]) ?? undefined) : undefined);
     try {
       const steps = this.stored(this.stepsKey).map((step) =>
-        step.map(([sample, before, after]) => [this.rowOf.get(sample), before, after]).filter(([row]) => row !== undefined)
+        step.map(([about, before, after]) => [this.known.get(about), before, after]).filter(([row]) => row !== undefined)
           .map(([row, before, after]) => [row, side(row, before), side(row, after)]),
       );
       return steps.filter((step) => step.length);
@@ -83,7 +98,7 @@ class BrowserStore extends Store {
 
   write(changes) {
     const time = Date.now();
-    for (const [row, decision] of changes) this.entries[this.keyOf(row)] = [...this.words(decision), time];
+    for (const [row, decision] of changes) this.entries[this.keyOf(row)] = [...this.words(row, decision), time];
     this.dirty = true;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.save(), 250);
@@ -91,9 +106,9 @@ class BrowserStore extends Store {
 
   save() {
     if (!this.dirty) return;
-    const side = (decision) => (decision ? this.words(decision) : null);
+    const side = (row, decision) => (decision ? this.words(row, decision) : null);
     const steps = this.review.undone.slice(-50).map((step) =>
-      step.map(([row, before, after]) => [this.rows.sample[row], side(before), side(after)]),
+      step.map(([row, before, after]) => [`${this.rows.sample[row]}:${this.rows.group(row)}`, side(row, before), side(row, after)]),
     );
     try {
       localStorage.setItem(this.key, JSON.stringify(this.entries));
@@ -111,8 +126,7 @@ const NOT_KEPT = "This browser does not store decisions for this page: download 
 class ServerStore extends Store {
   constructor({ rows, classes }) {
     super({ rows, classes });
-    Object.assign(this, { known: 0, queue: [], busy: false, loaded: false });
-    this.rowOf = new Map(rows.sample.map((sample, row) => [sample, row]));
+    Object.assign(this, { heard: 0, queue: [], busy: false, loaded: false });
   }
 
   start(review) {
@@ -141,8 +155,8 @@ class ServerStore extends Store {
         this.queue.splice(0, steps);
         this.problem = answer.ok ? "" : await answer.text();
         if (answer.ok) this.receive(await answer.json());
-        else if (steps) this.known = -1; // what the page shows is not what is written: read it all again
-      } while (this.queue.length || this.known < 0);
+        else if (steps) this.heard = -1; // what the page shows is not what is written: read it all again
+      } while (this.queue.length || this.heard < 0);
     } catch {
       const waiting = this.queue.length ? ` ${this.queue.length} of your last steps are not written yet: leave this page open.` : "";
       this.problem = `The server does not answer. Start labelaudit review again.${waiting}`;
@@ -152,23 +166,24 @@ class ServerStore extends Store {
   }
 
   ask(queue, keepalive = false) {
-    if (!queue.length) return fetch(`decisions?after=${this.known}`);
-    const steps = queue.map((step) => step.map(([row, decision]) => [this.rows.sample[row], ...this.words(decision)]));
-    const body = JSON.stringify({ steps, after: Math.max(0, this.known) });
+    if (!queue.length) return fetch(`decisions?after=${this.heard}`);
+    const steps = queue.map((step) => step.map(([row, decision]) => [this.rows.sample[row], ...this.words(row, decision)]));
+    const body = JSON.stringify({ steps, after: Math.max(0, this.heard) });
     return fetch("decisions", { method: "POST", headers: { "Content-Type": "application/json" }, body, keepalive });
   }
 
   receive({ start, events }) {
     const waiting = new Set(this.queue.flatMap((step) => step.map(([row]) => row)));
-    const isAll = !this.loaded || (start === 0 && this.known !== 0);
+    const isAll = !this.loaded || (start === 0 && this.heard !== 0);
     const { review } = this;
     const decisions = new Map([...waiting].filter((row) => review.of(row)).map((row) => [row, review.of(row)]));
     const [steps, changes] = [[], new Map()];
     let last = null;
     for (const [time, sample, action, label] of events) {
-      const row = this.rowOf.get(sample);
+      const row = this.rowOf(sample, action, label);
+      if (row === undefined) continue;
       const decision = this.read(row, action, label);
-      if (row === undefined || waiting.has(row) || (isAll && same(decisions.get(row), decision))) continue;
+      if (waiting.has(row) || (isAll && same(decisions.get(row), decision))) continue;
       if (!isAll) changes.set(row, decision);
       else {
         if (time !== last) steps.push([]);
@@ -178,7 +193,7 @@ class ServerStore extends Store {
         last = time;
       }
     }
-    this.known = start + events.length;
+    this.heard = start + events.length;
     if (isAll) review.replace(decisions, this.loaded ? settled(steps) : [...settled(steps), ...review.undone]);
     else review.merge(changes);
     this.loaded = true;

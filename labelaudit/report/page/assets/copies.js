@@ -1,0 +1,142 @@
+// Groups of copies: which of their files stay, or that they are no copies.
+
+const COPY_ACTIONS = ["keep-copy", "drop-copy", "no-copy"];
+
+class Copies {
+  // first: the number of the first copy's item; done: called with a text after a decision.
+  constructor({ review, first, done }) {
+    Object.assign(this, { review, done, active: 0, groups: [] });
+    let item = first;
+    for (const node of document.querySelectorAll("#copies .copies")) {
+      const group = { node, files: [...node.querySelectorAll("li")].map((file) => ({ file, item: (item += 1) - 1 })) };
+      this.groups.push(group);
+      this.build(group, this.groups.length);
+    }
+    if (!this.groups.length) return;
+    byId("copies").addEventListener("click", (event) => this.click(event));
+    byId("copies").addEventListener("focusin", ({ target }) => {
+      const at = this.groups.findIndex(({ node }) => node.contains(target));
+      if (at >= 0) this.mark(at);
+    });
+    this.mark(0);
+    this.show();
+  }
+
+  build(group, number) {
+    const button = (action, text, key) => make("button", { type: "button", "data-action": action }, text, make("kbd", { class: "keyboard" }, key));
+    const name = `Group ${whole.format(number)}, ${count(group.files.length, "file")}`;
+    group.state = make("span", { class: "state" });
+    group.node.setAttribute("aria-label", name);
+    group.node.prepend(
+      make("header", {}, make("span", {}, make("strong", {}, name), " ", group.state), make("span", { class: "buttons" }, button("best", "Keep the best", "B"), button("apart", "No copies", "X"))),
+    );
+    group.files.forEach(({ file }, at) => file.append(make("button", { type: "button", "data-action": "drop", "data-at": at }, "Drop", at < 9 ? make("kbd", { class: "keyboard" }, String(at + 1)) : null)));
+  }
+
+  actions({ files }) {
+    return files.map(({ item }) => this.review.of(item)?.action);
+  }
+
+  // How a group stands: "open", "apart", or with how many files that go.
+  state(group) {
+    const actions = this.actions(group);
+    if (actions.includes("no-copy")) return "apart";
+    return actions.includes("keep-copy") ? actions.filter((action) => action === "drop-copy").length : "open";
+  }
+
+  show() {
+    for (const group of this.groups) {
+      const [actions, state] = [this.actions(group), this.state(group)];
+      const kept = actions.filter((action) => action === "keep-copy").length;
+      const isBest = actions.every((action, at) => action === (at ? "drop-copy" : "keep-copy"));
+      group.state.textContent = state === "open" ? "" : state === "apart" ? "No copies: will not be shown again" : `${whole.format(state)} to drop`;
+      group.node.classList.toggle("done", state !== "open");
+      const press = (name, isOn) => group.node.querySelector(`[data-action=${name}]`).setAttribute("aria-pressed", String(isOn));
+      press("best", isBest);
+      press("apart", state === "apart");
+      group.files.forEach(({ file }, at) => {
+        const [button, isDropped] = [file.querySelector("button"), actions[at] === "drop-copy"];
+        file.classList.toggle("dropped", isDropped);
+        button.setAttribute("aria-pressed", String(isDropped));
+        button.disabled = actions[at] === "keep-copy" && kept === 1; // one has to stay
+      });
+    }
+    const open = this.groups.filter((group) => this.state(group) === "open").length;
+    this.decided = `${whole.format(this.groups.length - open)} of ${count(this.groups.length, "group")}`;
+    byId("copies-decided").textContent = this.decided;
+    byId("copies-tally").textContent = this.tally || "nothing to drop yet";
+    byId("copies-undo").disabled = !this.review.undone.length;
+    byId("copies-rest").disabled = !open;
+  }
+
+  // What was decided, in words.
+  get tally() {
+    const states = this.groups.map((group) => this.state(group));
+    const dropped = states.reduce((sum, state) => sum + (state > 0 ? state : 0), 0);
+    const apart = states.filter((state) => state === "apart").length;
+    return [dropped ? `${count(dropped, "copy", "copies")} to drop` : "", apart ? `${count(apart, "group")} without copies` : ""].filter(Boolean).join(" · ");
+  }
+
+  decide(changes, text) {
+    this.review.step(changes.map(([item, action]) => [item, action && { action, label: null }]));
+    this.done(text);
+  }
+
+  // Decides on whole groups; the same decision again takes it back.
+  all(groups, action) {
+    const wanted = ({ files }) => files.map(({ item }, at) => [item, action === "apart" ? "no-copy" : at ? "drop-copy" : "keep-copy"]);
+    const isSo = groups.every((group) => wanted(group).every(([item, one]) => this.review.of(item)?.action === one));
+    this.decide(groups.flatMap(wanted).map(([item, one]) => [item, isSo ? undefined : one]), isSo ? "Not decided." : action === "apart" ? "No copies." : "The best is kept.");
+    return !isSo;
+  }
+
+  toggle(group, at) {
+    const actions = this.actions(group).map((action) => (action === "drop-copy" ? action : "keep-copy"));
+    actions[at] = actions[at] === "drop-copy" ? "keep-copy" : "drop-copy";
+    if (!actions.includes("keep-copy")) return;
+    this.decide(group.files.map(({ item }, which) => [item, actions[which]]), actions[at] === "drop-copy" ? "Dropped." : "Kept.");
+  }
+
+  click(event) {
+    const button = event.target.closest("button");
+    if (!button) return;
+    if (button.id === "copies-rest") this.all(this.groups.filter((group) => this.state(group) === "open"), "best");
+    const group = this.groups.find(({ node }) => node.contains(button));
+    if (!group) return;
+    if (button.dataset.action === "drop") this.toggle(group, Number(button.dataset.at));
+    else this.all([group], button.dataset.action);
+  }
+
+  mark(at) {
+    this.active = at;
+    this.groups.forEach(({ node }, which) => (node.tabIndex = which === at ? 0 : -1));
+  }
+
+  // Makes a group the active one, and shows it.
+  go(at) {
+    this.mark(Math.max(0, Math.min(at, this.groups.length - 1)));
+    const { node } = this.groups[this.active];
+    node.focus({ preventScroll: true });
+    node.scrollIntoView({ block: "nearest" });
+  }
+
+  // Shows the group of an item; false where it is none of a copy.
+  reveal(item) {
+    const at = this.groups.findIndex(({ files }) => files.some((one) => one.item === item));
+    if (at >= 0) this.go(at);
+    return at >= 0;
+  }
+
+  key(key) {
+    const [group, open] = [this.groups[this.active], this.groups.findIndex((one, at) => at > this.active && this.state(one) === "open")];
+    const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[key];
+    if (step) this.go(this.active + step);
+    else if (key === "b" || key === "x") {
+      const isDecided = this.all([group], key === "b" ? "best" : "apart");
+      this.go(this.active + (isDecided ? 1 : 0));
+    } else if (/^[1-9]$/.test(key) && Number(key) <= group.files.length) this.toggle(group, Number(key) - 1);
+    else if (key === "n" && open >= 0) this.go(open);
+    else return false;
+    return true;
+  }
+}
