@@ -53,7 +53,7 @@ class Advice:
         )
         margin = f"{100 * HARMLESS:.0f} points more noise than there is"
         safe = {
-            "none": f"both take over {margin}. Or take the noise out first: weights.csv, corrupted.csv.",
+            "none": f"both take over {margin}. Or take the noise out first: weights.csv, and LA002 in findings.csv.",
             _BY_LOSS: f"it takes at most {margin}.",
             _BY_ENTROPY: f"it takes at most {margin}; or none.",
         }

@@ -54,7 +54,7 @@ class Fitted:
     def csv(self, *, top: int | None = None) -> str:
         """Return suspicious.csv as text: the flagged samples, or the ``top`` most suspicious ones, flagged or not."""
         first = self.verdicts.order[: self.verdicts.flagged if top is None else top]
-        return "".join(lists.ranked_lines(lists.SUSPICIOUS_COLUMNS, self.table, self.catalogue, first))
+        return "".join(lists.ranked_lines(self.table, self.catalogue, first))
 
     @property
     def annotators(self) -> documents.AnnotatorsNoise | None:
@@ -91,9 +91,7 @@ def fit(run: RunFolder, settings: FitSettings | None = None, reporter: Reporter 
         fitted = compute(run, settings or FitSettings(), reporter)
         write_table(run.scores, fitted.table)
         lists.write_weights(run.weights_csv, run.weights_npy, fitted.catalogue, fitted.verdicts.weight_N)
-        corrupted = lists.ranked_lines(lists.CORRUPTED_COLUMNS, fitted.table, fitted.catalogue, fitted.kinds.corrupted)
         write_lines(run.suspicious, [fitted.csv()])
-        write_lines(run.corrupted, corrupted)
         lists.write_unreadable(run.unreadable, fitted.catalogue)
         write_findings(run.findings, run.findings_csv, fitted.findings)
         if fitted.votes is not None:

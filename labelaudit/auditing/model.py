@@ -237,7 +237,7 @@ class Audit:
     def csv(self, *, top: int | None = None) -> str:
         """Return suspicious.csv as text: the suspicious samples, or the ``top`` most suspicious, flagged or not."""
         first = self.order_U[: self.flagged if top is None else top]
-        return "".join(ranked_lines(SUSPICIOUS_COLUMNS, self.scores, self.catalogue, first))
+        return "".join(ranked_lines(self.scores, self.catalogue, first))
 
     def column(self, name: str) -> FloatArray:
         """Return a column of ``scores`` as float64 [N], NaN where it is null."""

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 EPILOG = o.examples(
     "labelaudit relabel labelaudit-runs/photos     (what was decided there, in the folder that was audited)",
-    "labelaudit relabel photos corrections.csv --dry-run",
+    "labelaudit relabel photos decisions.csv --dry-run",
     "labelaudit relabel photos --undo",
     "labelaudit relabel photos label-studio.json --out photos-corrected",
-    "labelaudit relabel flat corrections.csv --labels labels.csv --out corrected.csv",
+    "labelaudit relabel flat decisions.csv --labels labels.csv --out corrected.csv",
 )
 _WAYS: dict[WayName, str] = {
     "linked": "hard links",
@@ -48,8 +48,8 @@ def command(
     file: Annotated[
         Path | None,
         Argument(
-            metavar="[CORRECTIONS]",
-            help="corrections.csv, Label Studio's JSON or CVAT's export; default: decisions.csv of RUN.",
+            metavar="[DECISIONS]",
+            help="decisions.csv, Label Studio's JSON or CVAT's export; default: what was decided in RUN.",
         ),
     ] = None,
     out: Annotated[

@@ -49,7 +49,6 @@ class RunFolder:
     annotators = _Place("annotators.json")  # how often each annotator is wrong, and where
     annotators_table = _Place("annotators.parquet")  # P(wrong) of every annotator's labels
     suspicious = _Place("suspicious.csv")  # the flagged samples, the most suspicious first
-    corrupted = _Place("corrupted.csv")  # the samples whose image is corrupted, the most certain first
     unreadable = _Place("unreadable.csv")  # the samples whose image cannot be read, and why
     weights_csv = _Place("weights.csv")  # path, weight, sha256
     weights_npy = _Place("weights.npy")  # float64 weights in the order of samples.parquet

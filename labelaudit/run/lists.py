@@ -1,4 +1,4 @@
-"""The lists of a run folder: suspicious.csv, corrupted.csv and unreadable.csv.
+"""The lists of a run folder: suspicious.csv and unreadable.csv.
 
 Shapes: N samples, S of them in a list.
 """
@@ -32,27 +32,23 @@ Finding = tuple[str, str]
 _LABELS = ("rank", "path", "given_label", "suggested_label", "p_mislabeled", "label_score")
 SUSPICIOUS_COLUMNS = (*_LABELS, "aul", "aum", "kind", "sample", "sha256")
 """Where the data are in splits, ``split`` follows."""
-CORRUPTED_COLUMNS = ("rank", "path", "given_label", "p_corrupted", "corruption", "p_mislabeled", "sample", "sha256")
 _UNREADABLE_COLUMNS = ("path", "given_label", "reason", "sha256")
 
 _FORMATS = {
-    **dict.fromkeys(("p_mislabeled", "label_score", "p_corrupted"), ".6f"),
-    **dict.fromkeys(("aul", "aum", "corruption"), ".6g"),
+    **dict.fromkeys(("p_mislabeled", "label_score"), ".6f"),
+    **dict.fromkeys(("aul", "aum"), ".6g"),
     "weight": ".9g",
 }
 """How the columns of figures are written."""
 
 
-def ranked_lines(
-    columns: Sequence[str], table: pa.Table, catalogue: Catalogue, samples: npt.NDArray[np.int64]
-) -> Iterator[str]:
-    """Yield the lines of suspicious.csv or corrupted.csv: these samples of a `verdict_table`, ranked in this order."""
+def ranked_lines(table: pa.Table, catalogue: Catalogue, samples: npt.NDArray[np.int64]) -> Iterator[str]:
+    """Yield the lines of suspicious.csv: these samples of a `verdict_table`, ranked in this order."""
     rows = table.take(pa.array(samples, pa.int64()))
     values: dict[str, Sequence[object]] = {name: rows.column(name).to_pylist() for name in rows.column_names}
     values["rank"] = range(1, len(samples) + 1)
     values["sha256"] = [catalogue.sha256[sample] for sample in samples.tolist()]
-    split = ["split"] if "split" in values and columns is SUSPICIOUS_COLUMNS else []
-    return _lines({name: values[name] for name in (*columns, *split)})
+    return _lines({name: values[name] for name in (*SUSPICIOUS_COLUMNS, "split") if name in values})
 
 
 def unreadable_samples(catalogue: Catalogue) -> npt.NDArray[np.int64]:

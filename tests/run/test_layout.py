@@ -24,7 +24,7 @@ def test_files_have_the_names_that_other_tools_rely_on(run):
     paths = [getattr(run, name) for name in vars(RunFolder) if not name.startswith("_")]
     assert {str(path.relative_to(run.root)) for path in paths if isinstance(path, Path)} == {
         *("run.json", "samples.parquet", "pictures.parquet", "losses", "test-losses", "checkpoint.pt"),
-        *("probe.safetensors", "scores.parquet", "noise.json", "suspicious.csv", "corrupted.csv", "unreadable.csv"),
+        *("probe.safetensors", "scores.parquet", "noise.json", "suspicious.csv", "unreadable.csv"),
         *("weights.csv", "weights.npy", "decisions.csv", "report.html"),
         *("findings.parquet", "findings.csv", "near.parquet"),
         *("annotations.parquet", "annotators.parquet", "annotators.json"),

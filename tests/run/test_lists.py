@@ -53,7 +53,7 @@ def ranked(count=1, catalogue=None, **changes):
     """suspicious.csv of the first of the four samples."""
     catalogue = catalogue or catalogue_of(FOUR)
     table = table_of(catalogue=catalogue, **changes)
-    return "".join(lists.ranked_lines(lists.SUSPICIOUS_COLUMNS, table, catalogue, FOUR_VERDICTS.order[:count]))
+    return "".join(lists.ranked_lines(table, catalogue, FOUR_VERDICTS.order[:count]))
 
 
 def rows_of(text):
@@ -77,24 +77,12 @@ def test_the_ranked_list_begins_with_the_most_suspicious():
     assert [(row["rank"], row["sample"]) for row in rows_of(ranked(3))] == [("1", "1"), ("2", "2"), ("3", "0")]
 
 
-def test_the_corrupted_are_listed_suspicious_or_not_and_the_most_certain_first():
-    kind_N = np.where([True, False, True, False], KINDS.index("corrupted"), -1)
-    p_N, corruption_N = np.array([1.0, 0.25, 1.0, NAN]), np.array([15.0, -1.5, 20.5, NAN])
-    kinds = replace(four_kinds(), kind_N=kind_N, p_corrupted_N=p_N, corruption_N=corruption_N)
-    lines = lists.ranked_lines(lists.CORRUPTED_COLUMNS, table_of(kinds), catalogue_of(FOUR), kinds.corrupted)
-    assert "".join(lines).splitlines() == [
-        "rank,path,given_label,p_corrupted,corruption,p_mislabeled,sample,sha256",
-        f"1,dog/2.png,dog,1.000000,20.5,0.500000,2,{2:064x}",
-        f"2,cat/0.png,cat,1.000000,15,0.125000,0,{0:064x}",
-    ]
-
-
 def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
     count = len(AWKWARD_PATHS)
     beliefs = beliefs_of(np.zeros(count), np.ones((1, count)), np.ones((1, count)))
     verdicts = verdicts_with(np.ones(count), np.arange(count)[::-1], count)
     table = verdict_table(catalogue_of(), statistics_of(range(count), beliefs=beliefs), verdicts)
-    lines = lists.ranked_lines(lists.SUSPICIOUS_COLUMNS, table, catalogue_of(), verdicts.order)
+    lines = lists.ranked_lines(table, catalogue_of(), verdicts.order)
     file = written(tmp_path / "suspicious.csv", "".join(lines))
     assert [row["path"] for row in lists.suspicious_rows(file)] == list(AWKWARD_PATHS[::-1])
 

@@ -45,6 +45,7 @@ class Copies {
   }
 
   show() {
+    if (!this.groups.length) return;
     for (const group of this.groups) {
       const [actions, state] = [this.actions(group), this.state(group)];
       const kept = actions.filter((action) => action === "keep-copy").length;
