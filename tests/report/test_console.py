@@ -140,7 +140,7 @@ def test_checks_with_a_limit_and_the_baseline_are_told():
 def test_sentences_on_kinds_by_hand():
     assert kinds_sentences(noise(kinds=KINDS, readable=12000)) == [
         "Suspicious labels by kind: 5 mislabeled, 1 corrupted, 1 ambiguous.",
-        "Corrupted images, suspicious or not: 1,200 of 12,000; findings.csv lists them (LA002).",
+        "Corrupted images, suspicious or not: 1,200 of 12,000; in findings.csv (LA002).",
         "Equal images with different labels: 3; see the column kind of scores.parquet.",
     ]
     assert copies_rows(noise(kinds=KINDS)) == [
