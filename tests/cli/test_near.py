@@ -1,9 +1,6 @@
 """Near duplicates and codes, from the folder to the reports."""
 
 import json
-import re
-import signal
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageOps
 
-from tests.cli.helpers import QUICK, read_rows, run, start, succeed
+from tests.cli.helpers import QUICK, read_rows, run, succeed
 from tests.detect.test_near import pictures
 
 
@@ -91,29 +88,6 @@ def test_an_export_takes_what_is_selected(audited: Path) -> None:
     said = succeed("export", audited, "--to", "cvat", "--select", "LA006", "--out", "out").err
     assert "6 samples" in said
     assert run("export", audited, "--to", "cvat", "--select", "LA006", "--all").code == 2
-
-
-def test_the_page_shows_the_groups(audited: Path) -> None:
-    succeed("report", audited, "--html", "page.html", "--quiet")
-    page = Path("page.html").read_text()
-    assert page.count('<section class="panel copies" tabindex="-1">') == 3
-    assert page.count("<strong>best</strong>") == 3
-    succeed("report", audited, "--html", "page.html", "--quiet", "--ignore", "LA006")
-    assert 'tab-copies"' not in Path("page.html").read_text().partition("<script>")[0]
-
-
-def test_the_served_page_shows_the_groups(audited: Path) -> None:
-    with start("review", audited, "--no-browser") as process:
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()
-        with urllib.request.urlopen(address) as answer:
-            sources = re.findall(r'<img[^>]* src="(preview/[0-9]+)"', answer.read().decode())
-        assert len(sources) == 6
-        for source in sources:
-            with urllib.request.urlopen(address + source) as answer:
-                assert answer.headers["Content-Type"] == "image/webp"
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
 
 
 def test_explain() -> None:

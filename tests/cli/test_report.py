@@ -29,12 +29,6 @@ def report(audit: Path, *words: object) -> Outcome:
     return run("report", audit, "--no-html", *words)
 
 
-def test_the_table_shows_rate_classes_and_the_most_suspicious(finished, noise, rows) -> None:
-    out = succeed("report", finished, "--no-html", "--top", "1").out
-    assert f"{noise['suspicious']} of 48 labels are suspicious; estimated noise rate {noise['noise_rate']:.1%}" in out
-    assert (rows[0]["path"] in out, rows[1]["path"] in out) == (True, False)
-
-
 def test_each_format_is_the_same_on_stdout_and_in_a_file(finished: Path, rows: list[dict[str, str]]) -> None:
     before = modified(finished)
     targets = [word for name in FORMATS for word in ("--write", f"{name}=labels={name}")]
@@ -115,19 +109,6 @@ def test_options_that_cannot_be_meant(finished: Path, options: tuple[str, ...], 
     Path("other.csv").write_text("path,label\na.png,ant\n")
     assert report(finished, *options).only_error.startswith(expected)
     assert not Path("a").exists()
-
-
-def test_the_report_is_appended_to_a_steps_summary(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
-    Path("summary.md").write_text("before")
-    outcome = report(finished, "--max-suspicious", "0")
-    assert (outcome.code, outcome.err) == (1, "")
-    expected = report(finished, "--max-suspicious", "0", "--format", "markdown").out
-    assert Path("summary.md").read_text(encoding="utf-8") == f"before\n{expected}\n{expected}"
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "nowhere/summary.md")
-    outcome = report(finished)
-    assert outcome.code == 0
-    assert outcome.err.startswith("Warning: no step summary: cannot write nowhere")
 
 
 def test_an_equal_audit_and_a_copy_of_the_list_know_every_label(audit: Path, rows: list[dict[str, str]]) -> None:

@@ -103,19 +103,6 @@ def test_answers_hold_for_later_fits_until_their_file_is_deleted(reviewed: Path)
     assert noise_of(reviewed)["reviewed"] is None
 
 
-def test_a_copy_has_the_answer_to_the_image_and_a_class_that_is_new_is_a_wrong_label(audit: Path) -> None:
-    draw_sample(RunFolder(audit), 1)
-    catalogue = labelaudit.open_run(audit).catalogue
-    Ledger(file=audit / "answers.csv", catalogue=catalogue, reviewer="").add(
-        [[(sample, "keep", "") for sample in range(46)], [(46, "skip", ""), (47, "change", "wasp")]]
-    )
-    succeed("fit", audit)
-    found = noise_of(audit)["reviewed"]
-    assert (found["right"], found["wrong"], found["skipped"]) == (46, 1, 1)
-    wasp = next(row for row in read_rows((audit / "suspicious.csv").read_text()) if row["sample"] == "47")
-    assert (wasp["p_mislabeled"], wasp["suggested_label"]) != ("0.000000", "wasp")
-
-
 def test_a_few_answers_are_told_and_count_once_they_are_enough(reviewed: Path) -> None:
     ledger = reviewed / "answers.csv"
     lines = ledger.read_text().splitlines(keepends=True)

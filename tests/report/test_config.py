@@ -46,14 +46,6 @@ def test_a_wrong_file_is_one_clear_line(folder, text, said):
     assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_code_says_where_it_stands(folder):
-    config = read_config(folder('ignore = ["LA06"]'))
-    with pytest.raises(UsageError, match=r"labelaudit.toml: 'LA06' is no code"):
-        selection_of(config)
-    with pytest.raises(UsageError, match="--select: 'x' is no code"):
-        selection_of(Config(), ["x"])
-
-
 def test_what_is_selected_and_not_ignored_counts():
     assert selection_of(Config()) == ChosenCodes()
     assert selection_of(Config()).is_all

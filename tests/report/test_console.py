@@ -4,18 +4,14 @@ import re
 from rich.console import Console
 
 from labelaudit.report.console import show_outcome, show_summary, show_suspicious
-from labelaudit.report.formats import show_table
-from labelaudit.report.gate import Limits
 from labelaudit.report.sentences import (
-    MOST_KINDS,
     copies_rows,
     kinds_sentences,
-    left_out_sentences,
     review_sentences,
     splits_sentences,
     suggestion,
 )
-from tests.report.helpers import KINDS, LEFT_OUT, class_noise, noise, report, row
+from tests.report.helpers import KINDS, LEFT_OUT, class_noise, noise, row
 
 
 def printed(show, *args, width=200):
@@ -129,14 +125,6 @@ def test_names_cannot_steer_the_terminal_or_the_markup():
     assert "\x1b" not in text
 
 
-def test_checks_with_a_limit_and_the_baseline_are_told():
-    found = report([row(3)], Limits(max_suspicious=0, max_noise=0.5), known_rows=[row(1), row(2)], gone=4)
-    lines = printed(show_table, found).splitlines()
-    assert lines[-3] == "Against the baseline: 1 suspicious labels are new, 2 known, 4 gone"
-    assert [line.partition(":")[0] for line in lines[-2:]] == ["Passed", "Failed"]
-    assert any("ant/3.png" in line for line in lines)
-
-
 def test_sentences_on_kinds_by_hand():
     assert kinds_sentences(noise(kinds=KINDS, readable=12000)) == [
         "Suspicious labels by kind: 5 mislabeled, 1 corrupted, 1 ambiguous.",
@@ -148,17 +136,6 @@ def test_sentences_on_kinds_by_hand():
         ["part noise", "1,500", "900", "600"],
     ]
     assert kinds_sentences(noise()) == copies_rows(noise()) == []
-
-
-def test_sentences_on_what_is_not_in_the_audit():
-    assert left_out_sentences(noise()) == []
-    assert left_out_sentences(noise(left_out=LEFT_OUT)) == [
-        "1,202 files in the folder are not in the audit:",
-        "1,200 files: no class folder (loose)",
-        "2 .txt: no image by its name (ant/a.txt)",
-    ]
-    many = [{"reason": "why", "suffix": f".{n}", "files": 1, "example": "x"} for n in range(MOST_KINDS + 3)]
-    assert left_out_sentences(noise(left_out=many))[-1].startswith("3 more files of 3 other kinds")
 
 
 def test_sentences_on_splits_by_hand():

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from labelaudit.errors import RunError, UsageError
+from labelaudit.errors import UsageError
 from labelaudit.report.gate import TITLES, Limits, check
 from labelaudit.run.lists import Listed
 from tests.report.helpers import class_noise, noise
@@ -152,13 +152,6 @@ def test_of_many_classes_the_worst_are_named_and_names_cannot_break_the_sentence
     assert r'"a\nb\x1b[2J' in hostile
 
 
-def test_with_a_baseline_only_new_labels_count():
-    for new, expected, comparison in ((2, "passed", "not more"), (3, "failed", "more")):
-        found = outcome("suspicious_labels", Limits(max_suspicious=2), new=new)
-        assert found.outcome == expected
-        assert found.text == f"{new} suspicious labels are new since the baseline, {comparison} than 2"
-
-
 def test_limits_that_cannot_be_meant_are_refused():
     for option, value in (("max_noise", math.nan), ("max_class_noise", -0.01), ("max_class_noise", 1.01)):
         with pytest.raises(UsageError, match=f"--{option.replace('_', '-')} {value} is not a share"):
@@ -167,29 +160,7 @@ def test_limits_that_cannot_be_meant_are_refused():
         Limits(max_suspicious=-1)
 
 
-def test_an_unknown_rate_is_no_pass():
-    for limits in (Limits(max_noise=1.0), Limits(max_class_noise=1.0)):
-        with pytest.raises(RunError, match="no noise rate to check"):
-            check(noise(noise_rate=None), limits)
-    assert outcome("suspicious_labels", Limits(max_suspicious=7), noise_rate=None).outcome == "passed"
-
-
 def test_an_image_that_is_left_out_fails_like_a_warning_and_notes_beside_the_images_do_not():
     for reason, expected in (("in a format that is not read", "failed"), ("not an image by its name", "passed")):
         left_out = [{"reason": reason, "suffix": ".x", "files": 3, "example": "ant/a.x"}]
         assert outcome("warnings", Limits(fail_on_warning=True), left_out=left_out).outcome == expected
-
-
-def test_a_limit_of_a_code_is_a_check_of_its_own():
-    found = {"LA006": 3, "LA002": 1}
-    limits = Limits(max_of_code={"LA006": 2, "LA002": 1, "LA004": 0})
-    checks = check(noise(findings=found), limits)[len(TITLES) :]
-    assert [(each.name, each.outcome) for each in checks] == [
-        ("LA002", "passed"),
-        ("LA004", "passed"),
-        ("LA006", "failed"),
-    ]
-    assert checks[2].text == "3 near-duplicate images are more than 2"
-    assert checks[2].title == "LA006 (near-duplicate)"
-    # What is not selected does not count.
-    assert check(noise(findings=found), limits, found={"LA006": 2})[-1].outcome == "passed"

@@ -26,14 +26,6 @@ def test_what_is_appended_is_read_and_the_last_decision_about_an_image_and_its_l
     assert file.read_text().splitlines()[0] == ",".join(COLUMNS)
 
 
-def test_undo_takes_a_decision_back_and_nothing_else(tmp_path: Path) -> None:
-    file = tmp_path / "decisions.csv"
-    append_decisions(file, [decided(), decided(sha="b" * 64), decided("undo")])
-    assert list(read_decisions(file)) == [("b" * 64, "cat")]
-    append_decisions(file, [decided("drop")])
-    assert read_decisions(file)["a" * 64, "cat"].action == "drop"
-
-
 def test_a_line_that_a_crash_cut_off_harms_no_other(tmp_path: Path) -> None:
     file = tmp_path / "decisions.csv"
     ends = []
@@ -106,16 +98,6 @@ def test_what_is_no_ledger_is_named(tmp_path: Path) -> None:
     file.write_text((tmp_path / "other.csv").read_text().replace(",keep,", ",keeep,"))
     with pytest.raises(DataError, match=r"line 2 is no decision: .*keeep"):
         read_decisions(file)
-
-
-def test_a_ledger_is_a_review(tmp_path: Path) -> None:
-    file = tmp_path / "decisions.csv"
-    append_decisions(file, [decided(), decided("change", sha="b" * 64, label="dog"), decided("drop")])
-    found = read_review(file)
-    assert [(c.action, c.label, c.sha256[0], c.given_label) for c in found.corrections] == [
-        ("change", "dog", "b", "cat"),
-        ("drop", "", "a", "cat"),
-    ]
 
 
 def test_copies_that_were_decided_together_are_all_corrected(tmp_path: Path) -> None:

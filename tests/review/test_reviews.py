@@ -4,12 +4,11 @@ import zipfile
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from labelaudit.errors import DataError
 from labelaudit.review.corrections import read_review
-from tests.review.helpers import change, drop, keep, write_corrections
+from tests.review.helpers import change, drop, keep
 
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1) | st.text(
     "';=-\r\n\t,\"", min_size=1, max_size=6
@@ -40,14 +39,6 @@ def test_each_row_is_a_decision(tmp_path):
     assert (review.unreviewed, review.unclear) == (0, ())
     text = "\ufeffnote,label,path,action\nx,dog,cat/1.png, Change \n"  # fewer columns, more, and in another order
     assert without_places(read(tmp_path, text)) == [change("cat/1.png", "dog")]
-
-
-@given(st.lists(st.tuples(names, names, names), max_size=5))
-def test_written_names_are_read_back(tmp_path_factory, rows):
-    corrections = [change(path, label, given_label=given) for path, label, given in rows]
-    file = tmp_path_factory.getbasetemp() / "corrections.csv"
-    write_corrections(file, corrections)
-    assert without_places(read_review(file)) == corrections
 
 
 # Label Studio

@@ -5,14 +5,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.errors import DataError, RunError, StorageError, UsageError
 from labelaudit.report.exports.base import FORMATS
 from labelaudit.report.exports.export import ExportOptions, export
-from labelaudit.run.tables import read_scores
 from tests.helpers import Listener
 from tests.report.exports.helpers import HOSTILE_CLASSES, hostile_folder, made_up_audit
 
@@ -197,18 +194,6 @@ def test_two_exports_of_one_audit_are_equal(hostile, tmp_path, to):
         for folder in (first.folder, second.folder)
     ]
     assert contents[0] == contents[1]
-
-
-@every_format
-def test_kinds_are_passed_on_where_the_audit_has_them(small, to):
-    kinds = pa.array([None, "ambiguous", None, "duplicate"], pa.string())
-    pq.write_table(read_scores(small.scores).drop_columns(["kind"]).append_column("kind", kinds), small.scores)
-    folder = export(small, to, options=ExportOptions(everything=True)).folder
-    if to == "huggingface":
-        rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
-        assert [row["kind"] for row in rows] == ["", "ambiguous", "", "duplicate"]
-    elif to != "cvat":
-        assert "".join(path.read_text() for path in folder.glob("*.json")).count('"kind": ') == 2
 
 
 def test_a_folder_with_something_else_is_left_alone(hostile, images, tmp_path):

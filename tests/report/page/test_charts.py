@@ -29,17 +29,6 @@ def test_curves_by_hand():
     np.testing.assert_allclose(rest, [[1.5, 0.5], [2.0, 0.5], [3.5, 0.5]])
 
 
-def test_class_medians_are_those_of_numpy():
-    generator = np.random.default_rng(0)
-    label_N = generator.integers(0, 40, 500, dtype=np.int32)
-    loss_N = np.where(generator.random(500) < 0.1, 0.0, generator.exponential(2.0, 500)).astype(np.float32)
-    recorded = np.flatnonzero(generator.random(500) < 0.8)
-    record = epoch(0, {int(i): float(loss_N[i]) for i in recorded})
-    curves = gather_curves([record], np.empty(0, dtype=np.int64), label_N, np.zeros(500, dtype=bool), classes=41)
-    expected = [np.median(loss_N[recorded][label_N[recorded] == label]) for label in range(40)]
-    np.testing.assert_allclose(curves.class_KE[:, 0], [*expected, np.nan], rtol=1e-6)
-
-
 @pytest.mark.parametrize("sample", [-1, 5])
 def test_records_of_unknown_samples_are_refused(sample):
     with pytest.raises(ValueError, match="epoch 1 has records of samples outside"):

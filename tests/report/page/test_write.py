@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -23,7 +22,7 @@ from labelaudit.errors import RunError, StorageError
 from labelaudit.report.gate import Limits, make_report
 from labelaudit.report.page import write
 from labelaudit.report.page.charts import quantise
-from labelaudit.report.page.write import CHANGED, embedded_json, rate_sentence, read_thumbnails, title_of
+from labelaudit.report.page.write import CHANGED, embedded_json, read_thumbnails
 from labelaudit.run.files import read_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs
@@ -131,15 +130,6 @@ def test_embedded_json_cannot_end_its_element(text):
     embedded.encode()
 
 
-def test_title_and_rate_in_words():
-    folders = {"/data/zoo": "zoo", "/data/zoo/Train": "zoo/Train", "/images": "images", "/": "labelaudit"}
-    assert {folder: title_of(Path(folder)) for folder in folders} == folders
-    assert rate_sentence(0.0049) == "Fewer than one label in a hundred looks wrong."
-    assert rate_sentence(0.01) == "About 1 label in a hundred looks wrong."
-    assert rate_sentence(1.0) == "About 100 labels in a hundred look wrong."
-    assert "could not be estimated" in rate_sentence(None)
-
-
 def test_estimators_and_names_are_explained_and_escaped(tmp_path):
     names = [f"{name}/{k}.png" for name in ("<b>", "c") for k in range(12)]
     made = make_run(tmp_path / "run", write_noise_images(tmp_path / "<script>\x1bx", names), wrong=["<b>/0.png"])
@@ -206,12 +196,6 @@ def test_the_statistic_that_ranks_is_drawn_beside_the_aul(made, settings, low):
             # As many images as there are, but for what lies beyond the outermost bins.
             per_bin = len(histogram["components"][0]) / len(histogram["rest"])
             assert np.sum(histogram["components"]) / per_bin == pytest.approx(40, rel=0.2)
-
-
-def test_a_list_of_other_samples_is_refused(made):
-    made.run.suspicious.write_text(re.sub(r",\d+,([0-9a-f]{64})", r",40,\1", made.run.suspicious.read_text(), count=1))
-    with pytest.raises(RunError, match=r"suspicious\.csv names samples that"):
-        page_of(made.run)
 
 
 def test_a_page_goes_anywhere_but_into_a_run_in_use(made, tmp_path):
