@@ -171,8 +171,7 @@ def _tell(page: Page, listed: Listed, data: Data, moved_to: Path | None, termina
         where = f"none of them is in {root.resolve()} as it was audited"
         terminal.warn(f"the page has no images: {where}. If they were moved, give their folder with --data DIR")
     if page.rows:
-        command = replace(data, root=root).relabel_command("decisions.csv")
-        terminal.say(f"Open it in a browser to review. What was decided goes into the data by: {command}")
+        terminal.say(f"Open it in a browser to review. What was decided goes into the data by: {page.command}")
 
 
 def advise(

@@ -1,6 +1,7 @@
 """Near duplicates and codes, from the folder to the reports."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,18 @@ def test_reports_know_all_codes(audited: Path) -> None:
     assert codes.count("LA004") == 2
     assert not {"LA001", "LA003"} & set(codes)
     assert "LA006 near-duplicate" in succeed("report", audited, "--format", "markdown", "--no-html").out
+
+
+def test_a_page_of_what_is_selected_never_replaces_the_whole_one(audited: Path) -> None:
+    shutil.copytree(audited, "audit")
+    succeed("report", "audit")
+    whole = Path("audit/report.html").read_bytes()
+    for words in (("--select", "LA006"), ("--ignore", "LA001")):
+        said = succeed("report", "audit", *words).err
+        assert "No page: with --select or --ignore there is one where --html names a file" in said
+        assert Path("audit/report.html").read_bytes() == whole
+        succeed("report", "audit", *words, "--html", "page.html")
+        assert len(Path("page.html").read_bytes()) < len(whole)
 
 
 def test_limits_of_codes_in_options_and_file(audited: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_page_without_images_says_so_and_data_names_their_place(lost: Path, mo
     outcome = succeed("report", lost, "--data", moved)
     assert "Warning" not in outcome.err
     assert "gone or have changed" not in outcome.err
-    assert outcome.err.splitlines()[-1].endswith(f"labelaudit relabel {moved} corrections.csv")
+    assert outcome.err.splitlines()[-1].endswith(f"labelaudit relabel {moved} decisions.csv")
     assert data_in(lost)["root"] == str(lost / "gone")
 
 

@@ -71,7 +71,7 @@ def test_a_page_is_written_unless_it_is_not_wanted_and_where_it_is_wanted(audit:
 def test_what_comes_next_is_told(audit: Path) -> None:
     data = json.loads((audit / "run.json").read_text())["data"]
     edit(audit / "run.json", data={**data, "root": "my photos", "labels_file": "given labels.csv"})
-    asked = "labelaudit relabel 'my photos' corrections.csv --labels 'given labels.csv' --out corrected.csv"
+    asked = "labelaudit relabel 'my photos' decisions.csv --labels 'given labels.csv' --out corrected.csv"
     assert succeed("report", audit).err.splitlines()[-1].endswith(asked)
     assert succeed("score", audit).err.splitlines()[-1].endswith(f"labelaudit review {audit}")
 

@@ -78,13 +78,17 @@ Thumbnail = tuple[str | None, str]  # Base64 of an image, or None and the reason
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A page with ``rows`` suspicious samples; of ``looked_at`` images that were looked for, some are missing."""
+    """A page with ``rows`` suspicious samples; of ``looked_at`` images that were looked for, some are missing.
+
+    ``command`` puts what was decided on the page into the data.
+    """
 
     path: Path
     size_bytes: int
     rows: int
     looked_at: int
     missing: int
+    command: str
 
 
 def write_page(
@@ -112,7 +116,7 @@ def write_page(
     data_of_run = recorded_data(run)
     root = data_of_run.root if data is None else data.resolve()
     content["dropped"] = content["dropped"] and f"{root.name}-dropped"
-    content["command"] = replace(data_of_run, root=root).relabel_command("decisions.csv")
+    content["command"] = replace(data_of_run, root=root).relabel_command(run.decisions.name)
     content["decisions"] = _decided(audit, sample_S.tolist(), groups)
     read = partial(read_thumbnails, root, catalogue, reporter=reporter)
     example_S = np.array(content["examples"]["samples"], dtype=np.int64)
@@ -142,7 +146,8 @@ def write_page(
     else:
         write_text(behind_links(path), text)
     size = len(text.encode())
-    return Page(path=path or run.page, size_bytes=size, rows=rows, looked_at=len(found), missing=missing)
+    place, command = path or run.page, content["command"]
+    return Page(path=place, size_bytes=size, rows=rows, looked_at=len(found), missing=missing, command=command)
 
 
 class ServedPage(NamedTuple):
