@@ -160,6 +160,10 @@ def open_copies(tab: Tab, address: str | Path) -> None:
 def test_of_copies_the_best_stays_or_another_and_a_false_group_is_not_shown_again(served: Served, tab: Tab) -> None:
     made, root = served.made, served.made.catalogue.root
     open_copies(tab, served.address)
+    tab.evaluate("document.getElementById('copies').style.paddingTop = '2000px'")
+    tab.press("b")  # the group is out of sight: it is scrolled to, and nothing is decided
+    tab.evaluate("document.getElementById('copies').style.paddingTop = ''")
+    assert tab.texts(".copies .state") == ["", "", ""]
     tab.press("b", "1")  # the second group: the best goes, the others stay
     assert tab.texts(".copies .state") == ["1 to drop", "1 to drop", ""]
     tab.press("3", "2")  # the last one has to stay

@@ -110,7 +110,16 @@ class Copies {
 
   mark(at) {
     this.active = at;
-    this.groups.forEach(({ node }, which) => (node.tabIndex = which === at ? 0 : -1));
+    this.groups.forEach(({ node }, which) => {
+      node.tabIndex = which === at ? 0 : -1;
+      node.classList.toggle("active", which === at);
+    });
+  }
+
+  // True when the active group can be seen: what cannot be seen should not be decided on by a key.
+  get inSight() {
+    const { top, bottom } = this.groups[this.active].node.getBoundingClientRect();
+    return bottom > 80 && top < innerHeight - 80;
   }
 
   // Makes a group the active one, and shows it.
@@ -132,6 +141,7 @@ class Copies {
     const [group, open] = [this.groups[this.active], this.groups.findIndex((one, at) => at > this.active && this.state(one) === "open")];
     const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[key];
     if (step) this.go(this.active + step);
+    else if (/^[bx1-9]$/.test(key) && !this.inSight) this.go(this.active);
     else if (key === "b" || key === "x") {
       const isDecided = this.all([group], key === "b" ? "best" : "apart");
       this.go(this.active + (isDecided ? 1 : 0));
