@@ -222,7 +222,7 @@ def test_the_file_decides_on_copies_too_and_its_csv_says_all(tmp_path: Path, tab
     tab.click("#forget")
     tab.click("#ask-yes")
     assert tab.texts(".copies .state") == ["", "", ""]
-    tab.press("u")
+    tab.press("Control+z")
     assert tab.texts(".copies .state") == states
     tab.click("#forget")
     tab.click("#ask-yes")
