@@ -121,16 +121,6 @@ def test_json_holds_the_noise_the_first_rows_and_every_check():
     assert value["checks"][4]["subjects"] == [{"name": None, "text": "One."}]
 
 
-def test_junit_has_a_case_for_each_check_whatever_is_checked():
-    found = cases(report([row(1), row(2)], Limits(max_noise=0.05, max_suspicious=2)))
-    assert list(found) == list(cases(report())) == list(TITLES)
-    failed = found["noise_rate"].find("failure")
-    assert failed is not None
-    assert failed.get("message", "").startswith("noise rate 10.00% is above 5.00%")
-    assert found["class_noise_rate"].find("skipped").attrib == {"message": "no --max-class-noise"}
-    assert found["suspicious_labels"].findtext("system-out") == "2 suspicious labels are not more than 2"
-
-
 def test_junit_names_what_fails_up_to_a_thousand_lines():
     limits = Limits(max_suspicious=0, max_class_noise=0.1, fail_on_warning=True)
     content = report([row(1), row(2, kind="ambiguous")], limits, known_rows=[row(3)], warnings=["One.", "Two."])
