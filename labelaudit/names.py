@@ -34,7 +34,6 @@ ExportName = Literal["label-studio", "cvat", "fiftyone", "huggingface", "cleanla
 CorruptionName = Literal["uniform", "pair-flip", "random-labels", "shuffle-pixels", "gaussian"]
 DrawsName = Literal["exact", "independent"]
 ScaleName = Literal["smoke", "small", "paper"]
-PlotFormatName = Literal["svg", "png"]
 
 COPY_KINDS: tuple[CopyKind, ...] = get_args(CopyKind)
 KINDS: tuple[KindName, ...] = get_args(KindName)

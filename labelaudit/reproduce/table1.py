@@ -1,8 +1,8 @@
-"""What robust training is worth: test error of networks retrained on noisy labels, by method and seed.
+"""What robust training is worth: Table 1 of "Detecting label noise from loss curves", beside the paper's figures.
 
-Table 1 of "Detecting label noise from loss curves" is made of the same trainings, with the paper's figures beside it:
-test error in percent, mean and deviation over 4 trials. Beside its rows are ``labelaudit``, ELR and DivideMix. The rows
-``aul`` and ``labelaudit`` are one method with the weights of two audits, see `AUDITS`.
+That is the test error of networks retrained on noisy labels, by method and seed; the paper's are in percent, mean and
+deviation over 4 trials. Beside its rows are ``labelaudit``, ELR and DivideMix. The rows ``aul`` and ``labelaudit`` are
+one method with the weights of two audits, see `AUDITS`.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Scale:
     Attributes:
         audits, training: Options of each of the `AUDITS` and of every method; their seeds are replaced.
         parameters: The parameters of each row's method.
-        subset: Draw so many of the training images for each seed; None takes all.
+        subset: Draw at most so many of the training images for each seed.
         measure_every: Measure the test error after so many epochs and the last.
         noises, about: The columns when none are asked for, and what the heading says.
     """
@@ -165,10 +165,10 @@ class Scale:
     audits: Mapping[str, TrainingOptions]
     training: TrainingOptions
     parameters: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    subset: int | None = None
+    subset: int
     measure_every: int = 1
     noises: Sequence[str] = NOISES
-    about: str = ""
+    about: str
 
 
 # A network that does not memorize wrong labels needs no robust training (docs/accuracy.md).
@@ -212,20 +212,18 @@ SCALES: dict[ScaleName, Scale] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Trainings:
-    """What is trained on noisy labels: right labels, test images, rows, how much, and which of the `PAPERS` beside."""
+    """What is trained on noisy labels: right labels, test images, rows and how much."""
 
     clean: Catalogue
     test: Path
     rows: Sequence[str]
     scale: Scale
-    paper: int | None = None
 
     def measure(self, reporter: Reporter, case: Case, seed: int, folder: Path) -> Iterator[dict[str, list[Row]]]:
         """Plant errors, do the audits that are needed, and train every method; yield the row of each."""
         rows, scale = np.flatnonzero(self.clean.used_N), self.scale
-        if scale.subset is not None:
-            rows = np.sort(np.random.default_rng([seed, scale.subset]).permutation(rows)[: scale.subset])
-        chosen = runner.take(self.clean, rows)
+        drawn = np.random.default_rng([seed, scale.subset]).permutation(rows)[: scale.subset]
+        chosen = runner.take(self.clean, np.sort(drawn))
         data, rate = runner.noisy_data(chosen, case, folder, seed), round(case.rate * len(chosen)) / len(chosen)
         truth_csv = folder / "truth.csv"
         if not truth_csv.exists():
@@ -242,7 +240,7 @@ class Trainings:
             reporter.say(f"{case.name}, seed {seed}: {row}")
             method, run = method_of(row), runs[audit_of(row) or "default"]
             needs, presets = method.needs, presets_of(method)
-            own, hyperparameters = published(row, case, len(self.clean.classes)) if self.paper else ({}, {})
+            own, hyperparameters = published(row, case, len(self.clean.classes))
             if row == "aul":
                 own = {"cut": 0.0}  # in the paper all labels count
             presets["paper"] = replace(presets["paper"], **hyperparameters)
@@ -322,7 +320,7 @@ def with_parameters(scale: Scale, rows: Sequence[str], given: Mapping[str, objec
     return replace(scale, parameters=parameters)
 
 
-def cells_of(runs: Rows, paper: int | None) -> Iterator[Row]:
+def cells_of(runs: Rows, paper: int) -> Iterator[Row]:
     """Yield mean and deviation over the seeds, and times as multiples of Standard's with the same noise and seed."""
     standard = {(run["noise"], run["seed"]): run for run in runs if run["method"] == "standard"}
 
@@ -332,7 +330,7 @@ def cells_of(runs: Rows, paper: int | None) -> Iterator[Row]:
 
     for (method, noise), group in grouped(runs, "method", "noise").items():
         mean, deviation, _ = spread(100 * run["error"] for run in group)
-        theirs = dict(zip(NOISES, PAPERS[paper].get(method, ()), strict=False)).get(noise, "") if paper else ""
+        theirs = dict(zip(NOISES, PAPERS[paper].get(method, ()), strict=False)).get(noise, "")
         error, paper_deviation = (math.nan, math.nan) if isinstance(theirs, str) else theirs
         yield {
             **{"method": method, "title": _title(method), "noise": noise, "error": mean, "deviation": deviation},
@@ -343,9 +341,9 @@ def cells_of(runs: Rows, paper: int | None) -> Iterator[Row]:
         }
 
 
-def page_tables(name: str, paper: int | None, tables: Tables) -> Iterator[str]:
-    """Fill the table of cells, which has this name, and yield the lines of the page."""
-    cells = tables[name] = list(cells_of(tables["runs"], paper))
+def page_tables(paper: int, tables: Tables) -> Iterator[str]:
+    """Fill the table of cells, and yield the lines of the page."""
+    cells = tables["table1"] = list(cells_of(tables["runs"], paper))
     titled = [{**run, "title": _title(run["method"])} for run in tables["runs"]]
     has_paper = any(math.isfinite(cell["paper_error"]) for cell in cells)
     note = "Test error in percent after the last epoch, ± the standard deviation over the seeds (n − 1)."
@@ -362,7 +360,6 @@ def page_tables(name: str, paper: int | None, tables: Tables) -> Iterator[str]:
             "came out": {True: "yes", False: "**no**", None: "no figure"}[came_out],
         }
         for noise, order, found, came_out in orders(cells)
-        if paper
     }
     yield from runner.table("Do the paper's orders come out?", _ORDERS, ("noise", "order"), outcomes)
     best = {"{}": partial(_mean, "best_error", 100)}
@@ -440,37 +437,29 @@ def orders(cells: Rows) -> Iterator[tuple[str, tuple[str, ...], list[float], boo
 
 
 def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
-    """Measure, and write the experiment's page and the Parquet tables; without a scale it trains as it is asked."""
+    """Measure, and write ``table1.md`` and the Parquet tables."""
     runner.check_experiment(asked)
     if asked.subset is not None and asked.subset < 2:
         raise UsageError(f"--subset {asked.subset} is too small", fix="give at least 2")
-    if asked.scale is None:
-        runner.needed(asked.data, "--data")
-        audits = {name: replace(options, epochs=asked.audit_epochs) for name, options in _SMALL_AUDITS.items()}
-        scale = Scale(audits=audits, training=replace(asked.training, probe="train"))
-    else:
-        scale = SCALES[asked.scale]
-        scale = replace(scale, training=replace(scale.training, epochs=asked.training.epochs or scale.training.epochs))
     rows, device = asked.methods or ROWS, asked.training.device
-    scale = with_parameters(scale, rows, asked.parameters)
+    scale = with_parameters(SCALES[asked.scale], rows, asked.parameters)
     data, test = runner.folders(asked)
     clean = trainable(scan(data, reporter=reporter))
     cases = runner.noise_cases(asked.noises or scale.noises, clean.classes)
     images, classes = int(clean.used_N.sum()), len(clean.classes)
-    subset = None if asked.scale is None else min(asked.subset or scale.subset or images, images)
     scale = replace(
         scale,
         audits={name: replace(options, device=device) for name, options in scale.audits.items()},
-        training=replace(scale.training, device=device),
-        subset=subset,
+        training=replace(scale.training, device=device, epochs=asked.training.epochs or scale.training.epochs),
+        subset=min(asked.subset or scale.subset, images),
     )
-    about = f"{images:,} images"
-    if subset is not None:
-        about = f"{subset:,} training images of {classes} classes, scale {asked.scale} ({scale.about})"
-    about += f", seeds {asked.seeds_text}; labelaudit {__version__}."
-    columns = {asked.name: _CELLS, "runs": TRAINED, "audits": _AUDIT_COLUMNS}
-    paper = None if asked.scale is None else 100 if classes == 100 else 10
-    trainings = Trainings(clean=clean, test=test, rows=rows, scale=scale, paper=paper)
+    about = (
+        f"{scale.subset:,} training images of {classes} classes, scale {asked.scale} ({scale.about}), seeds "
+        f"{asked.seeds_text}; labelaudit {__version__}."
+    )
+    columns = {"table1": _CELLS, "runs": TRAINED, "audits": _AUDIT_COLUMNS}
+    paper = 100 if classes == 100 else 10
+    trainings = Trainings(clean=clean, test=test, rows=rows, scale=scale)
     tables = Tables("Robust training on noisy labels", about, **columns)
-    page = partial(page_tables, asked.name, paper)
-    return runner.run_cases(asked, cases, tables, partial(trainings.measure, reporter), page, reporter)
+    measure_case = partial(trainings.measure, reporter)
+    return runner.run_cases(asked, cases, tables, measure_case, partial(page_tables, paper), reporter)
