@@ -36,7 +36,7 @@ from labelaudit.reproduce.truth import OURS, audit
 from labelaudit.retraining.recipe import RetrainOptions, presets_of, retrain
 from labelaudit.run.files import write_text
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.metrics import read_metrics, read_seconds
+from labelaudit.run.metrics import read_metrics
 
 DIVERGED = "diverged"
 NOISES = ("uniform:0.2", "uniform:0.4", "uniform:0.6", "uniform:0.8", "pair-flip:0.4")
@@ -123,28 +123,22 @@ def published(row: str, noise: Case, classes: int) -> tuple[dict[str, object], M
     return {}, {}
 
 
-TRAINED = (
-    "noise:str rate seed:int64 method:str status:str error best_error train_error epochs:int64 epoch_seconds seconds "
-    "noise_rate"
-)
+TRAINED = "noise:str rate seed:int64 method:str status:str error best_error train_error epochs:int64 seconds noise_rate"
 """One training of one row, trained or diverged. Errors are shares; NaN stands for what there is no figure of.
 
 - error: Test error after the last epoch, of the first of two networks, for DivideMix of both together.
 - best_error: The least error after an epoch: what early stopping on the test data would have given.
 - train_error: Share of the given labels that the network disagrees with in its last epoch.
-- epoch_seconds, seconds: Mean wall time of an epoch without measuring the error, and of all of it but the audit.
+- seconds: Wall time of all of it but the audit.
 - noise_rate: What the method was told or found of the noise.
 """
 
-_NO_FIGURES = dict.fromkeys(("error", "best_error", "train_error", "epoch_seconds", "seconds", "noise_rate"), math.nan)
+_NO_FIGURES = dict.fromkeys(("error", "best_error", "train_error", "seconds", "noise_rate"), math.nan)
 _AUDIT_COLUMNS = "noise:str rate seed:int64 audit:str noise_rate precision recall seconds"
 """One of the `AUDITS`, whose weights and noise rate the rows share: its estimate, and the quality of its flags."""
 
-_CELLS = (
-    "method:str noise:str error deviation seeds:int64 diverged:int64 relative_epoch relative_time paper_error "
-    "paper_deviation paper_note:str"
-)
-"""One cell of the table, over all seeds, beside the paper's; errors in percent, times as multiples of Standard's.
+_CELLS = "method:str noise:str error deviation seeds:int64 diverged:int64 paper_error paper_deviation paper_note:str"
+"""One cell of the table, over all seeds, beside the paper's; errors in percent.
 
 The paper's error is NaN where it has no figure, and the note says what it has instead.
 """
@@ -273,7 +267,7 @@ def train_method(start: Row, data: Data, options: RetrainOptions, folder: Path, 
             yield start
             return
         seconds = time.perf_counter() - began if is_new else math.nan
-        metrics, epochs = read_metrics(out.metrics), read_seconds(out.seconds)
+        metrics = read_metrics(out.metrics)
         both = find_method(options.method).predicts_together
         known = {**result["parameters"], **result.get("found", {})}.get("noise_rate")
         yield {
@@ -283,7 +277,6 @@ def train_method(start: Row, data: Data, options: RetrainOptions, folder: Path, 
             "best_error": min(row["validation_error"] for row in metrics if row["validation_error"] is not None),
             "train_error": metrics[-1]["train_error"],
             "epochs": len(metrics),
-            "epoch_seconds": sum(row["seconds"] for row in epochs) / len(epochs),
             "seconds": seconds,
             "noise_rate": math.nan if known is None else known,
         }
@@ -321,13 +314,7 @@ def with_parameters(scale: Scale, rows: Sequence[str], given: Mapping[str, objec
 
 
 def cells_of(runs: Rows, paper: int) -> Iterator[Row]:
-    """Yield mean and deviation over the seeds, and times as multiples of Standard's with the same noise and seed."""
-    standard = {(run["noise"], run["seed"]): run for run in runs if run["method"] == "standard"}
-
-    def relative(group: Rows, name: str) -> float:
-        base = (standard.get((run["noise"], run["seed"]), _NO_FIGURES)[name] for run in group)
-        return spread(run[name] / time for run, time in zip(group, base, strict=True)).mean
-
+    """Yield mean and deviation over the seeds."""
     for (method, noise), group in grouped(runs, "method", "noise").items():
         mean, deviation, _ = spread(100 * run["error"] for run in group)
         theirs = dict(zip(NOISES, PAPERS[paper].get(method, ()), strict=False)).get(noise, "")
@@ -335,7 +322,6 @@ def cells_of(runs: Rows, paper: int) -> Iterator[Row]:
         yield {
             **{"method": method, "title": _title(method), "noise": noise, "error": mean, "deviation": deviation},
             **{"seeds": len(group), "diverged": sum(run["status"] == DIVERGED for run in group)},
-            **{"relative_epoch": relative(group, "epoch_seconds"), "relative_time": relative(group, "seconds")},
             **{"paper_error": error, "paper_deviation": paper_deviation},
             "paper_note": theirs if isinstance(theirs, str) else "",
         }
@@ -364,13 +350,7 @@ def page_tables(paper: int, tables: Tables) -> Iterator[str]:
     yield from runner.table("Do the paper's orders come out?", _ORDERS, ("noise", "order"), outcomes)
     best = {"{}": partial(_mean, "best_error", 100)}
     yield from runner.pivot("With early stopping on the test images", _BEST, titled, _METHOD, best, across="noise")
-    of_epoch = {_title(method): _mean("epoch_seconds", 1, group) for method, group in grouped(titled, "method").items()}
-    times: dict[str, Cell] = {
-        "seconds an epoch": lambda own: of_epoch[own[0]["title"]],
-        "epoch / Standard's": partial(_mean, "relative_epoch", 1),
-        "whole training / Standard's": partial(_mean, "relative_time", 1),
-    }
-    yield from runner.pivot("Time", _TIME, cells, _METHOD, times)
+    yield from runner.pivot("Time", _TIME, titled, _METHOD, {"seconds": partial(_mean, "seconds", 1)})
     shared = {
         (row["noise"], row["seed"], row["audit"]): {
             "rate": number(row["rate"], 3),
@@ -389,11 +369,7 @@ _BEST = (
     "The least test error after any epoch, of the first network: what one would have with the test images to stop by. "
     "Far below the table above means that wrong labels were memorized in the end."
 )
-_TIME = (
-    "Wall time, of an epoch without measuring the error, of the whole training with all but the audit: INCV's "
-    "cross-validation counts in the last column alone. An epoch of DivideMix is a pass over the believed images, in "
-    "all views, with as many suspicious ones."
-)
+_TIME = "Wall time of a training, with INCV's cross-validation and without an audit. None where it was interrupted."
 _AUDITS = (
     "paper: a training at a constant rate, the AUL, a Gaussian mixture; it gives the weights of the row AUL. default: "
     "labelaudit's own audit; it gives the weights of labelaudit and DivideMix, and the noise rate of Co-Teaching."

@@ -188,7 +188,7 @@ def test_table1_trains_methods_on_the_digits_with_what_each_needs() -> None:
     assert [row["audit"] for row in rows("out", "audits")] == ["default", "paper"]
     runs = {row["method"]: row for row in rows("out", "runs")}
     assert tuple(runs) == methods
-    assert all(row["status"] == "trained" and row["epochs"] == 2 and row["epoch_seconds"] > 0 for row in runs.values())
+    assert all(row["status"] == "trained" and row["epochs"] == 2 and row["seconds"] > 0 for row in runs.values())
     assert runs["co-teaching"]["noise_rate"] == rows("out", "audits")[0]["noise_rate"]
     # What is finished is only read.
     with mock.patch.object(table1, "retrain", None):
