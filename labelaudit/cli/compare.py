@@ -65,7 +65,7 @@ def _compare_retrainings(folders: list[Path], output: ComparisonFormatName) -> N
 
     rows = compare(folders)
     if output == "json":
-        typer.echo(json.dumps([row.as_json() for row in rows], indent=2))
+        typer.echo(json.dumps([vars(row) for row in rows], indent=2))
     else:
         columns = ["method", "test error", "disagrees with labels", "seeds", "differs"]
         cells = [
@@ -76,9 +76,10 @@ def _compare_retrainings(folders: list[Path], output: ComparisonFormatName) -> N
 
 
 def _error(row: Comparison) -> str:
-    if row.mean is None:
+    if row.validation_error is None:
         return "-"
-    return f"{row.mean:.2%}" if row.deviation is None else f"{row.mean:.2%} ± {row.deviation:.2%}"
+    deviation = row.validation_error_deviation
+    return f"{row.validation_error:.2%}" + ("" if deviation is None else f" ± {deviation:.2%}")
 
 
 def _differing(row: Comparison) -> str:

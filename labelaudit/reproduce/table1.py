@@ -8,7 +8,6 @@ one method with the weights of two audits, see `AUDITS`.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,15 +77,6 @@ AUDITS: Mapping[str, FitSettings] = {
 """The row ``aul`` has the paper's weights: w = 1 − z, z the posterior of a Gaussian mixture on the AUL of a training at
 a constant rate. The other rows that need weights or a noise rate have those of a default audit."""
 
-EXPECTATIONS = (
-    ("oracle", "aul", "standard"),
-    ("aul", "random"),
-    ("aul", "reed-hard"),
-    (OURS, "random"),
-    (OURS, "reed-hard"),
-)
-"""Rows in the order of the paper's errors, least first; what holds for ``aul`` is expected of ``labelaudit`` too."""
-
 
 def method_of(row: str) -> MethodEntry:
     """Return the method of a row."""
@@ -134,7 +124,7 @@ TRAINED = "noise:str rate seed:int64 method:str status:str error best_error trai
 """
 
 _NO_FIGURES = dict.fromkeys(("error", "best_error", "train_error", "seconds", "noise_rate"), math.nan)
-_AUDIT_COLUMNS = "noise:str rate seed:int64 audit:str noise_rate precision recall seconds"
+_AUDIT_COLUMNS = "noise:str rate seed:int64 audit:str noise_rate precision recall"
 """One of the `AUDITS`, whose weights and noise rate the rows share: its estimate, and the quality of its flags."""
 
 _CELLS = "method:str noise:str error deviation seeds:int64 diverged:int64 paper_error paper_deviation paper_note:str"
@@ -228,8 +218,7 @@ class Trainings:
             if name in map(audit_of, self.rows):
                 options = replace(scale.audits[name], seed=seed)
                 found = audit(case.name, data, runs[name], self.clean, options, reporter, AUDITS[name])
-                audited = {**same, **found.flags, "audit": name, "noise_rate": found.noise_rate}
-                yield {"audits": [{**audited, "seconds": found.seconds}]}
+                yield {"audits": [{**same, **found.flags, "audit": name, "noise_rate": found.noise_rate}]}
         for row in dict.fromkeys(self.rows):
             reporter.say(f"{case.name}, seed {seed}: {row}")
             method, run = method_of(row), runs[audit_of(row) or "default"]
@@ -340,14 +329,6 @@ def page_tables(paper: int, tables: Tables) -> Iterator[str]:
         )
     errors: dict[str, Cell] = {"{}": _error, **({"paper, {}": _published} if has_paper else {})}
     yield from runner.pivot("Test error", note, cells, _METHOD, errors, across="noise")
-    outcomes = {
-        (noise, " < ".join(map(_title, order))): {
-            "errors": " < ".join(number(error, 2) for error in found),
-            "came out": {True: "yes", False: "**no**", None: "no figure"}[came_out],
-        }
-        for noise, order, found, came_out in orders(cells)
-    }
-    yield from runner.table("Do the paper's orders come out?", _ORDERS, ("noise", "order"), outcomes)
     best = {"{}": partial(_mean, "best_error", 100)}
     yield from runner.pivot("With early stopping on the test images", _BEST, titled, _METHOD, best, across="noise")
     yield from runner.pivot("Time", _TIME, titled, _METHOD, {"seconds": partial(_mean, "seconds", 1)})
@@ -356,7 +337,6 @@ def page_tables(paper: int, tables: Tables) -> Iterator[str]:
             "rate": number(row["rate"], 3),
             "estimate": number(row["noise_rate"], 3),
             "precision / recall": f"{number(row['precision'], 2)} / {number(row['recall'], 2)}",
-            "seconds": number(row["seconds"], 0),
         }
         for row in tables["audits"]
     }
@@ -364,7 +344,6 @@ def page_tables(paper: int, tables: Tables) -> Iterator[str]:
 
 
 _METHOD = {"method": "title"}
-_ORDERS = "Of the means over the seeds. The paper has no row labelaudit: it is expected where AUL is."
 _BEST = (
     "The least test error after any epoch, of the first network: what one would have with the test images to stop by. "
     "Far below the table above means that wrong labels were memorized in the end."
@@ -395,21 +374,6 @@ def _error(cells: Rows) -> str:
 def _published(cells: Rows) -> str:
     (cell,) = cells
     return cell["paper_note"] or runner.with_deviation(cell["paper_error"], cell["paper_deviation"], 1)
-
-
-def orders(cells: Rows) -> Iterator[tuple[str, tuple[str, ...], list[float], bool | None]]:
-    """Yield noise, rows, errors, and whether these rise strictly (None without a figure), for each of `EXPECTATIONS`.
-
-    Left out is what the paper itself has in another order: AUL before Oracle at uniform 20% on CIFAR-100.
-    """
-    cell_of = {(cell["method"], cell["noise"]): cell for cell in cells}
-    for noise, order in itertools.product(grouped(cells, "noise"), EXPECTATIONS):
-        found = [cell_of[row, noise] for row in order if (row, noise) in cell_of]
-        disagrees = any(a["paper_error"] >= b["paper_error"] for a, b in itertools.pairwise(found))
-        if len(found) == len(order) and not disagrees:
-            errors = [cell["error"] for cell in found]
-            known = all(map(math.isfinite, errors))
-            yield noise, order, errors, all(a < b for a, b in itertools.pairwise(errors)) if known else None
 
 
 def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:

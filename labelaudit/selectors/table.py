@@ -33,7 +33,6 @@ class VarianceReductionParameters:
 
     pool: int = parameter(3, "batches of candidates that a batch is drawn from: 3 for at least 33%, 2 for 50%", least=2)
     threshold: float | None = parameter(None, "draw while tau is above it; default: (B + 3 b) / (3 b)", least=0)
-    warm_up_epochs: int = parameter(0, "first epochs in which every sample is back-propagated", least=0)
 
 
 @dataclass(frozen=True, kw_only=True)

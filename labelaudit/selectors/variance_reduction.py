@@ -44,10 +44,10 @@ class VarianceReduction:
     """Draws with replacement in proportion to the scores while that pays; see the module."""
 
     score: ScoreName = "loss"
+    warm_up_epochs = 0
 
     def __init__(self, settings: VarianceReductionParameters) -> None:
         self.pool = settings.pool
-        self.warm_up_epochs = settings.warm_up_epochs
         self._gain = 0.0
         pays = (settings.pool + 3) / 3  # (B + 3b) / (3b) for B = pool · b
         self._threshold = pays if settings.threshold is None else settings.threshold

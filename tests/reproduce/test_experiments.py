@@ -64,7 +64,7 @@ def test_detection(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert page.startswith("# Detection of wrong labels: train\n")
     audits = rows("out", "audits")
     assert [(row["noise"], row["wrong"]) for row in audits] == [("uniform:0.25", 12), ("crowd", 6)]
-    assert all(row["samples"] == 48 and row["epochs"] == 4 and row["seconds"] > 0 for row in audits)
+    assert all(row["samples"] == 48 and row["epochs"] == 4 for row in audits)
     assert {row["estimator"] for row in rows("out", "estimates")} >= {"transition", "gmm"}
     assert len(rows("out", "epochs")) == 2 * 4
     assert "| crowd | AUL |" in page

@@ -3,7 +3,6 @@ import fcntl
 import os
 import threading
 import warnings
-from pathlib import Path
 
 import pytest
 
@@ -18,22 +17,6 @@ from tests.helpers import failing
 @pytest.fixture
 def run(tmp_path):
     return RunFolder(tmp_path / "run")
-
-
-def test_files_have_the_names_that_other_tools_rely_on(run):
-    paths = [getattr(run, name) for name in vars(RunFolder) if not name.startswith("_")]
-    assert {str(path.relative_to(run.root)) for path in paths if isinstance(path, Path)} == {
-        *("run.json", "samples.parquet", "pictures.parquet", "losses", "test-losses", "checkpoint.pt"),
-        *("probe.safetensors", "scores.parquet", "noise.json", "suspicious.csv", "corrupted.csv", "unreadable.csv"),
-        *("weights.csv", "weights.npy", "decisions.csv", "report.html"),
-        *("findings.parquet", "findings.csv", "near.parquet"),
-        *("annotations.parquet", "annotators.parquet", "annotators.json"),
-        *("sample.parquet", "sample.csv", "answers.csv"),
-        *("annotations.parquet", "annotators.parquet", "annotators.json"),
-        *("metrics.parquet", "seconds.parquet", "picks", "model.safetensors", "result.json", "verified.pt"),
-    }
-    assert run.heads.root == run.root / "heads"
-    assert run.retraining("co-teaching", 7).root == run.root / "retrain" / "co-teaching-seed7"
 
 
 def test_a_description_is_read_back_with_its_schema_and_updated(run):
