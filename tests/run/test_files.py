@@ -35,16 +35,6 @@ def half_then(end):
     return write
 
 
-def test_the_old_file_is_there_until_the_new_one_is_whole(file):
-    def write(partial):
-        partial.write_text("new")
-        assert partial.parent == file.parent
-        assert file.read_text() == "old"
-
-    write_atomically(file, write)
-    assert file.read_text() == "new"
-
-
 def test_a_killed_writer_leaves_the_old_file_and_does_not_block_the_next(file):
     write = half_then(lambda: os.kill(os.getpid(), signal.SIGKILL))
     child = multiprocessing.get_context("fork").Process(target=write_atomically, args=(file, write))

@@ -10,25 +10,13 @@ from labelaudit.auditing.begin import clear
 from labelaudit.errors import NoLocksWarning, RunError, StorageError
 from labelaudit.run.caches import PixelCache
 from labelaudit.run.files import _warn_of_no_locks, held, holder, write_text
-from labelaudit.run.layout import SCHEMA_VERSION, RunFolder
+from labelaudit.run.layout import RunFolder
 from tests.helpers import failing
 
 
 @pytest.fixture
 def run(tmp_path):
     return RunFolder(tmp_path / "run")
-
-
-def test_a_description_is_read_back_with_its_schema_and_updated(run):
-    with pytest.raises(RunError, match=r"run is not a run folder \(it has no run\.json\)"):
-        run.read_description()
-    assert not run.exists
-    run.root.mkdir()
-    run.write_description({"status": "training", "seed": 3})
-    assert run.exists
-    assert run.read_description() == {"schema_version": SCHEMA_VERSION, "status": "training", "seed": 3}
-    run.update_description(status="finished", device="cpu")
-    assert list(run.read_description().values()) == [SCHEMA_VERSION, "finished", 3, "cpu"]
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,14 @@ def test_samples_and_weights_of_any_path_survive(tmp_path_factory, names):
     assert read_weights(folder / "weights.csv", catalogue).tolist() == weight_N.tolist()
 
 
+def test_samples_have_the_columns_that_others_join_on(tmp_path):
+    write_samples(tmp_path / "samples.parquet", catalogue_of(FOUR, reasons=["", "damaged", "", ""]))
+    columns = pq.read_table(tmp_path / "samples.parquet").to_pydict()
+    assert columns["sample"] == [0, 1, 2, 3]
+    assert (columns["path"], columns["class"]) == (list(FOUR), ["cat", "cat", "dog", "dog"])
+    assert columns["readable"] == [True, False, True, True]
+
+
 def test_samples_that_are_missing_damaged_or_incomplete_are_refused(tmp_path):
     file = tmp_path / "samples.parquet"
     write_samples(file, catalogue_of(FOUR))
