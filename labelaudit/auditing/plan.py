@@ -415,11 +415,11 @@ def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> N
         raise RunError(f"{begun}: {different}", fix=f"leave these options {out}")
 
 
-def build_selection(settings: TrainingSettings, *, records_scores: bool = False) -> Selection | None:
-    """Return the `Selection` that settings describe; None for none."""
+def build_selection(settings: TrainingSettings, rows: int, *, records_scores: bool = False) -> Selection | None:
+    """Return the `Selection` that settings describe, for so many rows of training data; None for none."""
     if settings.selector == NONE:
         return None
-    return Selection(build_selector(settings.selector), records_scores=records_scores)
+    return Selection(build_selector(settings.selector), rows, records_scores=records_scores)
 
 
 def check_method(entry: MethodEntry, options: TrainingOptions) -> None:
@@ -435,6 +435,11 @@ def check_method(entry: MethodEntry, options: TrainingOptions) -> None:
 
 
 def check_probe(settings: TrainingSettings) -> None:
-    """Raise UsageError for a selector with several heads."""
-    if settings.selector != NONE and settings.folds > 1:
+    """Raise UsageError for a selector that leaves an audit without the losses that it needs."""
+    if settings.selector == NONE:
+        return
+    if settings.folds > 1:
         raise UsageError(f"--selector works on one network, not on {settings.folds} heads", fix="add --folds 1")
+    if build_selector(settings.selector).stale_epochs > 1:
+        what = "an audit needs every sample's loss in every epoch, and stale scores have none"
+        raise UsageError(what, fix="leave -S stale_epochs out")

@@ -380,7 +380,7 @@ def _member(settings: TrainingSettings, member: int, prepared: Prepared, source:
         inputs=prepared.inputs,
         label_R=prepared.label_R,
         # One curve holds one kind of loss: that of the scoring pass, also while a selector is off.
-        selection=plan.build_selection(own, records_scores=True),
+        selection=plan.build_selection(own, len(prepared.inputs), records_scores=True),
         number={"member": member, "epochs": settings.epochs},
     )
 

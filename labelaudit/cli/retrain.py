@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ from labelaudit.cli.console import Terminal, print_table
 from labelaudit.errors import UsageError
 from labelaudit.methods.parameters import describe_parameters
 from labelaudit.methods.table import METHODS, MethodEntry, find_method
+from labelaudit.names import PlanFormatName
 from labelaudit.selectors.table import SELECTORS, SelectorEntry, find_selector
 
 EPILOG = o.examples(
@@ -22,9 +24,10 @@ EPILOG = o.examples(
     "labelaudit retrain photos --method elr --val photos-test --seeds 0,1,2",
     "labelaudit retrain photos --method co-teaching --run audit -P warm_up_epochs=5 --val photos-test",
 )
-EPILOG_METHODS = o.examples("labelaudit methods", "labelaudit methods co-teaching")
+EPILOG_METHODS = o.examples("labelaudit methods", "labelaudit methods co-teaching", "labelaudit methods --format json")
 EPILOG_SELECTORS = o.examples("labelaudit selectors", "labelaudit selectors variance-reduction")
 _Name = Annotated[str | None, Argument(metavar="[NAME]", help="Only this one, with its parameters.")]
+_Format = Annotated[PlanFormatName, Option("--format", help="How to print them.")]
 _Entry = MethodEntry | SelectorEntry
 
 
@@ -85,18 +88,20 @@ def command(
         terminal.say("Mean and deviation: labelaudit compare " + " ".join(str(made.root) for made in folders.values()))
 
 
-def methods(name: _Name = None) -> None:
+def methods(name: _Name = None, output: _Format = "table") -> None:
     """List the robust-training methods: what each does, needs, can be set, and where it is from."""
-    _show(find_method(name) if name is not None else None, METHODS)
+    _show(find_method(name) if name is not None else None, METHODS, output)
 
 
-def selectors(name: _Name = None) -> None:
+def selectors(name: _Name = None, output: _Format = "table") -> None:
     """List the selectors that train on a part of the samples: what each does, can be set, and where it is from."""
-    _show(find_selector(name) if name is not None else None, SELECTORS)
+    _show(find_selector(name) if name is not None else None, SELECTORS, output)
 
 
-def _show(one: _Entry | None, entries: Sequence[_Entry]) -> None:
-    if one:
+def _show(one: _Entry | None, entries: Sequence[_Entry], output: PlanFormatName) -> None:
+    if output == "json":
+        typer.echo(json.dumps(_as_json(one) if one else [_as_json(entry) for entry in entries], indent=2))
+    elif one:
         lines = [f"{one.name}: {one.summary}", f"  source    {one.source}"]
         lines += [f"  needs     {needs}" for needs in _needs(one)]
         option = "-P" if isinstance(one, MethodEntry) else "-S"
@@ -110,6 +115,14 @@ def _show(one: _Entry | None, entries: Sequence[_Entry]) -> None:
         columns = (whole[0], "what it does", *["needs"] * (entries is METHODS), "parameters", "source")
         rows = [(e.name, e.summary, *_needs(e), "\n".join(_parameters(e)) or "-", e.source) for e in entries]
         print_table(columns, rows, whole=whole)
+
+
+def _as_json(entry: _Entry) -> dict[str, object]:
+    told: dict[str, object] = {"name": entry.name, "summary": entry.summary, "source": entry.source}
+    told["parameters"] = [vars(info) for info in describe_parameters(entry.parameters)]
+    if isinstance(entry, MethodEntry):
+        told |= {"needs": entry.needs, "networks": entry.networks, "published": entry.differences}
+    return told
 
 
 def _parameters(entry: _Entry) -> dict[str, str]:

@@ -4,7 +4,7 @@ Candidates come in the epoch's order. What is chosen waits in a queue, as places
 in the view in which it was scored. A step takes a batch from the front; what is left at the end of the epoch makes one
 more step, so the queue is no part of a checkpoint.
 
-Shapes: M places of the epoch, B candidates, b samples of a step, C classes.
+Shapes: N rows, M places of the epoch, B candidates, b samples of a step, C classes.
 """
 
 from __future__ import annotations
@@ -19,41 +19,61 @@ from labelaudit.engine.loop import Training, Work, evaluating
 from labelaudit.engine.optimizers import set_pace
 from labelaudit.engine.order import make_generator, split_places
 from labelaudit.engine.step import Effort
-from labelaudit.methods.base import Clock, recorded_logits
-from labelaudit.selectors.base import ScoreName, Selector
+from labelaudit.methods.base import Clock, State, recorded_logits
+from labelaudit.selectors.base import Choice, ScoreName, Selector
 
 
 @torch.no_grad()
 def scores(name: ScoreName, logits_BC: torch.Tensor, label_B: torch.Tensor) -> torch.Tensor:
     """Return the score of this name, float32 [B], from float32 logits and int64 given labels.
 
-    ``loss`` is −log p_y, ``entropy`` H(p) = −Σ p log p, both in nats.
+    ``loss`` is −log p_y, ``entropy`` H(p) = −Σ p log p, both in nats; ``gradient`` is ‖p − onehot(y)‖₂, which bounds
+    the gradient of the last layer (Katharopoulos & Fleuret 2018).
     """
     if name == "loss":
         return functional.cross_entropy(logits_BC, label_B, reduction="none")
-    log_p_BC = logits_BC.log_softmax(dim=1)  # p log p of a p that rounds to 0 would not be a number
-    return -(log_p_BC.exp() * log_p_BC).sum(dim=1)
+    if name == "entropy":
+        log_p_BC = logits_BC.log_softmax(dim=1)  # p log p of a p that rounds to 0 would not be a number
+        return -(log_p_BC.exp() * log_p_BC).sum(dim=1)
+    difference_BC = logits_BC.softmax(dim=1) - functional.one_hot(label_B, logits_BC.shape[1])
+    norm_B: torch.Tensor = torch.linalg.vector_norm(difference_BC, dim=1)
+    return norm_B
 
 
 class Selection:
-    """A selector at work.
+    """A selector at work on N rows, and what it remembers between two epochs.
 
     With ``records_scores`` the scoring pass of every sample is recorded in every epoch, also while the selector is off:
     losses of training mode and of evaluation mode do not belong in one curve.
     """
 
-    def __init__(self, selector: Selector, *, records_scores: bool = False) -> None:
+    def __init__(self, selector: Selector, rows: int, *, records_scores: bool = False) -> None:
         self._selector = selector
         self._records_scores = records_scores
-        self.state, self.load = selector.state, selector.load
+        self._score_N = torch.full((rows,), torch.nan)
+        self._age_N = torch.full((rows,), selector.stale_epochs, dtype=torch.int32)
+
+    def state(self) -> State:
+        """Return what a checkpoint keeps, on the CPU."""
+        state: State = {"selector": self._selector.state()}
+        if self._selector.stale_epochs > 1:
+            state |= {"score": self._score_N.clone(), "age": self._age_N.clone()}
+        return state
+
+    def load(self, state: State) -> None:
+        """Go on from a state; raise as `Training.load` does where it is of another selector."""
+        self._selector.load(state["selector"])
+        if self._selector.stale_epochs > 1:
+            self._score_N.copy_(state["score"])
+            self._age_N.copy_(state["age"])
 
     def train_epoch(self, training: Training, work: Work) -> Effort:
         """Take an epoch's steps, and return what they cost."""
         selector, batches, clock = self._selector, work.order.batches, work.clock
         generator = make_generator(training.settings.seed, "selector", clock.epoch)
         size, times_N = training.settings.batch_size, np.zeros(len(work.inputs), dtype=np.int32)
-        # Places of the epoch, and whether the scoring pass has recorded them.
-        waiting = [torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.bool)]
+        # Places of the epoch, the weights of their losses, and whether the scoring pass has recorded them.
+        waiting = [torch.empty(0, dtype=torch.int64), torch.empty(0), torch.empty(0, dtype=torch.bool)]
         done = forwards = 0
         while done < len(batches):
             at = replace(clock, step=done, steps=len(batches))
@@ -65,15 +85,15 @@ class Selection:
             work.inputs.announce(work.order.order_M[candidates.start : (following or pool)[-1].stop])
             set_pace(training.optimizers, training.settings, at.done, at.steps_done)
             count = candidates.stop - candidates.start
-            chosen_b, scored = torch.arange(count), choosing or self._records_scores
-            if scored:
-                score_B = self._score(training, work, candidates)
-                forwards += count
+            choice, scored = Choice(index_b=torch.arange(count), weight_b=torch.ones(count)), False
+            if choosing or self._records_scores:
+                scored, (score_B, fresh) = True, self._score(training, work, candidates)
+                forwards += fresh
                 if choosing:
-                    chosen_b = selector.choose(score_B, size, generator)
+                    choice = selector.choose(score_B, size, generator)
                 else:
                     selector.observe(score_B)
-            added = candidates.start + chosen_b, torch.full_like(chosen_b, scored).bool()
+            added = candidates.start + choice.index_b, choice.weight_b, torch.full_like(choice.index_b, scored).bool()
             waiting = [torch.cat(parts) for parts in zip(waiting, added, strict=True)]
             full, waiting = _take(waiting, size, is_last=done == len(batches))
             for queued in full:
@@ -83,20 +103,28 @@ class Selection:
             work.advance(count)
         return Effort(forwards=forwards, backpropagated=int(times_N.sum()), times_N=times_N)
 
-    def _score(self, training: Training, work: Work, candidates: slice) -> torch.Tensor:
-        """Return the scores of candidates, float32 [B] on the CPU."""
+    def _score(self, training: Training, work: Work, candidates: slice) -> tuple[torch.Tensor, int]:
+        """Return the scores of candidates, float32 [B] on the CPU, and how many of them are fresh, not stale."""
         order, world = work.order, training.world
         place_B = torch.arange(candidates.start, candidates.stop)
-        with evaluating(training.seeing):
-            x_b = order.images(work.inputs, place_B[world.share(len(place_B))])
-            logits_BC = world.gather(training.forward(training.seeing[0], x_b), len(place_B))
-        batch = order.batch(candidates)
-        work.recorder.put(batch.row_B, logits_BC, batch.label_B)
-        return scores(self._selector.score, logits_BC, batch.label_B).cpu()
+        row_B = order.order_M[place_B]
+        fresh_B = self._age_N[row_B] >= self._selector.stale_epochs
+        if fresh_B.any():
+            place_b = place_B[fresh_B]
+            with evaluating(training.seeing):
+                x_b = order.images(work.inputs, place_b[world.share(len(place_b))])
+                logits_bC = world.gather(training.forward(training.seeing[0], x_b), len(place_b))
+            batch = order.batch(place_b)
+            work.recorder.put(batch.row_B, logits_bC, batch.label_B)
+            self._score_N[row_B[fresh_B]] = scores(self._selector.score, logits_bC, batch.label_B).cpu()
+            self._age_N[row_B[fresh_B]] = 0
+        work.recorder.skip(row_B[~fresh_B])
+        self._age_N[row_B] += 1
+        return self._score_N[row_B], int(fresh_B.sum())
 
     def _step(self, training: Training, work: Work, queued: list[torch.Tensor], at: Clock) -> None:
         """Take a step on queued places; scores are recorded that were not yet."""
-        (place_b, scored_b), order, world = queued, work.order, training.world
+        (place_b, weight_b, scored_b), order, world = queued, work.order, training.world
         batch, share = order.batch(place_b), world.share(len(place_b))
         logits_bC = training.forward(training.shared[0], order.images(work.inputs, place_b[share]))
         seen = [world.gather(logits_bC.detach(), len(place_b))]
@@ -107,7 +135,9 @@ class Selection:
             work.recorder.put(row_b, recorded_logits(work.method, batch, seen)[new_b], label_b)
             self._selector.observe(scores(self._selector.score, seen[0][new_b], label_b).cpu())
         lessons = work.method.teach(batch, seen, at, work.generator)
-        training.learn([logits_bC], lessons, share, order.sample_weights(place_b))
+        weight_b = weight_b.to(logits_bC.device)
+        weighted = [replace(lesson, weight_B=lesson.weight_B * weight_b) for lesson in lessons]
+        training.learn([logits_bC], weighted, share, order.sample_weights(place_b))
 
 
 def _take(

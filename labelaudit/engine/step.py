@@ -113,6 +113,10 @@ class Recorder:
         if self._held_logits >= _HELD_LOGITS:
             self._look()
 
+    def skip(self, row_B: torch.Tensor) -> None:
+        """Say that these rows, int64 on the CPU, will not be put."""
+        self._taken_N[row_B.numpy()] = False
+
     def _look(self) -> None:
         if not self._held:
             return

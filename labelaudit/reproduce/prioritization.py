@@ -176,8 +176,8 @@ def _train(
             sample, times = read_picks(run.picks, metrics["epoch"])
             shares = np.average(corrupted_2N[:, sample], axis=1, weights=times) if len(sample) else np.full(2, np.nan)
         total = {name: so_far + {**metrics, **spent}[name] for name, so_far in total.items()}
-        own = {"epoch": metrics["epoch"] + 1, "test_error": metrics["validation_error"]}
-        own["train_loss"] = metrics["train_loss"]
+        loss = math.nan if metrics["train_loss"] is None else metrics["train_loss"]
+        own = {"epoch": metrics["epoch"] + 1, "test_error": metrics["validation_error"], "train_loss": loss}
         yield {**same, **own, **total, "selected_share": shares[0], "changed_share": shares[1]}
 
 

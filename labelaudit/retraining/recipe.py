@@ -270,7 +270,7 @@ def _job(
         method=method,
         inputs=prepared.inputs,
         label_R=label_R,
-        selection=build_selection(settings),
+        selection=build_selection(settings, len(prepared.inputs)),
         sample_weight_R=sample_weight_R,
     )
 
@@ -327,9 +327,11 @@ def _measured(record: EpochRecord, label_R: torch.Tensor, error: float | None) -
 
     The effort is how many samples went forward, without the looks of a method between steps, and were back-propagated.
     """
-    taken_R = record.predicted_N >= 0  # a method that plans its batches may leave samples out
+    taken_R = record.predicted_N >= 0  # with stale scores there are epochs in which no sample has a loss
     wrong_R = record.predicted_N != label_R.numpy()
-    loss, train_error = (float(values_R[taken_R].mean()) for values_R in (record.loss_N, wrong_R))
+    loss, train_error = (
+        float(values_R[taken_R].mean()) if taken_R.any() else None for values_R in (record.loss_N, wrong_R)
+    )
     figures = {"train_loss": loss, "train_error": train_error, "validation_error": error}
     counts = {"forwards": record.effort.forwards, "backpropagated": record.effort.backpropagated}
     return {"epoch": record.epoch, **figures, **counts}

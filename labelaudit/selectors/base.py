@@ -8,14 +8,26 @@ Shapes: B candidates of a pool, b chosen ones.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
 
 from labelaudit.methods.base import State
 
-ScoreName = Literal["loss", "entropy"]
+ScoreName = Literal["loss", "entropy", "gradient"]
 """The score of candidates; see `labelaudit.engine.selection`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The part of a pool that is back-propagated: int64 places, maybe repeated, and float32 factors on their losses.
+
+    Both are on the CPU.
+    """
+
+    index_b: torch.Tensor
+    weight_b: torch.Tensor
 
 
 class Selector(Protocol):
@@ -25,21 +37,22 @@ class Selector(Protocol):
         score: What it chooses by.
         pool: How many batches of candidates it chooses from at a time.
         warm_up_epochs: In so many first epochs every sample is back-propagated.
+        stale_epochs: A score is used in so many epochs before it is computed again; 1 for a fresh one in each.
     """
 
     score: ScoreName
     pool: int
     warm_up_epochs: int
+    stale_epochs: int
 
     @property
     def is_on(self) -> bool:
         """False while every sample is back-propagated; `observe` gets the scores of each batch then."""
 
-    def choose(self, score_B: torch.Tensor, size: int, generator: torch.Generator) -> torch.Tensor:
-        """Return the places, int64 on the CPU, of what is back-propagated of a pool with these scores, float32 [B].
+    def choose(self, score_B: torch.Tensor, size: int, generator: torch.Generator) -> Choice:
+        """Choose from a pool, by scores float32 [B] on the CPU; a sample whose score is NaN is never chosen.
 
-        A sample whose score is NaN is never chosen. A step of the training takes ``size`` samples. The generator is
-        made anew from (seed, epoch) in every epoch.
+        A step of the training takes ``size`` samples. The generator is made anew from (seed, epoch) in every epoch.
         """
 
     def observe(self, score_B: torch.Tensor) -> None:

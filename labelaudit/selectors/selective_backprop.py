@@ -7,8 +7,8 @@ Source: Jiang et al. 2019, "Accelerating deep learning by focusing on the bigges
 
 The history holds the last H scores, those of the pool itself included. β = 0 chooses every sample, 1 half of them, 2 a
 third. What the papers leave open is as in the first one's code: H = 1024, and a first epoch in which every sample is
-back-propagated and none enters the history. Added: after eight pools of which nothing is chosen, the next is taken
-whole, since with a strict percentile equal scores would starve the training.
+back-propagated and none enters the history. Added: `mid_rank` and `patience`, since with a strict percentile equal
+scores would starve the training. With stale scores, the code's choice is made among other samples than the scores'.
 
 Shapes: B candidates, b chosen ones, H scores in the history.
 """
@@ -18,23 +18,28 @@ from __future__ import annotations
 import torch
 
 from labelaudit.methods.base import State
-from labelaudit.selectors.base import ScoreName
+from labelaudit.selectors.base import Choice, ScoreName
 from labelaudit.selectors.table import SelectiveBackpropParameters
 
-_PATIENCE = 8
 
+def percentile(score_B: torch.Tensor, history_H: torch.Tensor, *, mid_rank: bool = False) -> torch.Tensor:
+    """Return the share of the history below each score, float32 [B] in [0, 1]; 0 for NaN and for an empty history.
 
-def percentile(score_B: torch.Tensor, history_H: torch.Tensor) -> torch.Tensor:
-    """Return the share of the history below each score, float32 [B] in [0, 1]; 0 for NaN and for an empty history."""
+    ``mid_rank`` counts half of what equals the score.
+    """
     if not len(history_H):
         return torch.zeros_like(score_B)
-    below_B = torch.searchsorted(history_H.sort().values, score_B).float()
+    sorted_H = history_H.sort().values
+    below_B = torch.searchsorted(sorted_H, score_B).float()
+    if mid_rank:
+        below_B = (below_B + torch.searchsorted(sorted_H, score_B, right=True).float()) / 2
     return torch.where(score_B.isnan(), 0.0, below_B / len(history_H))
 
 
-def chances(score_B: torch.Tensor, history_H: torch.Tensor, beta: float) -> torch.Tensor:
+def chances(score_B: torch.Tensor, history_H: torch.Tensor, beta: float, *, mid_rank: bool = False) -> torch.Tensor:
     """Return P(choose) of each sample: percentile^β with 0⁰ = 1; 0 where the score is NaN."""
-    return torch.where(score_B.isnan(), 0.0, percentile(score_B, history_H) ** beta)
+    chance_B = percentile(score_B, history_H, mid_rank=mid_rank) ** beta
+    return torch.where(score_B.isnan(), 0.0, chance_B)
 
 
 class ByLoss:
@@ -46,23 +51,25 @@ class ByLoss:
 
     def __init__(self, settings: SelectiveBackpropParameters) -> None:
         self.warm_up_epochs = settings.warm_up_epochs
+        self.stale_epochs = settings.stale_epochs
         self._settings = settings
         self._history_H = torch.empty(0)
         self._starved = 0
 
-    def choose(self, score_B: torch.Tensor, size: int, generator: torch.Generator) -> torch.Tensor:
+    def choose(self, score_B: torch.Tensor, size: int, generator: torch.Generator) -> Choice:
         """Choose as `Selector` says; how many are chosen does not depend on ``size``."""
         settings = self._settings
         self._history_H = torch.cat([self._history_H, score_B[~score_B.isnan()]])[-settings.history :]
-        chance_B = chances(score_B, self._history_H, settings.beta)
+        chance_B = chances(score_B, self._history_H, settings.beta, mid_rank=settings.mid_rank)
         chosen_B = torch.rand(len(score_B), generator=generator) < chance_B
         if chosen_B.any():
             self._starved = 0
-        elif self._starved >= _PATIENCE:
+        elif self._starved >= settings.patience:
             chosen_B, self._starved = ~score_B.isnan(), 0
         else:
             self._starved += 1
-        return chosen_B.nonzero()[:, 0]
+        index_b = chosen_B.nonzero()[:, 0]
+        return Choice(index_b=index_b, weight_b=torch.ones(len(index_b)))
 
     def observe(self, score_B: torch.Tensor) -> None:
         """Ignore the scores: the first epoch does not fill the history."""

@@ -1,14 +1,14 @@
 """Importance sampling that reduces the variance of the gradient: samples are drawn in proportion to their score.
 
 Source: Katharopoulos & Fleuret 2018, "Not all samples are created equal", arXiv:1803.00942, Algorithm 1. Of B
-candidates with scores s, b are drawn with replacement, P(i) = g_i = s_i / Σ s. Drawing pays while τ = √(B Σ g²), of
-which a moving average is kept, exceeds (B + 3b) / (3b): a step then costs B + 3b forward passes (a backward pass counts
-as two) and is worth τ steps of b. Else samples are taken as they come.
+candidates with scores s, b are drawn with replacement, P(i) = g_i = s_i / Σ s. Weights 1 / (B g_i) keep the mean
+gradient what it is. Drawing pays while τ = √(B Σ g²), of which a moving average is kept, exceeds (B + 3b) / (3b): a
+step then costs B + 3b forward passes (a backward pass counts as two) and is worth τ steps of b. Else samples are taken
+as they come.
 
-This is the variant of "When does loss-based prioritization fail?", section 2: scores are losses, where the algorithm
-has a bound on the gradient; nothing is weighted, where it has 1 / (B g_i), which keeps the mean gradient what it is;
-and, as in the code that it goes back to, a sample that is drawn twice counts once. Samples wait until b are together.
-The paper says that drawing was mostly off, so τ is looked at in every step.
+The default is the variant of "When does loss-based prioritization fail?", section 2: scores are losses, nothing is
+weighted, and, as in the code that it goes back to, a sample that is drawn twice counts once; samples wait until b are
+together. The paper says that drawing was mostly off, so the switch is looked at in every step.
 
 Shapes: B candidates, b drawn ones.
 """
@@ -18,18 +18,15 @@ from __future__ import annotations
 import torch
 
 from labelaudit.methods.base import State
-from labelaudit.selectors.base import ScoreName
+from labelaudit.selectors.base import Choice, ScoreName
 from labelaudit.selectors.table import VarianceReductionParameters
 
-_MOMENTUM = 0.9
-"""Of the moving average of τ."""
 
-
-def distribution(score_B: torch.Tensor) -> torch.Tensor:
-    """Return g = s / Σ s, float64 [B], s being the finite scores (else 0); uniform where all are 0."""
-    finite_B = torch.where(score_B.isfinite(), score_B.double(), 0.0)
-    total = finite_B.sum()
-    return finite_B / total if total > 0 else torch.full_like(finite_B, 1 / max(1, len(finite_B)))
+def distribution(score_B: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
+    """Return g = s / Σ s, float64 [B], s being finite scores plus ``smoothing`` (else 0); uniform where all are 0."""
+    raised_B = torch.where(score_B.isfinite(), score_B.double() + smoothing, 0.0)
+    total = raised_B.sum()
+    return raised_B / total if total > 0 else torch.full_like(raised_B, 1 / max(1, len(raised_B)))
 
 
 def variance_gain(g_B: torch.Tensor) -> float:
@@ -43,31 +40,39 @@ def variance_gain(g_B: torch.Tensor) -> float:
 class VarianceReduction:
     """Draws with replacement in proportion to the scores while that pays; see the module."""
 
-    score: ScoreName = "loss"
-    warm_up_epochs = 0
+    stale_epochs = 1
 
     def __init__(self, settings: VarianceReductionParameters) -> None:
+        self.score: ScoreName = settings.score
         self.pool = settings.pool
+        self.warm_up_epochs = settings.warm_up_epochs
+        self._settings = settings
         self._gain = 0.0
         pays = (settings.pool + 3) / 3  # (B + 3b) / (3b) for B = pool · b
         self._threshold = pays if settings.threshold is None else settings.threshold
 
     @property
     def is_on(self) -> bool:
-        """True when the moving average of τ is above its threshold."""
-        return self._gain > self._threshold
+        """True when the moving average of τ is above its threshold, or there is no switch."""
+        return self._settings.switch == "none" or self._gain > self._threshold
 
-    def choose(self, score_B: torch.Tensor, size: int, generator: torch.Generator) -> torch.Tensor:
+    def choose(self, score_B: torch.Tensor, size: int, generator: torch.Generator) -> Choice:
         """Choose as `Selector` says, by ``size`` draws."""
-        self.observe(score_B)
-        g_B = distribution(score_B)
-        drawn_b = torch.multinomial(g_B, min(size, len(g_B)), replacement=True, generator=generator)
-        once_b: torch.Tensor = torch.unique(drawn_b)
-        return once_b
+        g_B = distribution(score_B, self._settings.smoothing)
+        self._follow(g_B)
+        index_b = torch.multinomial(g_B, min(size, len(g_B)), replacement=True, generator=generator)
+        if self._settings.weights == "none":
+            index_b = torch.unique(index_b)
+            return Choice(index_b=index_b, weight_b=torch.ones(len(index_b)))
+        return Choice(index_b=index_b, weight_b=(1 / (len(g_B) * g_B[index_b])).float())
 
     def observe(self, score_B: torch.Tensor) -> None:
-        """Update τ."""
-        self._gain = _MOMENTUM * self._gain + (1 - _MOMENTUM) * variance_gain(distribution(score_B))
+        """Update τ on a batch that is taken as it comes."""
+        self._follow(distribution(score_B, self._settings.smoothing))
+
+    def _follow(self, g_B: torch.Tensor) -> None:
+        momentum = self._settings.momentum
+        self._gain = momentum * self._gain + (1 - momentum) * variance_gain(g_B)
 
     def state(self) -> State:
         """Return the moving average of τ."""

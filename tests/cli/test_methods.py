@@ -21,13 +21,16 @@ ONE = ("--epochs", 1, *QUICK[2:])
     ("command", "entries", "words"),
     [
         ("methods", METHODS, ("beta=0.8", "noise_rate=(from the audit)", "noise rate, two networks")),
-        ("selectors", SELECTORS, ("beta=1.0", "history=1024", "threshold=auto")),
+        ("selectors", SELECTORS, ("beta=1.0", "mid_rank=false", "threshold=auto")),
     ],
     ids=["methods", "selectors"],
 )
 def test_the_lists_have_every_entry_with_its_parameters(command: str, entries: tuple, words: tuple[str, ...]) -> None:
     text = succeed(command).out
     assert all(word in text for word in (*words, *(entry.name for entry in entries)))
+    listed = json.loads(succeed(command, "--format", "json").out)
+    assert [entry["name"] for entry in listed] == [entry.name for entry in entries]
+    assert json.loads(succeed(command, entries[-1].name, "--format", "json").out) == listed[-1]
 
 
 def test_one_entry_is_told_in_full() -> None:
@@ -39,8 +42,8 @@ def test_one_entry_is_told_in_full() -> None:
         "\n  --preset paper  epochs 200, batch size 128, optimizer adam, lr 0.001",
     ):
         assert line in text
-    published = succeed("methods", "elr").out
-    assert ("schedule cosine-restarts" in published, "milestones" in published) == (True, False)
+    published = json.loads(succeed("methods", "elr", "--format", "json").out)["published"]
+    assert (published["schedule"], "milestones" in published) == ("cosine-restarts", False)
     assert "  -S beta=1.0  a number: back-propagates 1 / (beta" in succeed("selectors", "selective-backprop").out
 
 
@@ -126,7 +129,10 @@ def test_the_losses_of_a_probe_are_those_of_the_scoring_pass_and_say_so(photos: 
     assert "is trained already" in succeed(*words).err
 
 
-def test_a_selector_of_several_heads_is_refused(photos: Path) -> None:
-    asked = ("train-probe", photos, "--run", "out", *SELECTED, "--probe", "frozen", "--offline")
-    assert "--selector works on one network, not on 5 heads; add --folds 1" in run(*asked).error
-    assert not Path("out").exists()
+def test_a_probe_without_its_losses_is_refused(photos: Path) -> None:
+    for options, error in {
+        "-S stale_epochs=3": "an audit needs every sample's loss in every epoch",
+        "--probe frozen --offline": "--selector works on one network, not on 5 heads; add --folds 1",
+    }.items():
+        assert error in run("train-probe", photos, "--run", "out", *SELECTED, *options.split()).error
+        assert not Path("out").exists()

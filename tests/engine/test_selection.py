@@ -14,8 +14,9 @@ from labelaudit.engine.order import make_generator
 from labelaudit.engine.selection import Selection, scores
 from labelaudit.engine.step import observe
 from labelaudit.methods.standard import Standard
+from labelaudit.selectors.base import Choice
 from labelaudit.selectors.table import build_selector
-from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings, small_network, small_task
+from tests.engine.helpers import CPU, ignore, image_inputs, linear_network, loop_settings, small_network, small_task
 
 NO_WARM_UP = "warm_up_epochs=0"
 
@@ -23,18 +24,19 @@ NO_WARM_UP = "warm_up_epochs=0"
 class Chooses:
     """Chooses the places that a function of the scores says, and keeps the scores."""
 
-    score, pool, warm_up_epochs = "loss", 1, 0
+    score, pool, warm_up_epochs, stale_epochs = "loss", 1, 0, 1
     is_on = True
 
-    def __init__(self, places, **changes):
-        self._places = places
+    def __init__(self, places, weight=1.0, **changes):
+        self._places, self._weight = places, weight
         self.seen, self.observed = [], []
         for name, value in changes.items():
             setattr(self, name, value)
 
     def choose(self, score_B, size, generator):
         self.seen.append(score_B.clone())
-        return torch.as_tensor(self._places(score_B), dtype=torch.int64)
+        index_b = torch.as_tensor(self._places(score_B), dtype=torch.int64)
+        return Choice(index_b=index_b, weight_b=torch.full((len(index_b),), self._weight))
 
     def observe(self, score_B):
         self.observed.append(score_B)
@@ -52,7 +54,7 @@ def trained(selector, *, network=None, task=None, how=None, records_scores=False
     training = Training([network or small_network(dropout=0.3)], how or loop_settings(), device)
     if isinstance(selector, str):
         selector = build_selector(selector)
-    selection = None if selector is None else Selection(selector, records_scores=records_scores)
+    selection = None if selector is None else Selection(selector, len(label_N), records_scores=records_scores)
     inputs = image_inputs(pixels_NCHW, augment or Augment(), device)
     records = list(run_epochs(training, inputs, label_N, Standard(), ignore, selection=selection))
     return training, records
@@ -167,9 +169,35 @@ def test_a_selector_that_is_switched_on_and_off_leaves_no_sample_out():
     assert sum(map(len, selector.seen)) + sum(map(len, selector.observed)) == 4 * 64
 
 
+def test_weights_of_a_choice_multiply_the_lesson():
+    how = loop_settings(epochs=1, batch_size=42, weight_decay=0.0, momentum=0.0, nesterov=False)
+    moved = {}
+    for weight in (0.0, 0.5, 1.0):
+        network = linear_network()
+        before = network[1].weight.detach().clone()
+        trained(Chooses(lambda score_B: range(42), weight), network=network, how=how)
+        moved[weight] = network[1].weight.detach() - before
+    assert (moved[0.0] == 0).all()
+    torch.testing.assert_close(moved[0.5], moved[1.0] / 2)
+
+
+def test_a_stale_score_is_used_in_so_many_epochs():
+    _, records = trained(f"selective-backprop {NO_WARM_UP} stale_epochs=3", how=loop_settings(epochs=7))
+    assert [int(np.isfinite(record.loss_N).sum()) for record in records] == [42, 0, 0, 42, 0, 0, 42]
+    saved = [record.effort.forwards - record.effort.backpropagated for record in records]
+    assert min(saved[::3]) >= 42
+    assert max(saved[1], saved[2], saved[4], saved[5]) <= 1
+    spy = Chooses(lambda score_B: range(len(score_B)), stale_epochs=2)
+    trained(spy, how=loop_settings(epochs=2, batch_size=42))
+    first, second = (torch.randperm(42, generator=make_generator(5, "order", epoch)) for epoch in range(2))
+    score_N = torch.empty(42)
+    score_N[first] = spy.seen[0]
+    assert torch.equal(spy.seen[1], score_N[second])
+
+
 @pytest.mark.parametrize(
     "selector",
-    ["selective-backprop", "selective-backprop-entropy", "variance-reduction threshold=1.02"],
+    ["selective-backprop-entropy", "selective-backprop stale_epochs=2", "variance-reduction threshold=1.02"],
 )
 def test_a_resumed_training_equals_the_uninterrupted_one(selector):
     pixels_NCHW, label_N = small_task()
@@ -177,7 +205,7 @@ def test_a_resumed_training_equals_the_uninterrupted_one(selector):
     whole, expected = trained(selector, how=how)
     state, records = None, []
     for _ in range(6):
-        training, selection = Training([small_network(dropout=0.3)], how, CPU), Selection(build_selector(selector))
+        training, selection = Training([small_network(dropout=0.3)], how, CPU), Selection(build_selector(selector), 42)
         if state is not None:
             training.load(copy.deepcopy(state), selection=selection)
         inputs = image_inputs(pixels_NCHW, Augment())
@@ -195,6 +223,7 @@ def test_scores_by_hand():
     expected = {
         "loss": [math.log(4 / 3), math.log(2)],
         "entropy": [-0.75 * math.log(0.75) - 0.25 * math.log(0.25), math.log(2)],
+        "gradient": [math.hypot(0.25, 0.25), math.hypot(0.5, 0.5)],
     }
     for name, value_B in expected.items():
         assert scores(name, logits_BC, torch.tensor([0, 1])).tolist() == pytest.approx(value_B)
@@ -205,7 +234,7 @@ def test_scores_by_hand():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize(
-    "selector", ["selective-backprop", "selective-backprop-entropy", "variance-reduction threshold=0"]
+    "selector", ["selective-backprop", "selective-backprop-entropy", "variance-reduction switch=none"]
 )
 def test_cuda_trains_with_a_selector(selector):
     _, records = trained(selector, device=torch.device("cuda"))

@@ -15,6 +15,7 @@ def test_every_selector_is_what_its_entry_says(entry):
     assert describe_selector(entry.name, dict(word.split("=") for word in text.split(" ")[1:])) == text
     assert by.score == ("entropy" if entry.name.endswith("entropy") else "loss")
     assert by.pool >= 1
+    assert by.stale_epochs >= 1
     by.load(by.state())
     assert entry.summary.endswith(".")
     assert entry.source
@@ -22,8 +23,8 @@ def test_every_selector_is_what_its_entry_says(entry):
 
 
 def test_settings_survive_their_description():
-    text = describe_selector("variance-reduction", {"pool": "2", "threshold": "1.2"})
-    assert text == "variance-reduction pool=2 threshold=1.2"
+    text = describe_selector("variance-reduction", {"pool": "2", "weights": "unbiased", "threshold": "1.2"})
+    assert text.startswith("variance-reduction pool=2 weights=unbiased switch=step threshold=1.2")
     assert build_selector(text).pool == 2
 
 
@@ -35,6 +36,7 @@ def test_settings_survive_their_description():
         ("none", {"beta": "1"}, "parameter 'beta' is given, but no selector"),
         ("selective-backprop", {"beta": "-1"}, "parameter beta of selective-backprop is -1, out of range"),
         ("selective-backprop", {"bet": "1"}, "unknown parameter 'bet' for selective-backprop"),
+        ("variance-reduction", {"switch": "off"}, "give step or none"),
         ("variance-reduction", {"pool": "1"}, "is 1, out of range; give at least 2"),
     ],
 )

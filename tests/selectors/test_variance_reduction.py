@@ -39,7 +39,8 @@ def test_the_closed_form_is_what_the_paper_writes(values):
 def test_scores_that_are_0_or_no_numbers():
     assert distribution(torch.zeros(4)).tolist() == [0.25] * 4
     assert distribution(torch.tensor([math.nan, 1.0, 3.0])).tolist() == [0, 0.25, 0.75]
-    assert len(draw(selector(), [0.0] * 6, 2)) in (1, 2)
+    assert distribution(torch.tensor([0.0, 2.0]), smoothing=1.0).tolist() == [0.25, 0.75]
+    assert len(draw(selector(switch="none"), [0.0] * 6, 2).index_b) in (1, 2)
 
 
 def test_a_gain_of_2_turns_the_draws_on_at_the_18th_batch_and_even_pools_off_again():
@@ -54,12 +55,15 @@ def test_a_gain_of_2_turns_the_draws_on_at_the_18th_batch_and_even_pools_off_aga
     assert not by.is_on
 
 
-def test_samples_are_drawn_in_proportion_to_their_loss():
+def test_samples_are_drawn_in_proportion_to_their_loss_with_weights_that_keep_the_mean():
     score_B = torch.tensor([1.0, 0.0, 3.0, 6.0])
-    many = torch.cat([draw(selector(), score_B, 1, seed) for seed in range(6000)])
-    assert (torch.bincount(many, minlength=4) / 6000 - distribution(score_B)).abs().max() < 0.02
+    by, g_B = selector(switch="none", weights="unbiased"), distribution(score_B)
+    many = torch.cat([(choice := draw(by, score_B, 4, seed)).index_b for seed in range(3000)])
+    assert (torch.bincount(many, minlength=4) / 12_000 - g_B).abs().max() < 0.02
+    assert choice.weight_b.tolist() == pytest.approx((1 / (4 * g_B[choice.index_b])).tolist())
 
 
 def test_a_sample_that_is_drawn_twice_counts_once():
-    found = draw(selector(pool=2), [1.0] * 256, 128)
-    assert 80 < len(set(found.tolist())) == len(found) < 120
+    found = draw(selector(switch="none", pool=2), [1.0] * 256, 128)
+    assert 80 < len(set(found.index_b.tolist())) == len(found.index_b) < 120
+    assert (found.weight_b == 1).all()
