@@ -72,11 +72,13 @@ class CorruptionRate:
 class CorruptOptions:
     """The options of `corrupt`; no image gets two of the corruptions.
 
-    ``most`` readable images are copied at most, of each class its share.
+    With ``exact`` round(rate · images) are corrupted; otherwise each image on its own with that probability. ``most``
+    readable images are copied at most, of each class its share.
     """
 
     corruptions: Sequence[CorruptionRate]
     seed: int = 0
+    exact: bool = True
     most: int | None = None
 
 
@@ -142,6 +144,7 @@ def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter =
             "labelaudit": __version__,
             "generator": f"numpy {np.__version__} PCG64",
             "seed": options.seed,
+            "draws": "exact" if options.exact else "independent",
             "source": str(catalogue.root.resolve()),
             "source_fingerprint": catalogue.fingerprint,
             "most": options.most,
@@ -190,7 +193,7 @@ def plan_copy(catalogue: Catalogue, options: CorruptOptions) -> tuple[list[Copie
         images[number] = CopiedImage(number=number, source=path, path=path, label=label, observed=label)
     generator = np.random.default_rng([options.seed, 0])
     rates = [corruption.rate for corruption in options.corruptions]
-    chosen_U = choose_samples(len(used), rates, generator=generator)
+    chosen_U = choose_samples(len(used), rates, generator=generator, exact=options.exact)
     taken = {folded(path) for path in catalogue.paths}
     for which, corruption in enumerate(options.corruptions):
         numbers = used[chosen_U == which]

@@ -12,7 +12,7 @@ from typer import Argument, Option
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, printed
 from labelaudit.errors import UsageError
-from labelaudit.names import CorruptionName
+from labelaudit.names import CorruptionName, DrawsName
 from labelaudit.text import plural
 
 EPILOG = o.examples(
@@ -34,6 +34,7 @@ def command(
         Option(metavar=_KINDS, help="The corruption. Repeatable, each with its --rate; no image gets two."),
     ] = None,
     rate: Annotated[list[float] | None, Option(metavar="X", help="Share of the images. Repeatable.")] = None,
+    draws: Annotated[DrawsName, Option(help="Exactly that share, or each image with that probability.")] = "exact",
     seed: Annotated[int, Option(help="For all draws.")] = 0,
 ) -> None:
     """Copy a folder with wrong labels, shuffled pixels or Gaussian noise in a share of it, and the truth in truth.csv.
@@ -52,7 +53,7 @@ def command(
 
     pairs = zip(cast("list[CorruptionName]", kind), rate, strict=True)
     corruptions = [CorruptionRate(kind=name, rate=share) for name, share in pairs]
-    options = CorruptOptions(corruptions=corruptions, seed=seed)
+    options = CorruptOptions(corruptions=corruptions, seed=seed, exact=draws == "exact")
     done = corrupt(data, out, options, terminal)
     if done.left_out:
         terminal.warn(f"{plural(done.left_out, 'file is', 'files are')} left out: names must be valid UTF-8")

@@ -15,13 +15,15 @@ LabelArray = npt.NDArray[np.int32]
 NoiseName = Literal["uniform", "pair-flip", "random-labels", "asymmetric", "one-class"]
 
 
-def choose_samples(count: int, rates: Sequence[float], *, generator: np.random.Generator) -> LabelArray:
+def choose_samples(
+    count: int, rates: Sequence[float], *, generator: np.random.Generator, exact: bool = True
+) -> LabelArray:
     """Draw which of several rates, together at most 1, chooses each of N samples: its number, or −1, as int32 [N].
 
-    Each rate chooses round(rate · N) samples, up to one.
+    With ``exact`` round(rate · N) samples are chosen; otherwise each on its own with probability ``rate``.
     """
-    place_N = np.argsort(generator.permutation(count))
-    number_N = np.searchsorted(np.round(np.cumsum(rates) * count), place_N, side="right")
+    bounds, place_N = np.cumsum(rates), np.argsort(generator.permutation(count)) if exact else generator.random(count)
+    number_N = np.searchsorted(np.round(bounds * count) if exact else bounds, place_N, side="right")
     return np.where(number_N < len(rates), number_N, -1).astype(np.int32)
 
 

@@ -55,7 +55,7 @@ def test_three_kinds_in_one_copy_with_one_truth(clean: Path) -> None:
         assert place.read_bytes()[:4] == b"\x89PNG"
     assert file_bytes(clean) == before
     made = json.loads((out / "corruption.json").read_text())
-    assert (made["seed"], [each["selected"] for each in made["corruptions"]]) == (0, [12, 6, 6])
+    assert (made["seed"], made["draws"], [each["selected"] for each in made["corruptions"]]) == (0, "exact", [12, 6, 6])
     # The truth is what retrain reads, and the copy what an audit reads.
     words = ("--image-size", 16, "--epochs", 1, "--batch-size", 16)
     succeed("retrain", "out", "--method", "oracle", "--truth", "out/truth.csv", "--out", "trained", *words)

@@ -52,13 +52,25 @@ def test_random_labels_are_drawn_from_all_classes_whatever_the_truth():
         assert np.abs(np.bincount(noisy_N, minlength=10) - 1000).max() < 4 * np.sqrt(900)
 
 
+def chosen(count, *rates, seed=0, exact=True):
+    return choose_samples(count, rates, generator=np.random.default_rng(seed), exact=exact)
+
+
 @given(st.integers(0, 300), st.lists(st.floats(0, 0.3), max_size=3), seeds)
 def test_every_rate_chooses_its_share_and_no_sample_is_chosen_twice(count, rates, seed):
-    chosen_N = choose_samples(count, rates, generator=np.random.default_rng(seed))
+    chosen_N = chosen(count, *rates, seed=seed)
     assert chosen_N.shape == (count,)
     for number, rate in enumerate(rates):
         assert abs((chosen_N == number).sum() - rate * count) <= 1
     assert ((chosen_N >= -1) & (chosen_N < len(rates))).all()
+    assert (chosen(1000, 0.5, 0.5, exact=False) >= 0).all()
+
+
+def test_independent_choices_vary_around_their_rates():
+    counts_T3 = np.array([np.bincount(chosen(2000, 0.1, 0.3, seed=seed, exact=False) + 1) for seed in range(40)])
+    for number, rate in ((0, 0.6), (1, 0.1), (2, 0.3)):
+        assert abs(counts_T3[:, number].mean() - 2000 * rate) < 4 * np.sqrt(2000 * rate * (1 - rate) / 40)
+        assert 0.5 < counts_T3[:, number].std() / np.sqrt(2000 * rate * (1 - rate)) < 1.6
 
 
 def test_a_shuffle_by_hand_and_its_permutation():

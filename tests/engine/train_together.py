@@ -73,7 +73,7 @@ def train_together(folder: Path, everything: bool, environment: Mapping[str, str
                 networks[0][-1] = Heads([linear_head(32, 3, seed=seed) for seed in range(3)])
             training = Training(networks, loop_settings(**how), CPU, world)
             inputs = image_inputs(PIXELS_NCHW, Augment())
-            selection = None if selector is None else Selection(build_selector(selector))
+            selection = None if selector is None else Selection(build_selector(selector), 43)
             records = list(run_epochs(training, inputs, label_N, method, ignore, selection=selection))
             p_NC = training.predict(inputs)
             if world.is_main:
