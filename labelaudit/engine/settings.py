@@ -13,7 +13,6 @@ from labelaudit.errors import RunError
 from labelaudit.hyperparameters import LEAST, Hyperparameters
 from labelaudit.names import ResizeName
 from labelaudit.run.documents import OWN_EMBEDDINGS
-from labelaudit.run.layout import FORMER_SETTINGS
 
 ProbeKind = Literal["train", "frozen"]
 SCRATCH = "scratch"
@@ -83,12 +82,10 @@ class TrainingSettings(Hyperparameters):
 def settings_from_json(value: object, where: str) -> TrainingSettings:
     """Read the settings that `TrainingSettings.as_json` wrote to the file ``where``; missing ones get their default.
 
-    Former settings are left out. One that is unknown, out of range, or missing without a default is a RunError.
+    One that is unknown, out of range, or missing without a default is a RunError.
     """
     required_of = {entry.name: entry.default is MISSING for entry in fields(TrainingSettings)}
     required = {name for name, is_required in required_of.items() if is_required}
-    if isinstance(value, dict):
-        value = {name: entry for name, entry in value.items() if name not in FORMER_SETTINGS or entry != 0}
     if not isinstance(value, dict) or not required <= set(value) <= set(required_of):
         raise RunError(f"{where} has settings that this version does not read", fix="audit into a new folder")
     try:

@@ -58,7 +58,7 @@ PAPER_NOISE = (*(f"uniform:0.{tenth}" for tenth in range(1, 10)), *(f"pair-flip:
 """That of the AUL paper's Figures 7 and 9."""
 
 _COLUMNS = {
-    "audits": AUDITED + "samples:int64 wrong:int64 noise_rate low high held suggestion epochs:int64 seconds",
+    "audits": AUDITED + "samples:int64 wrong:int64 noise_rate low high held suggestion epochs:int64",
     "ranking": RANKINGS,
     "estimates": ESTIMATES,
     **curves.COLUMNS,
@@ -124,7 +124,7 @@ def _rows(found: TrueAudit) -> dict[str, list[Row]]:
     rate, (low, high) = found.true_rate, found.interval
     held = math.nan if math.isnan(low) else float(low <= rate <= high)
     audited = {"samples": len(found.wrong_U), "wrong": int(found.wrong_U.sum()), "noise_rate": rate, "held": held}
-    audited |= {"low": low, "high": high, "suggestion": found.suggestion, "seconds": found.seconds}
+    audited |= {"low": low, "high": high, "suggestion": found.suggestion}
     audited |= {**found.row, "epochs": found.fitted.statistics.epochs}
     rankings, estimates = list(found.rankings()), list(found.estimates())
     return {"audits": [audited], "ranking": rankings, "estimates": estimates}
@@ -167,13 +167,12 @@ def _page(tables: Tables) -> Iterator[str]:
     )
     yield from pivot(
         "The audit's interval",
-        "*Suggestion*: the share of wrong labels whose suggested label is right. An audit that was interrupted has no "
-        "seconds.",
+        "*Suggestion*: the share of wrong labels whose suggested label is right.",
         labeled("audits"),
         {"noise": "label"},
         {
             **{"true rate": ("noise_rate", 3), "low": ("low", 3), "high": ("high", 3), "held the truth": _held},
-            **{"suggestion": ("suggestion", 3), "audit, s": ("seconds", 1)},
+            "suggestion": ("suggestion", 3),
         },
     )
     by_epoch = []

@@ -47,9 +47,6 @@ _STEP = 0.001
 _MOST_DISCARDED = 2.0
 _MILESTONES = ((0.4, 0.5), (0.6, 0.25), (0.8, 0.1))
 _NETWORK = 2  # those of the second half are numbers 0 and 1
-_SAVED = {"selected": "selected_R", "candidate": "candidate_R", "noise": "noise_rate"}
-_SAVED |= {name: name for name in ("iterations", "symmetric")}
-"""What the checkpoint has, by its names."""
 
 
 def after(found: Verified, agreeing: RowArray, discarded: RowArray) -> Verified:
@@ -159,7 +156,7 @@ def cross_validate(
         while found.iterations < parameters.iterations:
             found = _iterate(validation, found, parameters.noise_type, advance)
             if source.world.is_main:
-                write_checkpoint(out.verified, {name: getattr(found, field) for name, field in _SAVED.items()})
+                write_checkpoint(out.verified, vars(found))
             reporter.say(
                 f"Iteration {found.iterations}: {int(found.selected_R.sum()):,} labels are believed, "
                 f"{int(found.candidate_R.sum()):,} are open"
@@ -236,11 +233,9 @@ def _read(out: RunFolder, prepared: Prepared) -> Verified:
     if not out.verified.exists():
         return Verified(selected_R=~everything_R, candidate_R=everything_R)
     try:
-        state = read_checkpoint(out.verified)
-        found = Verified(**{field: state[name] for name, field in _SAVED.items()})
+        found = Verified(**read_checkpoint(out.verified))
         if found.selected_R.shape != everything_R.shape:
             raise ValueError("other rows")
-        left = noise_left(found.noise_rate, len(prepared.catalogue.classes), symmetric=found.symmetric)
-        return replace(found, noise_left=left)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return found
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise RunError(f"{out.verified} is damaged", fix=f"delete {out.root} to train from the start") from error

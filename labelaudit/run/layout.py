@@ -13,9 +13,6 @@ from labelaudit.run.files import held, read_json, storage_errors, write_json
 
 SCHEMA_VERSION = 1
 
-FORMER_SETTINGS = frozenset({"controls", "pilot_epochs"})
-"""Settings of run.json that earlier versions had, of labels that were made wrong on purpose; 0 in runs without any."""
-
 
 class _Place:
     """A path below the run folder, as an attribute of `RunFolder`."""
@@ -85,7 +82,7 @@ class RunFolder:
     def read_description(self) -> dict[str, Any]:
         """Return the content of run.json.
 
-        Raises a RunError if there is none, or it is damaged, of another schema, or of an audit with --controls.
+        Raises a RunError if there is none, or it is damaged or of another schema.
         """
         if not self.exists:
             raise RunError(f"{self.root} is not a run folder (it has no run.json)", fix="give the folder of an audit")
@@ -93,10 +90,6 @@ class RunFolder:
         if value.get("schema_version") != SCHEMA_VERSION:
             what = f"{self.root} has schema {value.get('schema_version')!r}, this version reads {SCHEMA_VERSION}"
             raise RunError(what, fix="use the labelaudit that wrote it, or audit into a new folder")
-        settings = value.get("settings")
-        if isinstance(settings, dict) and any(settings.get(name) for name in FORMER_SETTINGS):
-            what = f"{self.root} was audited with --controls, which this version no longer has"
-            raise RunError(what, fix="audit again into a new --run")
         return value
 
     def write_description(self, value: Mapping[str, object]) -> None:

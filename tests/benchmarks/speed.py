@@ -237,7 +237,7 @@ def audit(
     with empty_folder() as scratch:
         began, run = time.perf_counter(), RunFolder(scratch / "run")
         fitted, ended = score(noisy, run, options, reporter=stages), time.perf_counter()
-        found = TrueAudit("", seed, run, fitted, clean, 0.0)
+        found = TrueAudit("", seed, run, fitted, clean)
     chosen = next(row for row in found.rankings() if row["chosen"])
     rows += _quality(OURS, chosen["auroc"], chosen["average_precision"])
     rows += [figure(f"{OURS}: {name[:1].lower()}{name[1:]}", taken, "s") for name, taken in stages.seconds.items()]

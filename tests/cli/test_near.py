@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageOps
 
-from tests.cli.helpers import QUICK, read_rows, run, succeed
+from tests.cli.helpers import QUICK, run, succeed
 from tests.detect.test_near import pictures
 
 
@@ -107,8 +107,3 @@ def test_explain() -> None:
     assert succeed("explain", "la003").out.startswith("LA003 (ambiguous): The label of this image is in doubt.\n\n")
     assert [row for row in succeed("explain").out.splitlines() if "LA009" in row]
     assert run("explain", "LA777").code == 2
-
-
-def test_rows_of_the_list_are_those_of_the_table(audited: Path) -> None:
-    rows = read_rows((audited / "findings.csv").read_text())
-    assert len(rows) == len(pq.read_table(audited / "findings.parquet"))

@@ -136,17 +136,6 @@ def test_weights_belong_to_paths_and_are_0_for_a_sample_that_is_set_aside(tmp_pa
     assert lists.read_weights(file, catalogue_of(FOUR, reasons=["empty file", "", "", ""])).tolist() == [0, 2, 3, 4]
 
 
-def test_weights_of_other_data_are_refused(tmp_path):
-    file = written(tmp_path / "weights.csv", "path,weight\ncat/0.png,1\ndog/3.png,1\n")
-    with pytest.raises(DataError, match=r"other data: it has no weight for 'cat/1\.png' and 1 more\W .*/data"):
-        lists.read_weights(file, catalogue_of(FOUR))
-    lists.write_weights(file, tmp_path / "weights.npy", catalogue_of(FOUR), WEIGHT_4)
-    with pytest.raises(DataError, match=r"no weight for 'dog/x\.png'\W "):
-        lists.read_weights(file, catalogue_of((*FOUR[:2], "dog/x.png", FOUR[2])))
-    with pytest.raises(DataError, match=r"the content of 'cat/1\.png' and 1 more has changed since"):
-        lists.read_weights(file, catalogue_of((FOUR[1], FOUR[0], *FOUR[2:])))
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
