@@ -46,6 +46,7 @@ COMMANDS = (
     "fit RUN",
     "score RUN -o list.csv",
     "report RUN --write sarif=labels.sarif",
+    "export RUN --to croissant",
     "export RUN --to label-studio",
 )
 _MEASURED = """

@@ -98,9 +98,9 @@ def test_limits_of_codes_in_options_and_file(audited: Path) -> None:
 
 
 def test_an_export_takes_what_is_selected(audited: Path) -> None:
-    said = succeed("export", audited, "--to", "cvat", "--select", "LA006", "--out", "out").err
+    said = succeed("export", audited, "--to", "cleanlab", "--select", "LA006", "--out", "out").err
     assert "6 samples" in said
-    assert run("export", audited, "--to", "cvat", "--select", "LA006", "--all").code == 2
+    assert run("export", audited, "--to", "cleanlab", "--select", "LA006", "--all").code == 2
 
 
 def test_explain() -> None:

@@ -46,9 +46,9 @@ def test_they_are_findings_without_a_suggested_label(zoo: tuple[Path, Path]) -> 
         is_found = row["path"] in found
         assert (row["kind"] == "no-class") == (row["p_no_class"] > 0.5) == is_found
         assert (row["suggested_label"] is None) == is_found
-    succeed("export", "audit", "--to", "label-studio", "--all")
-    tasks = json.loads(Path("audit/exports/label-studio/tasks.json").read_text())
-    assert all(task["predictions"][0]["result"][0]["value"]["choices"][0] in CLASSES for task in tasks)
+    succeed("export", "audit", "--to", "cleanlab", "--all")
+    exported = pq.read_table("audit/exports/cleanlab/label_issues.parquet").to_pylist()
+    assert all(row["predicted_label"] in CLASSES for row in exported)
 
 
 def test_a_fit_without_images_finds_the_same_and_a_label_that_was_kept_is_of_its_class(zoo: tuple[Path, Path]) -> None:

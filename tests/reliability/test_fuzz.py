@@ -187,7 +187,7 @@ read_everything = each(
     lambda file: open_run(file.parent)._repr_html_(),
     *(lambda file, name=name: getattr(open_run(file.parent), name) for name in ("confusion", "warnings", "suspicious")),
     *(lambda file, write=write: write(report(file)) for write in FORMATS.values()),
-    *(lambda file, to=to: export(run_of(file), to) for to in ("huggingface", "cvat")),
+    *(lambda file, to=to: export(run_of(file), to) for to in ("cleanlab", "cvat")),
     *(show, page, fit_run),
 )
 """Whatever reads a run folder, each for itself."""

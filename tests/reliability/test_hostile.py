@@ -172,7 +172,7 @@ def test_a_run_folder_whose_folders_are_links_is_refused(finished, photos, tmp_p
     before = snapshot(target)
     for words in (
         ("fit", run_folder),
-        ("export", run_folder, "--to", "fiftyone"),
+        ("export", run_folder, "--to", "cleanlab"),
         ("retrain", photos, "--weights", run_folder / "weights.csv", *QUICK),
     ):
         assert f"{run_folder / name} is a symbolic link" in run(*words).error

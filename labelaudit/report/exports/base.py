@@ -55,7 +55,7 @@ class Sample:
 class Job:
     """What to write where: samples in order, all classes sorted, the image folder, and the folder for the files.
 
-    ``url_prefix`` is what Label Studio finds an image's path behind.
+    ``url_prefix`` is what Label Studio finds an image's path behind; ``created`` is ISO 8601 or empty.
     """
 
     samples: Sequence[Sample]
@@ -63,6 +63,7 @@ class Job:
     root: Path
     folder: Path
     url_prefix: str
+    created: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +115,18 @@ FORMATS = (
         files=("README.md", "metadata.jsonl"),
         reads_images=True,
         writer="huggingface:write",
+    ),
+    ExportFormat(
+        name="cleanlab",
+        summary="The label issues as cleanlab's Datalab has them, for pandas.",
+        files=("label_issues.parquet",),
+        writer="parquet:write_cleanlab",
+    ),
+    ExportFormat(
+        name="croissant",
+        summary="A table of all verdicts, described in Croissant 1.1.",
+        files=("verdicts.parquet", "croissant.json"),
+        writer="parquet:write_croissant",
     ),
 )
 

@@ -100,6 +100,7 @@ def export(
         root=root,
         folder=folder,
         url_prefix=prefix if prefix.endswith(("/", "=")) else f"{prefix}/",
+        created=audit.description.finished,
     )
     entry.write(job)
     return Exported(samples=len(samples), folder=folder, main_file=folder / entry.files[-1])

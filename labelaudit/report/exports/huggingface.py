@@ -57,7 +57,7 @@ def _require_text(classes: Sequence[str]) -> None:
         if pyarrow.json.read_json(io.BytesIO(line)).schema.field("label").type != pyarrow.string():
             raise DataError(
                 f"datasets would take the class {name!r} for a date",
-                fix="rename it and audit again, or export to another format",
+                fix="rename it and audit again, or export to croissant or cleanlab",
             )
 
 

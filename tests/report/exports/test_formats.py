@@ -1,15 +1,19 @@
 """What is exported, and what each format says of every sample, read with the standard library and Arrow only."""
 
+import hashlib
 import json
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.errors import DataError, RunError, StorageError, UsageError
 from labelaudit.report.exports.base import FORMATS
 from labelaudit.report.exports.export import ExportOptions, export
+from labelaudit.run.tables import read_scores
 from tests.helpers import Listener
 from tests.report.exports.helpers import HOSTILE_CLASSES, hostile_folder, made_up_audit
 
@@ -144,6 +148,39 @@ def test_huggingface_refuses_classes_that_would_become_dates(tmp_path):
     assert not (tmp_path / "huggingface/metadata.jsonl").exists()
 
 
+def test_cleanlab_has_datalabs_columns_first(hostile, truth, tmp_path):
+    table = pq.read_table(exported(hostile, "cleanlab", tmp_path) / "label_issues.parquet")
+    assert table.column_names[:4] == ["is_label_issue", "label_score", "given_label", "predicted_label"]
+    rows = table.to_pylist()
+    assert [row["path"] for row in rows] == list(truth)
+    for row in rows:
+        known = truth[row["path"]]
+        assert row["is_label_issue"] is known["is_suspicious"]
+        require_same(row, known, "label_score", "given_label", "suggested_label")
+        assert row["predicted_label"] == known["suggested_label" if known["is_suspicious"] else "given_label"]
+
+
+def test_croissant_describes_its_table(hostile, truth, tmp_path):
+    folder = exported(hostile, "croissant", tmp_path)
+    description = json.loads((folder / "croissant.json").read_text())
+    assert description["conformsTo"] == "http://mlcommons.org/croissant/1.1"
+    assert description["datePublished"] == "2026-03-04T05:06:07+00:00"
+    (file,), (records,) = description["distribution"], description["recordSet"]
+    content = (folder / file["contentUrl"]).read_bytes()
+    assert file["sha256"] == hashlib.sha256(content).hexdigest()
+    assert file["contentSize"] == f"{len(content)} B"
+    table = pq.read_table(folder / file["contentUrl"])
+    assert [field["source"]["extract"]["column"] for field in records["field"]] == table.column_names
+    assert {field["name"]: field["dataType"] for field in records["field"]} == {
+        **dict.fromkeys(("path", "given_label", "suggested_label", "kind", "sha256"), "sc:Text"),
+        **dict.fromkeys(("p_mislabeled", "label_score", "weight"), "sc:Float"),
+        **dict.fromkeys(("sample", "rank"), "sc:Integer"),
+        "is_suspicious": "sc:Boolean",
+    }
+    for row in table.to_pylist():
+        require_same(row, truth[row["path"]], "given_label", *FIGURES)
+
+
 every_format = pytest.mark.parametrize("to", [entry.name for entry in FORMATS])
 
 
@@ -162,14 +199,14 @@ def test_top_is_the_head_of_the_ranking(hostile, truth, suspicious, tmp_path):
     assert head[: len(suspicious)] == suspicious
     options = ExportOptions(top=len(head))
     assert paths(export(hostile, "label-studio", tmp_path / "ranked", options)) == head
-    lines = export(hostile, "huggingface", tmp_path / "table", options).main_file.read_text().split("\n")
-    assert [json.loads(line)["path"] for line in lines if line] == sorted(head, key=list(truth).index)
+    table = pq.read_table(export(hostile, "cleanlab", tmp_path / "table", options).main_file)
+    assert table.column("path").to_pylist() == sorted(head, key=list(truth).index)
     assert export(hostile, "cvat", tmp_path / "all", ExportOptions(top=10_000)).samples == len(truth)
 
 
 def test_unreadable_images_are_left_out_and_counted(hostile, tmp_path):
     listener = Listener()
-    assert export(hostile, "cvat", tmp_path / "out", ExportOptions(everything=True), reporter=listener).samples == 213
+    assert export(hostile, "cleanlab", tmp_path / "out", reporter=listener).samples == 213
     assert listener.lines == ["3 images that could not be read are left out"]
 
 
@@ -185,6 +222,20 @@ def test_two_exports_of_one_audit_are_equal(hostile, tmp_path, to):
         for folder in (first.folder, second.folder)
     ]
     assert contents[0] == contents[1]
+
+
+@every_format
+def test_kinds_are_passed_on_where_the_audit_has_them(small, to):
+    kinds = pa.array([None, "ambiguous", None, "duplicate"], pa.string())
+    pq.write_table(read_scores(small.scores).drop_columns(["kind"]).append_column("kind", kinds), small.scores)
+    folder = export(small, to, options=ExportOptions(everything=True)).folder
+    if tables := list(folder.glob("*.parquet")):
+        assert pq.read_table(tables[0]).column("kind").to_pylist() == kinds.to_pylist()
+    elif to == "huggingface":
+        rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
+        assert [row["kind"] for row in rows] == ["", "ambiguous", "", "duplicate"]
+    elif to != "cvat":
+        assert "".join(path.read_text() for path in folder.glob("*.json")).count('"kind": ') == 2
 
 
 def test_a_folder_with_something_else_is_left_alone(hostile, images, tmp_path):
@@ -234,7 +285,7 @@ def test_images_that_have_moved(small, tmp_path, to):
         ("cvat", {"top": 1, "everything": True}, "--top and --all contradict each other; give one of them"),
         ("cvat", {"url_prefix": "https://host"}, "cvat takes no --url-prefix; it is for label-studio"),
         ("label-studio", {"url_prefix": "x/\n"}, "--url-prefix 'x/\\n' has characters that no address has"),
-        ("coco", {}, "unknown format 'coco'; there are label-studio, cvat, fiftyone, huggingface"),
+        ("coco", {}, "unknown format 'coco'; there are label-studio, cvat, fiftyone, huggingface, cleanlab"),
     ],
 )
 def test_contradictions_are_refused(hostile, to, options, message):
