@@ -27,18 +27,9 @@ from labelaudit.data.noise import choose_samples, draw_labels
 from labelaudit.errors import UsageError
 from labelaudit.names import CorruptionName
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.review.copies import beside, publish, require_apart, require_new
 from labelaudit.review.tree import free_path
-from labelaudit.run.files import (
-    beside,
-    held,
-    link_or_copy,
-    publish,
-    require_apart,
-    require_new,
-    storage_errors,
-    write_json,
-    write_lines,
-)
+from labelaudit.run.files import held, link_or_copy, storage_errors, write_json, write_lines
 from labelaudit.text import csv_lines, folded
 
 TRUTH_FILE, SETTINGS_FILE = "truth.csv", "corruption.json"

@@ -18,6 +18,7 @@ from labelaudit.text import plural
 
 if TYPE_CHECKING:
     from labelaudit.auditing.model import Data
+    from labelaudit.review.copies import WayName
     from labelaudit.review.plan import RelabelingPlan
     from labelaudit.run.layout import RunFolder
 
@@ -25,9 +26,15 @@ EPILOG = o.examples(
     "labelaudit relabel labelaudit-runs/photos     (what was decided there, in the folder that was audited)",
     "labelaudit relabel photos decisions.csv --dry-run",
     "labelaudit relabel photos --undo",
-    "labelaudit relabel photos label-studio.json",
+    "labelaudit relabel photos label-studio.json --out photos-corrected",
     "labelaudit relabel flat decisions.csv --labels labels.csv --out corrected.csv",
 )
+_WAYS: dict[WayName, str] = {
+    "linked": "hard links",
+    "copied": "copies (hard links are not possible between these file systems)",
+    "symbolic": "symbolic links",
+    "skipped": "left out that are no files",
+}
 _MOST_PAIRS = 30
 _MOST_NAMED = 10
 
@@ -46,7 +53,7 @@ def command(
         ),
     ] = None,
     out: Annotated[
-        Path | None, Option(help="Write corrected labels here, where they are not class folders; no file moves.")
+        Path | None, Option(help="Write a corrected copy (hard links) here, of a zip or table the labels; DATA stays.")
     ] = None,
     labels: Annotated[Path | None, Option(help="CSV path,label, not class folders; corrected in --out.")] = None,
     split: o.Split = None,
@@ -58,7 +65,7 @@ def command(
     ] = False,
     output: Annotated[PlanFormatName, Option("--format", help="How to print the plan on stdout.")] = "table",
 ) -> None:
-    """Move images to the class folders that a review names, or write corrected labels; nothing is deleted.
+    """Move images to the class folders that a review names, or write a corrected copy; nothing is deleted.
 
     Dropped images go to DATA-dropped, beside DATA. A relabeling that was interrupted is finished by the same command,
     or taken back by --undo.
@@ -80,7 +87,7 @@ def command(
 
     from labelaudit.auditing.model import Data, read_catalogue
     from labelaudit.review.corrections import read_decided, read_review
-    from labelaudit.review.relabel import plan_relabeling, relabel, relabel_labels
+    from labelaudit.review.relabel import plan_relabeling, relabel, relabel_copy, relabel_labels
 
     if undo:
         _undo(data, file, dry_run=dry_run, yes=yes, terminal=terminal)
@@ -101,9 +108,14 @@ def command(
     if dry_run:
         _show(plan_relabeling(data, review, split=folders, labels_file=labels, reporter=terminal), output)
         return
-    if out is not None:
+    if out is not None and not known.moves:
         relabel_labels(data, review, labels, out, split=folders, show=agree, reporter=terminal)
         told, labels, folders = f"Corrected labels: {out}", out, ()
+    elif out is not None:
+        counts = relabel_copy(data, review, out, split=folders, show=agree, reporter=terminal)
+        ways = ", ".join(f"{counts[way]:,} {what}" for way, what in _WAYS.items() if counts[way])
+        told = f"Corrected copy: {out} ({ways or 'empty'})"
+        data = out
     elif outcome := relabel(data, review, split=folders, agree=agree, reporter=terminal):
         told = f"Moved {plural(outcome.moved, 'file')}. To undo: labelaudit relabel {data} --undo"
     else:

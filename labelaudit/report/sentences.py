@@ -115,7 +115,7 @@ def kinds_sentences(noise: Noise) -> list[str]:
         sentences.append(f"Suspicious labels by kind: {counts}.")
     if corrupted := kinds.samples.get("corrupted"):
         sentences.append(
-            f"Corrupted images, suspicious or not: {corrupted:,} of {noise.readable:,}; in findings.csv (LA002)."
+            f"Corrupted images, suspicious or not: {corrupted:,} of {noise.readable:,}; findings.csv lists them (LA002)."
         )
     if sentence := no_class_sentence(noise):
         sentences.append(sentence)

@@ -231,7 +231,7 @@ def _link_new_name(tree: Tree, source: str, target: str) -> _FoundName:
             return "linked" if _is_same(old, new) else "taken"
         except OSError as error:
             if error.errno == errno.EXDEV:
-                fix = "take the relabeling back with --undo, and relabel a copy of the folder"
+                fix = "take the relabeling back with --undo, and make a corrected copy with --out"
                 raise DataError(f"{old} and the folder of {new} are on different file systems", fix=fix) from error
             if error.errno not in NO_LINKS:
                 raise

@@ -1,4 +1,4 @@
-"""Apply a review to the data: move files between class folders and back, or write a corrected labels file.
+"""Apply a review to the data: move files between class folders and back, or write a corrected copy or labels file.
 
 All functions raise a DataError where something cannot be read, a UsageError where ``out`` is not free, a RunError
 where another process is at work or another relabeling was interrupted, and a StorageError where a file cannot be
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from labelaudit.data.sources import walk_data
 from labelaudit.errors import DataError, RunError, StorageError, UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review import moves
+from labelaudit.review.copies import WayName, require_apart, require_new, write_copy
 from labelaudit.review.corrections import ReviewFile
 from labelaudit.review.plan import RelabelingPlan, plan_labels, plan_moves
 from labelaudit.review.tree import Tree
@@ -33,7 +35,7 @@ def plan_relabeling(
     labels_file: Path | None = None,
     reporter: Reporter = QUIET,
 ) -> RelabelingPlan:
-    """Plan what `relabel` or `relabel_labels` would do with these data; nothing is written."""
+    """Plan what `relabel`, `relabel_copy` or `relabel_labels` would do with these data; nothing is written."""
     if (labels := _listed(root, split, labels_file)) is not None:
         return plan_labels(root.resolve(), labels.label_of, review, reporter)
     tree = _tree(root, split)
@@ -112,6 +114,24 @@ def undo(
     return outcome
 
 
+def relabel_copy(
+    root: Path,
+    review: ReviewFile,
+    out: Path,
+    *,
+    split: Sequence[str] = (),
+    show: Callable[[RelabelingPlan], object] = lambda _plan: None,
+    reporter: Reporter = QUIET,
+) -> Counter[WayName]:
+    """Write a corrected copy of a data folder; ``show`` is called with the plan before anything is written."""
+    tree = _tree(root, split)
+    require_apart(out, tree.root)
+    require_new(out)
+    plan = plan_moves(tree, review, reporter)
+    show(plan)
+    return write_copy(tree, plan, out, reporter)
+
+
 def relabel_labels(
     root: Path,
     review: ReviewFile,
@@ -130,8 +150,7 @@ def relabel_labels(
     if os.path.lexists(out):
         raise UsageError(f"--out {out} already exists", fix="choose a new file: nothing is overwritten")
     if (labels := _listed(root, split, labels_file)) is None:
-        what = f"--out {out} is for labels, and {root} has class folders of files"
-        raise UsageError(what, fix="leave it out; to keep the folder as it is, relabel a copy of it")
+        raise UsageError(f"{root} has class folders of files", fix="relabel them, or give the labels file")
     plan = plan_labels(root.resolve(), labels.label_of, review, reporter)
     show(plan)
     write_lines(out, _corrected_lines(labels, plan))
@@ -194,7 +213,7 @@ def _require_place_for_drops(tree: Tree) -> None:
     else:
         return
     what = f"dropped images go from {tree.root} to {place}, {why}"
-    raise DataError(what, fix="make a copy of the folder, and relabel that")
+    raise DataError(what, fix="give --out for a corrected copy without them")
 
 
 def _warn(outcome: moves.Outcome, reporter: Reporter) -> None:

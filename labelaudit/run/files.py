@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from labelaudit.errors import NoLocksWarning, RunError, StorageError, UsageError, brief
+from labelaudit.errors import NoLocksWarning, RunError, StorageError, brief
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -269,28 +269,3 @@ def link_or_copy(source: Path, place: Path, half: Path) -> bool:
     shutil.copy2(source, half)
     half.rename(place)
     return False
-
-
-def beside(out: Path, what: str) -> Path:
-    """Return the name of a hidden file or folder beside ``out``."""
-    return out.absolute().with_name(f".{out.absolute().name}.labelaudit-{what}")
-
-
-def require_apart(out: Path, root: Path) -> None:
-    """Raise a UsageError where one of the folders contains the other."""
-    place, data = out.resolve(), root.resolve()
-    if place == data or data in place.parents or place in data.parents:
-        raise UsageError(f"{out} and {root} contain one another", fix="choose a place beside the data folder")
-
-
-def require_new(out: Path) -> None:
-    """Raise a UsageError where ``out`` is anything but an empty folder."""
-    if os.path.lexists(out) and (out.is_symlink() or not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} already exists", fix="choose a new folder: nothing is overwritten")
-
-
-def publish(growing: Path, out: Path) -> None:
-    """Flush everything in ``growing`` to the disk and rename it to ``out``."""
-    os.sync()  # all contents at once: flushing each file would take longer than writing it
-    growing.rename(out)
-    flush_folder(out.parent)

@@ -108,9 +108,10 @@ def test_without_a_terminal_nothing_is_moved(data: Path, file: Path) -> None:
         assert "Nothing was moved" in succeed("relabel", data, file).err  # nothing is left to ask about
 
 
-def test_a_labels_file_needs_no_answer_and_class_folders_no_file(data: Path, file: Path) -> None:
-    error = run("relabel", data, file, "--out", "copy").only_error
-    assert error.startswith("--out copy is for labels, and photos has class folders of files; leave it out; to keep")
+def test_a_copy_and_a_labels_file_need_no_answer(data: Path, file: Path) -> None:
+    outcome = succeed("relabel", data, file, "--out", "copy")
+    assert outcome.err == "Corrected copy: copy (4 hard links)\nTo audit again: labelaudit score copy\n"
+    assert run("relabel", data, file, "--out", "copy").only_error.startswith("copy already exists")
     Path("labels.csv").write_text("path,label\ncat/1.png,cat\ndog/1.png,dog\n")
     file = write(change("cat/1.png", "=dog"), drop("dog/1.png"))
     outcome = succeed("relabel", data, file, "--labels", "labels.csv", "--out", "new.csv")

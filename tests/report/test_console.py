@@ -127,7 +127,7 @@ def test_names_cannot_steer_the_terminal_or_the_markup():
 def test_sentences_on_kinds_by_hand():
     assert kinds_sentences(noise(kinds=KINDS, readable=12000)) == [
         "Suspicious labels by kind: 5 mislabeled, 1 corrupted, 1 ambiguous.",
-        "Corrupted images, suspicious or not: 1,200 of 12,000; in findings.csv (LA002).",
+        "Corrupted images, suspicious or not: 1,200 of 12,000; findings.csv lists them (LA002).",
         "Equal images with different labels: 3; see the column kind of scores.parquet.",
     ]
     assert copies_rows(noise(kinds=KINDS)) == [

@@ -222,7 +222,7 @@ def test_where_nothing_can_be_dropped_nothing_is_moved(root, tmp_path, correctio
     with pytest.raises(DataError) as error:
         relabel(root, corrections)
     what = f"dropped images go from {root} to {root}-dropped, and {tmp_path} is not writable"
-    assert str(error.value) == f"{what}; make a copy of the folder, and relabel that"
+    assert str(error.value) == f"{what}; give --out for a corrected copy without them"
     assert snapshot(root) == before
     assert relabel(root, saved(tmp_path / "others.csv", change("cat/2.png", "dog"))).moved == 1
 
@@ -273,3 +273,16 @@ def test_killed_undo_is_finished_by_undo(root, corrections, place):
     kill(*place, root, "--undo", "--yes")
     undo_if_begun(root)
     assert snapshot(root) == before
+
+
+def test_killed_copy_is_finished_by_the_same_command(root, corrections, tmp_path):
+    before, out = contents(root), tmp_path / "copies" / "copy"
+    expected = {path: text for path, text in CORRECTED.items() if not path.startswith(".")}
+    arguments = (root, corrections.file, "--out", out)
+    for place in (("mkdir", 2), ("link", 2), ("rename", 1)):  # each finds what the one before left
+        kill(*place, *arguments)
+        assert not out.exists()
+    assert run_until_it_dies("relabel", *arguments, "-q", dies_at=("rename", 2)) == 0
+    assert contents(out) == expected
+    assert [path.name for path in out.parent.iterdir()] == ["copy"]
+    assert contents(root) == before
