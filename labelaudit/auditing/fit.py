@@ -134,7 +134,7 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
     generator = np.random.default_rng([0, 1])
     kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, generator, p_no_class_N=p_no_class_N)
     near = _near(catalogue, verdicts, kinds, *read_near(run.near, len(catalogue)))
-    leaked = find_leaked(near, kinds.equal_N, catalogue.split_names)
+    leaked = find_leaked(near, kinds.equal_N, catalogue.split_N)
     found = (*_findings(catalogue, verdicts, kinds), near, leaked)
     noise = documents.Noise(
         noise_rate=verdicts.noise_rate,

@@ -35,7 +35,6 @@ from labelaudit.auditing.prepare import (
 )
 from labelaudit.auditing.training import TrainingJob, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import Catalogue, trainable
-from labelaudit.data.folder import require_outside
 from labelaudit.detect import Float32Array
 from labelaudit.detect.curves import Course
 from labelaudit.detect.noclass import class_distances
@@ -138,7 +137,7 @@ def _claim_run(
     """Hold the run folder, and return it and what is to be trained; None when the probe is trained already."""
     relabelings = require_settled(data.root)
     if given is not None:
-        require_outside(given.root, data.root, "--run")
+        data.require_outside(given.root)
     catalogue = trainable(data.scan(reporter))
 
     def require(known_run: RunFolder, known: documents.Description) -> TrainingSettings:

@@ -79,7 +79,7 @@ def train_missing(
     if run is not None:
         of_predictions = of_predictions or is_of_predictions(run)
     elif options.deciding == TrainingOptions():  # else the next run is one by a training
-        of_predictions = any(map(is_of_predictions, runs_in(runs_of(data.root))[-1:]))
+        of_predictions = any(map(is_of_predictions, runs_in(runs_of(data))[-1:]))
     if of_predictions:
         return record_predictions(data, run, options, reporter)
     from labelaudit.auditing.probe import train_probe
@@ -117,6 +117,7 @@ def audit(
     run: Path | str | None = None,
     labels_file: Path | str | None = None,
     split: str | Sequence[str] = (),
+    test: Path | str | None = None,
     rank_by: StatisticName | None = None,
     estimator: EstimatorName | None = None,
     reporter: Reporter = QUIET,
@@ -131,6 +132,7 @@ def audit(
         run: The run folder; None: the newest of ``labelaudit-runs/<name of folder>``, or after a change the next one.
         labels_file: CSV with the columns ``path`` and ``label``, instead of class folders.
         split: Folders in it that hold the class folders, as ``("train", "val")``: audited as one data set.
+        test: Another folder, archive or table of the same classes, audited as the split ``test`` beside ``train``.
         rank_by: Statistic that ranks the samples; None: that of a finished run, or the estimator's own.
         estimator: How P(mislabeled) is estimated; None: that of a finished run, or the noise transition model.
         reporter: Is told about the progress.
@@ -140,7 +142,7 @@ def audit(
         UsageError: an unknown option, or ``folder`` is a run folder.
         LabelauditError: see `labelaudit.score`.
     """
-    for place in (folder, run, labels_file):
+    for place in (folder, run, labels_file, test):
         require_local(place or "")
     root = Path(folder)
     if runs_in(root):
@@ -150,14 +152,21 @@ def audit(
         if name in _FILES and value is not None:
             require_local(value)
             training[name] = Path(value)
-    data = Data(
-        root=root,
-        labels_file=None if labels_file is None else Path(labels_file),
-        split=tuple(part.strip() for part in split.split(",")) if isinstance(split, str) else tuple(split),
-    )
+    parts = tuple(part.strip() for part in split.split(",")) if isinstance(split, str) else tuple(split)
+    data = asked_data(root, Path(labels_file) if labels_file else None, parts, Path(test) if test else None)
     found = train_missing(data, asked_run(run), TrainingOptions(**training), reporter)
     score(None, found, None, asked_fit(rank_by, estimator), reporter)
     return opened(found)
+
+
+def asked_data(root: Path, labels_file: Path | None, split: tuple[str, ...], test: Path | None) -> Data:
+    """Return the data that are asked for; with a ``test`` side, these are splits already."""
+    if test is None:
+        return Data(root=root, labels_file=labels_file, split=split)
+    if labels_file is not None or any(split):
+        fix = "leave it out; or give a labels file with a column split, without --test"
+        raise UsageError("--test makes splits of two folders, and --labels and --split are about one", fix=fix)
+    return Data.beside(root, test)
 
 
 def asked_run(run: Path | str | None) -> RunFolder | None:

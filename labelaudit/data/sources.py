@@ -21,6 +21,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from labelaudit.data.catalogue import is_in_split
 from labelaudit.data.containers import Table, inside, opened, read_file
 from labelaudit.data.images import UnreadableImageError
 from labelaudit.data.labels_file import leads_out, matching
@@ -57,7 +58,7 @@ def in_split(root: Path, walk: Walk, split: Sequence[str]) -> dict[str, str]:
     if not split and len(set(kind_of.values())) > 1:
         what = f"{root} holds {listed(names, 6)}: parts of a data set"
         raise DataError(what, fix=f"audit them as one data set with --split {','.join(names)}, or one of them")
-    kept = {place for place in places if not split or any(_is_in(place, name) for name in split)}
+    kept = {place for place in places if not split or any(is_in_split(place, name) for name in split)}
     if not kept:
         fix = f"there are: {listed(names, 6)}" if names else "leave --split out"
         raise DataError(f"--split: there is no {' or '.join(split)} in {root}", fix=fix)
@@ -65,12 +66,6 @@ def in_split(root: Path, walk: Walk, split: Sequence[str]) -> dict[str, str]:
         walk.leave_out(path, OTHER_SPLIT)
         del label_of[path]
     return label_of
-
-
-def _is_in(place: str, name: str) -> bool:
-    """Return whether a folder or shard belongs to a split: ``data/train-00000-of-00002.parquet`` to ``train``."""
-    named = re.compile(rf"{re.escape(name)}([-_.].*)?")
-    return name == "." or f"{place}/".startswith(f"{name}/") or any(map(named.fullmatch, place.split("/")))
 
 
 def _walk_file(root: Path, file: Path, folder: str) -> Walk:
@@ -95,17 +90,14 @@ def _below(names: Sequence[str], folder: str) -> Iterator[str]:
 
 
 def _walk_shards(root: Path, walk: Walk, shards: Sequence[str]) -> Walk:
-    whole = replace(walk, images=[], left=[entry for entry in walk.left if entry[0] not in shards])
-    label_of: dict[str, str] = {}
+    whole = replace(walk, images=[], left=[entry for entry in walk.left if entry[0] not in shards], label_of={})
     for shard in shards:
         found = _walk_file(root / shard, root / shard, "")
         if found.label_of is None:
             what = f"{root / shard} has no labels: a shard has a file with the end .cls beside each image"
             raise DataError(what, fix="write the labels there, or give them with --labels FILE.csv")
-        whole.images.extend(f"{shard}/{path}" for path in found.images)
-        whole.left.extend((f"{shard}/{path}", suffix, why) for path, suffix, why in found.left)
-        label_of.update({f"{shard}/{path}": label for path, label in found.label_of.items()})
-    return replace(whole, label_of=label_of, labels_from=f"{found.labels_from} of {len(shards)} shards")
+        whole = whole.with_part(shard, found)
+    return replace(whole, labels_from=f"{found.labels_from} of {len(shards)} shards")
 
 
 def _paired(root: Path, walk: Walk) -> Walk | None:

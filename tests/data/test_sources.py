@@ -11,7 +11,7 @@ import pytest
 from labelaudit.data.containers import read_file
 from labelaudit.data.folder import fixed_labels, scan
 from labelaudit.data.pixels import PixelFormat, load_pixels
-from labelaudit.errors import DataError, UsageError
+from labelaudit.errors import DataError
 from tests.data.helpers import plain_png, write_files
 from tests.data.test_containers import table_of, tar_of, zip_of
 from tests.helpers import Listener
@@ -175,8 +175,6 @@ def test_a_labels_file_replaces_the_labels_of_any_source(tmp_path):
     labels.write_text("path,label\n000000,x\n000001,x\n000003,y\n")
     catalogue = scan(tmp_path / "a.parquet", labels_file=labels)
     assert given(catalogue) == {"000000": "x", "000001": "x", "000003": "y"}
-    with pytest.raises(UsageError, match=r"--labels and --split"):
-        scan(tmp_path / "a.parquet", labels_file=labels, split=["train"])
 
 
 def test_the_packages_that_write_such_data_agree(tmp_path):
