@@ -11,6 +11,7 @@ import numpy as np
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect import IntArray, NumberArray
+from labelaudit.detect.constants import LEAST_OF_CLASS
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.run.documents import SplitNoise
 from labelaudit.run.findings import Findings
@@ -78,6 +79,22 @@ def split_figures(catalogue: Catalogue, verdicts: Verdicts, leaked: Findings) ->
         )
 
     return tuple(map(figures, catalogue.splits))
+
+
+def judged_apart(catalogue: Catalogue) -> tuple[str, ...]:
+    """Return the splits that heads trained on the other splits can judge.
+
+    These have at most half of the images, and of each of their classes `LEAST_OF_CLASS` images are in other splits.
+    """
+    names, label_N, used_N = np.array(catalogue.split_N), catalogue.label_N, catalogue.used_N
+
+    def is_apart(name: str) -> bool:
+        inside_N = names == name
+        own_N, other_N = inside_N & used_N, ~inside_N & used_N
+        count_K = np.bincount(label_N[other_N], minlength=len(catalogue.classes))
+        return 0 < own_N.sum() <= other_N.sum() and bool((count_K[label_N[own_N]] >= LEAST_OF_CLASS).all())
+
+    return tuple(filter(is_apart, catalogue.splits)) if len(catalogue.splits) > 1 else ()
 
 
 def absent_classes(catalogue: Catalogue) -> Iterator[str]:

@@ -1,8 +1,9 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from labelaudit.auditing.splits import absent_classes, find_leaked, split_figures
+from labelaudit.auditing.splits import absent_classes, find_leaked, judged_apart, split_figures
 from labelaudit.data.catalogue import splits_of
 from labelaudit.run.findings import Findings
 from tests.detect.helpers import verdicts_with
@@ -61,6 +62,25 @@ def test_figures_of_each_split_by_hand():
     assert (test.name, test.samples, test.suspicious, test.leaked, test.contradicting) == ("test", 2, 1, 2, 1)
     assert (train.noise_rate, test.noise_rate) == (0.5 / 3, 0.5)
     assert split_figures(replace(catalogue, split=("train",)), verdicts, leaked) == ()
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "apart"),
+    [
+        ([30, 30], [30, 10], ("val",)),
+        ([30, 30], [30, 30], ("train", "val")),
+        ([30, 29], [1, 1], ()),  # the second class is rare in the other split
+        ([30, 29], [9, 0], ("val",)),  # and not in this one
+        ([30, 30], [30, 31], ("train",)),
+        ([0, 0], [30, 31], ()),
+    ],
+)
+def test_splits_are_judged_by_others_that_have_enough_of_each_class(train, val, apart):
+    label_N = np.repeat([0, 1, 0, 1], [*train, *val]).astype(np.int32)
+    split_N = ("train",) * sum(train) + ("val",) * sum(val)
+    catalogue = replace(catalogue_of(["x"] * len(label_N)), label_N=label_N, split=("train", "val"), split_N=split_N)
+    assert judged_apart(catalogue) == apart
+    assert judged_apart(replace(catalogue, split=("train",))) == ()
 
 
 def test_a_split_that_lacks_a_class_is_named():
