@@ -43,7 +43,8 @@ EPILOG_FIT = o.examples(
 @o.training_options()
 def score(
     data: Annotated[
-        Path, Argument(metavar="DATA", help="Folder with one folder of images per class; or a run folder.")
+        Path,
+        Argument(metavar="DATA", help="Folder with one folder of images per class, archive, s3://…; or a run folder."),
     ],
     training: TrainingOptions,
     terminal: Terminal,
@@ -88,7 +89,8 @@ def score(
     if is_data:
         if training.predictions is not None and is_helper():  # nothing is shared out
             return
-        images = audit.asked_data(data, labels, o.split_names(split), test)
+        parts = o.split_names(split)
+        images = audit.asked_data(data, labels, parts, test, terminal, offline=training.offline)
         folder = audit.train_missing(images, audit.asked_run(run), training, terminal)
     elif run or labels or split or test or training.deciding != TrainingOptions():
         what = f"{data} is a run folder: its data and training options cannot be changed"

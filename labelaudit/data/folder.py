@@ -26,6 +26,7 @@ from labelaudit.data.catalogue import Catalogue, each_in_parallel, in_parallel, 
 from labelaudit.data.containers import inside, read_file
 from labelaudit.data.images import Header, UnreadableImageError, read_header, read_values
 from labelaudit.data.labels_file import read_labels, require_one_here
+from labelaudit.data.remote import is_copy
 from labelaudit.data.rendering import BACKGROUNDS, DEEP_KINDS, Rendering, background_of, range_of
 from labelaudit.data.sources import in_split, walk_data
 from labelaudit.data.votes import Vote, annotations_of
@@ -133,7 +134,7 @@ def _labeled(root: Path, split: Sequence[str]) -> tuple[Walk, tuple[str, ...], b
             said += remarks
         return whole, tuple(said), is_fixed
     walk = _walk(root)
-    fixed = walk.label_of is not None or inside(root) is not None
+    fixed = walk.label_of is not None or inside(root) is not None or is_copy(root)
     if walk.label_of is not None:
         return replace(walk, label_of=in_split(root, walk, split)), (), fixed
     bases = _bases(root, walk, split) if split else [""]
