@@ -3,7 +3,7 @@
 photos/cat/1.jpg                  class folders; so are photos.zip and photos.tar
 photos/metadata.csv               a Hugging Face imagefolder: file_name and label, also as jsonl or parquet
 train.parquet, data/*.parquet     a column of images as bytes, and one of labels
-shard-0000.tar, shards/*.tar      WebDataset: 0001.jpg beside 0001.cls
+shard-0000.tar, shards/*.tar      WebDataset: 0001.jpg beside 0001.cls, or 0001.json with a label
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ from labelaudit.text import listed
 
 _METADATA = frozenset({"metadata.csv", "metadata.jsonl", "metadata.parquet"})
 _FILE_NAME = "file_name"
-_SHARDS = frozenset({".parquet", ".tar"})
+_SHARDS = frozenset({".parquet", ".tar", ".tgz", ".zip"})
+
+
+class _Described(msgspec.Struct):
+    label: str | int
 
 
 def walk_data(root: Path) -> Walk:
@@ -94,18 +98,23 @@ def _walk_shards(root: Path, walk: Walk, shards: Sequence[str]) -> Walk:
     for shard in shards:
         found = _walk_file(root / shard, root / shard, "")
         if found.label_of is None:
-            what = f"{root / shard} has no labels: a shard has a file with the end .cls beside each image"
+            what = f"{root / shard} has no labels: a shard has a file .cls, or .json with a label, beside each image"
             raise DataError(what, fix="write the labels there, or give them with --labels FILE.csv")
         whole = whole.with_part(shard, found)
     return replace(whole, labels_from=f"{found.labels_from} of {len(shards)} shards")
 
 
 def _paired(root: Path, walk: Walk) -> Walk | None:
-    """Return the walk with WebDataset's labels: ``a/1.jpg`` has that in ``a/1.cls``; None where there are none."""
-    texts = {path.removesuffix(".cls"): path for path in _not_images(walk) if path.endswith(".cls")}
-    if not texts:
+    """Return the walk with WebDataset's labels: ``a/1.jpg`` has that in ``a/1.cls``, or in ``a/1.json`` as ``label``.
+
+    None where there are none.
+    """
+    ends = (".cls", ".json")
+    texts_of = {end: {each[: -len(end)]: each for each in _not_images(walk) if each.endswith(end)} for end in ends}
+    end = next((end for end in ends if texts_of[end]), "")
+    if not end:
         return None
-    label_of: dict[str, str] = {}
+    texts, label_of = texts_of[end], dict[str, str]()
     fix = "store one text or number in it"
     for path in walk.images:
         stem = os.path.splitext(path)[0]
@@ -113,13 +122,20 @@ def _paired(root: Path, walk: Walk) -> Walk | None:
             walk.leave_out(path, NO_LABEL)
             continue
         try:
-            label_of[path] = read_file(root / texts[stem]).decode().strip()
-        except (UnreadableImageError, UnicodeDecodeError) as error:
+            content = read_file(root / texts[stem])
+            if end == ".json":
+                content = str(msgspec.json.decode(content, type=_Described).label).encode()
+            label_of[path] = content.decode().strip()
+        except msgspec.ValidationError:
+            if not label_of:  # it describes something else
+                return None
+            raise DataError(f"{root / texts[stem]} has no label", fix='store {"label": …} in it') from None
+        except (UnreadableImageError, UnicodeDecodeError, msgspec.DecodeError) as error:
             raise DataError(f"{root / texts[stem]} is no label ({error})", fix=fix) from error
         if not label_of[path]:
             raise DataError(f"{root / texts[stem]} is empty", fix=fix)
-    left = [entry for entry in walk.left if not entry[0].endswith(".cls")]
-    return replace(walk, left=left, label_of=label_of, labels_from="the .cls files")
+    left = [entry for entry in walk.left if not entry[0].endswith(end)]
+    return replace(walk, left=left, label_of=label_of, labels_from=f"the {end} files")
 
 
 def _described(root: Path, walk: Walk) -> Walk | None:

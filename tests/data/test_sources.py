@@ -105,12 +105,20 @@ def test_web_dataset_labels_lie_beside_the_images(tmp_path):
         ("without a label", ".png", 1),
         ("not an image by its name", ".json", 1),
     }
+    described = {name.replace(".cls", ".json"): b'{"label": "%s", "n": 1}' % label for name, label in keys.items()}
+    found = scan(tar_of(tmp_path / "j.tar", {**shards, **described}))
+    assert (given(found), found.left_out) == (given(catalogue), ())
+    with pytest.raises(DataError, match=r"dog-0\.json has no label; store"):
+        scan(tar_of(tmp_path / "k.tar", {**shards, **described, "dog-0.json": b"{}"}))
+    # JSON files without a label describe something else.
+    notes = {name.replace(".png", ".json"): b'{"photographer": "x"}' for name in FILES}
+    assert given(scan(zip_of(tmp_path / "n.zip", {**FILES, **notes}))) == {name: name[:3] for name in FILES}
     (tmp_path / "shards").mkdir()
     shutil.copy(file, tmp_path / "shards" / "0.tar")
     shutil.copy(file, tmp_path / "shards" / "1.tar")
     assert len(scan(tmp_path / "shards")) == 18
     tar_of(tmp_path / "shards" / "2.tar", shards)
-    with pytest.raises(DataError, match=r"2\.tar has no labels: a shard has a file with the end \.cls"):
+    with pytest.raises(DataError, match=r"2\.tar has no labels: a shard has a file \.cls, or \.json with a label"):
         scan(tmp_path / "shards")
     with pytest.raises(DataError, match=r"cat-0\.cls is empty"):
         scan(tar_of(tmp_path / "b.tar", {**shards, **keys, "cat-0.cls": b"\n"}))
