@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.data import containers
-from labelaudit.data.containers import inside, opened, read_file
+from labelaudit.data.containers import opened, read_file
 from labelaudit.data.images import UnreadableImageError
 from labelaudit.errors import DataError
-from tests.data.helpers import plain_png, write_files
+from tests.data.helpers import plain_png
 
 PNG = plain_png()
 
@@ -54,13 +54,6 @@ def test_members_are_read_by_several_threads_as_they_were_written(make, tmp_path
     for name in ("cat/none.png", "cat"):
         with pytest.raises(UnreadableImageError, match=r"not in photos"):
             read_file(file / name)
-
-
-def test_a_path_leads_into_the_first_file_on_it(tmp_path):
-    write_files(tmp_path, {"a/b.zip": b""})
-    assert inside(tmp_path / "a" / "b.zip" / "c.zip" / "d") == (tmp_path / "a" / "b.zip", "c.zip/d")
-    assert inside(tmp_path / "a" / "b.zip") == (tmp_path / "a" / "b.zip", "")
-    assert inside(tmp_path / "a" / "none" / "c") is None
 
 
 @pytest.mark.parametrize(
