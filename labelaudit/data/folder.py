@@ -86,8 +86,8 @@ def scan(
         for path in walk.images:
             walk.leave_out(path, OTHER_SPLIT if path in table.label_of else NOT_LISTED)
         catalogue = _inspect(root, label_of, reporter)
-        votes = [Vote(printable_path(v.path), v.annotator, printable_path(v.label)) for v in table.votes]
-        votes = [vote for vote in votes if vote.path in label_of]
+        kept = (vote for vote in table.votes if vote.path in label_of)
+        votes = [Vote(printable_path(path), who, printable_path(label)) for path, who, label in kept]
         return replace(
             catalogue,
             left_out=summed(entry for entry in walk.left if entry[0] not in label_of and entry[0] != own),
