@@ -60,7 +60,7 @@ def test_every_training_option_is_offered_and_most_are_advanced(command: str) ->
     names -= {"--members", "--folds", "--embeddings", "--predictions"} if command == "retrain" else set()
     assert names <= {*basic.split(), *advanced.split()}
     if command == "score":
-        assert sum(word.startswith("--") for word in basic.split()) <= 17
+        assert sum(word.startswith("--") for word in basic.split()) <= 18
         assert "--weight-decay" in advanced
 
 
