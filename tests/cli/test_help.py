@@ -51,17 +51,6 @@ def test_the_page_in_the_docs_is_up_to_date() -> None:
     assert len(COMMANDS) >= 10
 
 
-@pytest.mark.parametrize("command", ["score", "train-probe", "retrain"])
-def test_every_training_option_is_offered_and_most_are_advanced(command: str) -> None:
-    basic, _, advanced = succeed(command, "--help").out.partition(" Advanced ")
-    names = {f"--{field.name.replace('_', '-')}" for field in fields(TrainingOptions)} - {"--selector-parameters"}
-    names -= {"--members", "--folds", "--embeddings", "--predictions"} if command == "retrain" else set()
-    assert names <= {*basic.split(), *advanced.split()}
-    if command == "score":
-        assert sum(word.startswith("--") for word in basic.split()) <= 18
-        assert "--weight-decay" in advanced
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 def test_documented_commands_parse(command: str) -> None:
     group = typer.main.get_command(app)
