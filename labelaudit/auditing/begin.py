@@ -54,7 +54,7 @@ def numbered_run(
     ``require`` raises a RunError where the settings of a trained run are not those asked for; the caller asks the other
     runs. Runs of another folder that is still there are a RunError.
     """
-    home = runs_of(data.root)
+    home = runs_of(data)
     if home.is_absolute():
         reporter.say(f"The runs are in {home}: nothing is written into the folder of the images")
     runs = runs_in(home)

@@ -12,6 +12,7 @@ import torch
 
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.own import own_digest
+from labelaudit.auditing.splits import judged_apart
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.looks import look_size
 from labelaudit.engine.devices import choose_device, choose_precision, compute_deterministically, set_threads
@@ -208,6 +209,8 @@ def plan(
         why = f"{why}, seen at {size} pixels, which {model} is built for"
     precision = choose_precision(_precision(options, kind, model, device, preset), device)
     hyper = _hyperparameters(options, preset, usable, precision)
+    apart = judged_apart(catalogue) if kind == "frozen" and options.folds is None else ()
+    drawn = 0 if apart and len(apart) == len(catalogue.splits) else HEAD_FOLDS
     settings = TrainingSettings(
         kind=kind,
         model=model,
@@ -217,7 +220,8 @@ def plan(
         channels=1 if catalogue.is_grey and (weights == SCRATCH or (kind == "train" and is_ours(model))) else 3,
         resize=options.resize or "stretch",
         members=options.members or 1,
-        folds=options.folds or (HEAD_FOLDS if kind == "frozen" else 1),
+        folds=options.folds or (len(apart) + drawn if kind == "frozen" else 1),
+        apart=apart,
         selector=_selector(options),
         **vars(hyper),
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -35,7 +36,6 @@ from labelaudit.auditing.prepare import (
 )
 from labelaudit.auditing.training import TrainingJob, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import Catalogue, trainable
-from labelaudit.data.folder import require_outside
 from labelaudit.detect import Float32Array
 from labelaudit.detect.curves import Course
 from labelaudit.detect.noclass import class_distances
@@ -138,7 +138,7 @@ def _claim_run(
     """Hold the run folder, and return it and what is to be trained; None when the probe is trained already."""
     relabelings = require_settled(data.root)
     if given is not None:
-        require_outside(given.root, data.root, "--run")
+        data.require_outside(given.root)
     catalogue = trainable(data.scan(reporter))
 
     def require(known_run: RunFolder, known: documents.Description) -> TrainingSettings:
@@ -324,6 +324,9 @@ def train_recorded(
     """
     state = source.world.once(lambda: rewind_to_checkpoint(run))
     finished, whole = _finished(state), settings.recorded_epochs
+    if settings.folds > 1 and len(prepared.catalogue.splits) > 1:
+        nothing = "none, as each has over half of the images, or classes that are rare in the others"
+        reporter.say(f"Splits that are judged by the others alone: {', '.join(settings.apart) or nothing}")
     if finished:
         reporter.say(f"Resuming after {finished} of {whole} epochs")
 
@@ -372,7 +375,10 @@ def _member(settings: TrainingSettings, member: int, prepared: Prepared, source:
     own = replace(settings, seed=derive_seed(settings.seed, "member", member)) if member else settings
     method: Method = Standard()
     if settings.folds > 1:
-        fold_R = draw_folds(prepared.label_R, settings.folds, make_generator(settings.seed, "folds"))
+        split_R = np.array(prepared.catalogue.split_N)[prepared.sample_R] if settings.apart else None
+        fold_R = draw_folds(
+            prepared.label_R, settings.folds, make_generator(settings.seed, "folds"), settings.apart, split_R
+        )
         method = Folds(fold_R.to(source.device))
     return TrainingJob(
         training=Training([make_network(own, prepared, source)], own, source.device, source.world),
@@ -427,10 +433,22 @@ class Folds:
         return logits[0][torch.arange(len(fold_B), device=fold_B.device), fold_B]
 
 
-def draw_folds(label_R: torch.Tensor, folds: int, generator: torch.Generator) -> torch.Tensor:
-    """Draw a fold for each row, on the CPU; the folds of each class differ by one sample at most: int64 [R]."""
-    order_R = torch.randperm(len(label_R), generator=generator)
+def draw_folds(
+    label_R: torch.Tensor,
+    folds: int,
+    generator: torch.Generator,
+    apart: Sequence[str] = (),
+    split_R: npt.NDArray[np.str_] | None = None,
+) -> torch.Tensor:
+    """Draw a fold for each row, on the CPU; the folds of each class differ by one sample at most: int64 [R].
+
+    The splits ``apart`` are the last folds, and nothing is drawn for their rows; ``split_R`` has the rows' splits.
+    """
+    fold_R = torch.full(label_R.shape, -1)
+    for number, name in enumerate(apart, folds - len(apart)):
+        fold_R[torch.from_numpy(split_R == name)] = number
+    drawn = (fold_R < 0).nonzero()[:, 0]
+    order_R = drawn[torch.randperm(len(drawn), generator=generator)]
     by_class_R = order_R[torch.argsort(label_R[order_R], stable=True)]
-    fold_R = torch.empty_like(order_R)
-    fold_R[by_class_R] = torch.arange(len(order_R)) % folds
+    fold_R[by_class_R] = torch.arange(len(order_R)) % max(folds - len(apart), 1)
     return fold_R

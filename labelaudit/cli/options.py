@@ -48,7 +48,10 @@ Labels = Annotated[
     Path | None, _data(help="CSV with the columns path,label (and annotator), instead of class folders.")
 ]
 Split = Annotated[
-    str | None, _data(metavar="FOLDER,…", help="Folders in DATA that hold the class folders, as train,val; . is DATA.")
+    str | None,
+    _data(
+        metavar="NAME,…", help="Folders of class folders in DATA, as train,val (. is DATA); or a CSV's column split."
+    ),
 ]
 
 

@@ -32,6 +32,7 @@ class TrainingSettings(Hyperparameters):
         heads_weights: What these are trained on: the ``embedded`` backbone, or ``sha256:…`` of the user's embeddings.
         network_if_doubted: Train a network as well where these heads doubt many labels.
         folds: How many heads are trained side by side, each without its part of the data; 1 for one head on all.
+        apart: Splits that are judged by one of the heads alone, which is trained on all other splits.
         selector: Which samples are back-propagated; see `labelaudit.selectors.table`.
     """
 
@@ -47,6 +48,7 @@ class TrainingSettings(Hyperparameters):
     heads_weights: str = "embedded"
     network_if_doubted: bool = False
     folds: int = 1
+    apart: tuple[str, ...] = ()
     selector: str = "none"
 
     @property

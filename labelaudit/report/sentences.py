@@ -115,7 +115,7 @@ def kinds_sentences(noise: Noise) -> list[str]:
         sentences.append(f"Suspicious labels by kind: {counts}.")
     if corrupted := kinds.samples.get("corrupted"):
         sentences.append(
-            f"Corrupted images, suspicious or not: {corrupted:,} of {noise.readable:,}; findings.csv lists them (LA002)."
+            f"Corrupted images, suspicious or not: {corrupted:,} of {noise.readable:,}; see LA002 in findings.csv."
         )
     if sentence := no_class_sentence(noise):
         sentences.append(sentence)
@@ -191,8 +191,11 @@ def _rate(row: AnnotatorNoise) -> str:
 
 
 def copies_rows(noise: Noise) -> list[list[str]]:
-    """Return how many corrupted copies of each kind are found, with the columns of `COPIES_HEADER`."""
-    copies = noise.kinds.copies if noise.kinds else ()
+    """Return how many corrupted copies of each kind are found, with the columns of `COPIES_HEADER`.
+
+    None where no image is called corrupted: noise.json has them.
+    """
+    copies = noise.kinds.copies if noise.kinds and noise.kinds.samples.get("corrupted") else ()
     return [
         [_COPIES[row.kind], *(f"{count:,}" for count in (row.count, row.found, row.count - row.found))]
         for row in copies

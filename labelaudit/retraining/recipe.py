@@ -176,7 +176,7 @@ def _read_inputs(
     if options.validation is not None:
         held_out = numbered_as(scan(options.validation, reporter=reporter), catalogue, reporter)
     planned = plan(catalogue, options.training, device, presets=options.presets or presets_of(entry))
-    settings = replace(planned.settings, folds=1)  # one network that has seen all images
+    settings = replace(planned.settings, folds=1, apart=())  # one network that has seen all images
     values = dataclasses.asdict(parameters)  # type: ignore[call-overload]
     about = {
         "method": entry.name,

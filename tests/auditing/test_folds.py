@@ -97,4 +97,10 @@ def test_folds_share_out_every_class_and_depend_on_the_draw():
         sizes = torch.bincount(fold_R[label_R == label], minlength=5)
         assert sizes.max() - sizes.min() <= 1
     assert torch.bincount(fold_R).tolist() == [7] * 5
+    # Rows of a split that is judged apart are the last fold; the others are drawn.
+    split_R = np.array(["test", "train"])[(torch.arange(35) % 7 > 0).int()]
+    apart_R = draw_folds(label_R, 4, torch.Generator().manual_seed(0), ("test",), split_R)
+    assert (apart_R == 3).tolist() == (split_R == "test").tolist()
+    assert torch.bincount(apart_R).tolist() == [10, 10, 10, 5]
+    assert draw_folds(label_R, 2, torch.Generator(), ("train", "test"), split_R).unique().tolist() == [0, 1]
     assert not torch.equal(fold_R, draw_folds(label_R, 5, torch.Generator().manual_seed(1)))

@@ -89,6 +89,14 @@ def test_limits_of_codes_in_options_and_file(audited: Path) -> None:
     failed = run("report", audited, "--max", "LA006=5", "--no-html", "--format", "junit")
     assert failed.code == 1
     assert "6 near-duplicate images are more than 5" in failed.out
+    shutil.copytree(audited, "before")
+    lines = Path("before/findings.csv").read_text().splitlines(keepends=True)
+    Path("part.csv").write_text("".join(line for line in lines if "ant/00.png" not in line))
+    # What the baseline has does not count: all of it, or all but one of a copied list.
+    for baseline, code in (("before", 0), ("before/findings.csv", 0), ("part.csv", 1), ("before/suspicious.csv", 1)):
+        outcome = run("report", audited, "--max", "LA006=0", "--no-html", "--baseline", baseline)
+        assert outcome.code == code, baseline
+    assert "6 near-duplicate images are new since the baseline, more than 0" in outcome.out
     Path("labelaudit.toml").write_text('max = { LA006 = 2 }\n[per-path-ignores]\n"ant/*" = ["LA006"]\n')
     assert run("report", audited, "--no-html").code == 0  # one is left
     Path("labelaudit.toml").write_text("max = { LA06 = 2 }\n")

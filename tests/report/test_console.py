@@ -127,7 +127,7 @@ def test_names_cannot_steer_the_terminal_or_the_markup():
 def test_sentences_on_kinds_by_hand():
     assert kinds_sentences(noise(kinds=KINDS, readable=12000)) == [
         "Suspicious labels by kind: 5 mislabeled, 1 corrupted, 1 ambiguous.",
-        "Corrupted images, suspicious or not: 1,200 of 12,000; findings.csv lists them (LA002).",
+        "Corrupted images, suspicious or not: 1,200 of 12,000; see LA002 in findings.csv.",
         "Equal images with different labels: 3; see the column kind of scores.parquet.",
     ]
     assert copies_rows(noise(kinds=KINDS)) == [
@@ -135,6 +135,7 @@ def test_sentences_on_kinds_by_hand():
         ["part noise", "1,500", "900", "600"],
     ]
     assert kinds_sentences(noise()) == copies_rows(noise()) == []
+    assert copies_rows(noise(kinds={**KINDS, "samples": {**KINDS["samples"], "corrupted": 0}})) == []
 
 
 def test_an_image_of_no_class_has_words_in_the_place_of_a_suggestion():

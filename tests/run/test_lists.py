@@ -191,7 +191,19 @@ def test_a_baseline_tells_new_labels_from_known_ones(rows, baseline, new, known,
 
 def test_a_baseline_is_hash_and_label_whatever_the_other_columns_are(tmp_path):
     text = '\ufeffpath,given_label,sha256\n"new\nline.png","a,""b""\r\nc",ff\nx,猫,ee\ny,猫,ee\n'
-    assert lists.read_baseline(written(tmp_path / "a.csv", text)) == {("ff", 'a,"b"\r\nc'), ("ee", "猫")}
+    found = lists.read_baseline(written(tmp_path / "a.csv", text))
+    assert found == (frozenset({("ff", 'a,"b"\r\nc'), ("ee", "猫")}), frozenset())
+
+
+def test_a_list_of_findings_knows_each_code_and_labels_by_any_of_theirs(tmp_path):
+    text = "code,given_label,sha256\nLA001,ant,ff\nLA006,bee,ee\nLA005,bee,\n"
+    found = lists.read_baseline(written(tmp_path / "findings.csv", text))
+    assert found.labels == {("ff", "ant")}
+    for code, label, sha256, known in (
+        *(("LA003", "ant", "ff", True), ("LA001", "bee", "ff", False), ("LA006", "ant", "ff", False)),
+        *(("LA006", "bee", "ee", True), ("LA007", "bee", "ee", False), ("LA005", "bee", "", False)),
+    ):
+        assert found.knows({"code": code, "given_label": label, "sha256": sha256}) == known
 
 
 def test_a_run_folder_stands_for_its_list(tmp_path):
@@ -202,13 +214,14 @@ def test_a_run_folder_stands_for_its_list(tmp_path):
     with pytest.raises(RunError, match="has no verdicts yet; run labelaudit fit"):
         lists.read_baseline(tmp_path)
     written(folder.suspicious, "path,given_label,sha256\na.png,ant,ff\n")
-    assert lists.read_baseline(tmp_path) == {("ff", "ant")}
+    written(folder.findings_csv, "code,given_label,sha256\nLA002,bee,ee\n")
+    assert lists.read_baseline(tmp_path) == ({("ff", "ant")}, {("LA002", ("ee", "bee"))})
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"cannot read .*a\.csv: no such file or directory; give a run folder or"),
+        (None, r"cannot read .*a\.csv: no such file or directory; give a run folder, or"),
         ("", r"a\.csv has no column given_label and sha256"),
         ("given_label,sha256\nant\n", r"a\.csv line 2 has no content hash"),
         ('given_label,sha256\n"cut,ff', "is not a list of suspicious labels"),
