@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 
 from labelaudit.auditing.annotators import JudgedVotes, judge_votes
 from labelaudit.auditing.model import read_catalogue, read_courses, read_curves
-from labelaudit.auditing.sample import Review, agree, find_review, spare
+from labelaudit.auditing.sample import Review, agree, find_review, spare, take_answers
 from labelaudit.auditing.splits import absent_classes, find_leaked, split_figures
 from labelaudit.codes import BY_NAME
 from labelaudit.data.catalogue import Catalogue
@@ -78,18 +79,26 @@ class Fitted:
         return findings_table(self.catalogue, suggested, self.found)
 
 
-def fit(run: RunFolder, settings: FitSettings | None = None, reporter: Reporter = QUIET) -> Fitted:
+def fit(
+    run: RunFolder,
+    settings: FitSettings | None = None,
+    reporter: Reporter = QUIET,
+    *,
+    reviewed: Path | None = None,
+) -> Fitted:
     """Judge every sample of a trained run from its recorded losses, and write the run folder's score files.
 
     A label that the run's decisions.csv says to keep counts as right. The answers to its sample in answers.csv count as
-    soon as they are enough.
+    soon as they are enough; ``reviewed`` is a file with others, which replace them and hold for later fits too.
 
     Raises:
-        DataError: the answers or decisions cannot be read.
-        RunError, StorageError: the run is unfinished, damaged or in use, or cannot be written to.
+        DataError: the answers or decisions cannot be read, or the answers are of other data.
+        RunError, StorageError: the run is unfinished, damaged, in use or hardly reviewed, or cannot be written to.
     """
     run.read_description()  # writing() would make a folder where there is no run
     with run.writing():
+        if reviewed is not None:
+            take_answers(run, reviewed, read_catalogue(run))
         fitted = compute(run, settings or FitSettings(), reporter)
         write_table(run.scores, fitted.table)
         lists.write_weights(run.weights_csv, run.weights_npy, fitted.catalogue, fitted.verdicts.weight_N)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -12,11 +13,12 @@ from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect import sample as s
 from labelaudit.detect.constants import FLAG_ABOVE, HALF_WIDTH
 from labelaudit.detect.verdicts import FitSettings, Verdicts, review_shares
-from labelaudit.errors import UsageError
+from labelaudit.errors import DataError, RunError, UsageError
 from labelaudit.progress import Reporter
-from labelaudit.review.decisions import decided, read_decisions
+from labelaudit.review.answers import has_answers, read_answers, record_answers, recorded_answers, sample_lines
 from labelaudit.run import tables
 from labelaudit.run.documents import ReviewedClass, ReviewedNoise
+from labelaudit.run.files import behind_links, write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.text import plural
 
@@ -30,7 +32,7 @@ def draw_sample(run: RunFolder, count: int) -> list[int]:
     Raises a UsageError for a count below 1, a RunError for a run without verdicts, damaged or in use.
     """
     if count < 1:
-        raise UsageError(f"--sample {count} is too few", fix="give at least 1")
+        raise UsageError(f"{count} images are too few for a sample", fix="give at least 1")
     run.read_description()
     audit = Audit(run)
     _ = audit.summary  # without verdicts there are no strata
@@ -45,6 +47,47 @@ def draw_sample(run: RunFolder, count: int) -> list[int]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SampleCsv:
+    """The first images of a run's sample as lines of a CSV; an estimate needs ``least`` answers from the top."""
+
+    lines: tuple[str, ...]
+    answered: int
+    least: int
+
+
+def sample_csv(run: RunFolder, count: int) -> SampleCsv:
+    """Return the sample of `draw_sample` with the answers that are there already."""
+    samples, catalogue = draw_sample(run, count), Audit(run).catalogue
+    answers = recorded_answers(run.answers, catalogue)
+    return SampleCsv(
+        lines=tuple(sample_lines(catalogue, samples, answers)),
+        answered=int((answers.answer_N[samples] != s.NONE).sum()),
+        least=tables.read_design(run.design, catalogue.used_N).least,
+    )
+
+
+def write_sample(run: RunFolder, sample: SampleCsv, path: Path | None) -> Path:
+    """Write a sample to a file, by default into the run folder; return where it is.
+
+    A file with answers that the audit does not have yet is a DataError.
+    """
+    place = run.sample_csv if path is None else behind_links(path)
+    if place.is_file() and has_answers(place):
+        catalogue = Audit(run).catalogue
+        old_N = read_answers(place, catalogue).answer_N
+        kept_N = recorded_answers(run.answers, catalogue).answer_N
+        if lost := int(((old_N != s.NONE) & (old_N != kept_N)).sum()):
+            what = f"{place} has {plural(lost, 'answer')} that the audit does not have"
+            raise DataError(what, fix=f"run labelaudit fit {run.root} --reviewed {place} first, or give another -o")
+    if path is None:
+        with run.writing():
+            write_lines(place, sample.lines)
+    else:
+        write_lines(place, sample.lines)
+    return place
+
+
+@dataclass(frozen=True, kw_only=True)
 class Review:
     """A design, the answers to it, and what they say."""
 
@@ -53,31 +96,29 @@ class Review:
     noise: ReviewedNoise
 
 
-_ANSWERS = {"keep": s.RIGHT, "skip": s.SKIPPED}
-"""By what was decided; any other decision says that the given label is wrong."""
+def take_answers(run: RunFolder, file: Path, catalogue: Catalogue) -> None:
+    """Record the answers in a file that a user gave instead of those of the run; too few of them are a RunError."""
+    design, answers = tables.read_design(run.design, catalogue.used_N), read_answers(file, catalogue)
+    if (reached := len(design.reached(answers.answer_N))) < design.least:
+        raise _too_few(run, reached, design.least)
+    record_answers(run.answers, catalogue, answers)
 
 
-def _read_answers(run: RunFolder, catalogue: Catalogue) -> s.Answers:
-    """Return the answers in a run's answers.csv, to every copy of an image too; none where there is no file."""
-    answers, number_of = s.Answers.none(len(catalogue)), {name: number for number, name in enumerate(catalogue.classes)}
-    for sample, decision in decided(catalogue, read_decisions(run.answers)).items():
-        answers.answer_N[sample] = _ANSWERS.get(decision.action, s.WRONG)
-        answers.label_N[sample] = number_of.get(decision.label, -1)
-    return answers
+def _too_few(run: RunFolder, reached: int, least: int) -> RunError:
+    what = f"{plural(reached, 'image')} at the beginning of the sample {'is' if reached == 1 else 'are'} reviewed"
+    fix = f"go on in labelaudit review {run.root} --sample 200, from the top"
+    return RunError(f"{what}, and an estimate needs {least}", fix=fix)
 
 
 def find_review(run: RunFolder, catalogue: Catalogue, reporter: Reporter) -> Review | None:
     """Return what the run's answers say; None where there are none, or as is told, too few of them."""
-    answers = _read_answers(run, catalogue)
+    answers = recorded_answers(run.answers, catalogue)
     if (answers.answer_N == s.NONE).all():
         return None
     design, answer_N = tables.read_design(run.design, catalogue.used_N), answers.answer_N
     found = s.estimate(design, answer_N, np.random.default_rng([0, _ESTIMATED]))
     if found is None:
-        reached = len(design.reached(answer_N))
-        what = f"{plural(reached, 'image')} at the beginning of the sample {'is' if reached == 1 else 'are'} reviewed"
-        then = f"go on in labelaudit review {run.root} --sample 200, from the top"
-        reporter.warn(f"no reviewed noise rate: {what}, and an estimate needs {design.least}; {then}")
+        reporter.warn(f"no reviewed noise rate: {_too_few(run, len(design.reached(answer_N)), design.least)}")
         return None
     left = s.reviews_left(design, answer_N, HALF_WIDTH, np.random.default_rng([0, _ESTIMATED]))
     classes = tuple(

@@ -36,6 +36,7 @@ app.command("report", epilog=report.EPILOG, rich_help_panel=_FIND)(report.comman
 app.command("explain", epilog=report.EPILOG_EXPLAIN, rich_help_panel=_FIND)(report.explain)
 app.command("review", epilog=review.EPILOG, rich_help_panel=_FIX)(review.command)
 app.command("relabel", epilog=relabel.EPILOG, rich_help_panel=_FIX)(relabel.command)
+app.command("sample", epilog=review.EPILOG_SAMPLE, rich_help_panel=_FIX)(review.sample)
 app.command("compare", epilog=compare.EPILOG, rich_help_panel=_FIX)(compare.command)
 app.command("export", epilog=report.EPILOG_EXPORT, rich_help_panel=_FIX)(report.export)
 app.command("retrain", epilog=retrain.EPILOG, rich_help_panel=_TRAIN)(retrain.command)

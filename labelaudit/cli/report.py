@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -72,19 +75,22 @@ def command(
     data: o.MovedTo = None,
     html: Annotated[Path | None, _page(help="Where to write the page; default: report.html in RUN.")] = None,
     no_html: Annotated[bool, _page("--no-html", help="Write no page.")] = False,
+    decisions: Annotated[Path | None, _page(help="Review to show, a CSV; default: decisions.csv in RUN.")] = None,
     thumbnails: Annotated[int, _page(min=0, help="Most images in the page; large files take time.")] = 10_000,
 ) -> None:
     """Show what an audit found, write a page to review it, and fail when a limit is exceeded.
 
-    Codes and limits may be in labelaudit.toml or pyproject.toml too.
+    Codes and limits may be in labelaudit.toml or pyproject.toml too. Where GITHUB_STEP_SUMMARY names a file, the report
+    is appended to it as Markdown.
     """
-    for flag, given in (("--html", html), ("--data", data)):
+    for flag, given in (("--html", html), ("--data", data), ("--decisions", decisions)):
         if no_html and given is not None:
             raise UsageError(f"{flag} is for the page, and --no-html writes none", fix="leave one of them out")
     targets = _targets(write or [])
 
     from labelaudit.auditing.model import Audit, recorded_data
     from labelaudit.auditing.score import renew
+    from labelaudit.report import markdown
     from labelaudit.report.config import limits_of_codes, read_config, selection_of
     from labelaudit.report.formats import FORMATS, show_table
     from labelaudit.report.gate import Limits, make_report
@@ -115,19 +121,19 @@ def command(
         )
     for path, name in targets.items():
         write_text(behind_links(path), FORMATS[name](report))
+    if summary := os.environ.get(markdown.VARIABLE):
+        with _or_warn("no step summary", Terminal()):  # the outcome of the gate matters more
+            markdown.append(markdown.render(report), Path(summary))
     page, partial_page = None, bool(select or ignore) and html is None
     if partial_page and not no_html:
         terminal.say("No page: with --select or --ignore there is one where --html names a file")
     elif not no_html:
         from labelaudit.report.page.write import write_page
 
-        listed = replace(report.listed, rows=[*report.listed.rows, *report.kept])
-        try:
-            page = write_page(audit, listed, html, terminal, thumbnails=thumbnails, data=data)
-        except StorageError as error:  # figures and gate do not need a writable run folder
-            if html is not None:
-                raise
-            terminal.warn(f"no page: {error}")
+        # Figures and gate do not need a writable run folder.
+        with _or_warn("no page", terminal) if html is None else nullcontext():
+            listed = replace(report.listed, rows=[*report.listed.rows, *report.kept])
+            page = write_page(audit, listed, html, terminal, thumbnails=thumbnails, data=data, decisions=decisions)
     if output == "table":
         with printed() as console:
             show_table(console, report)
@@ -153,6 +159,14 @@ def _targets(written: list[str]) -> dict[Path, str]:
             raise UsageError(f"--write names {path} twice", fix="give each format a file of its own")
         targets[Path(path)] = name
     return targets
+
+
+@contextmanager
+def _or_warn(what: str, terminal: Terminal) -> Iterator[None]:
+    try:
+        yield
+    except StorageError as error:
+        terminal.warn(f"{what}: {error}")
 
 
 def _tell(page: Page, listed: Listed, data: Data, moved_to: Path | None, terminal: Terminal) -> None:

@@ -1,4 +1,4 @@
-"""``labelaudit review``: decide on suspicious labels in a browser, or on a drawn sample."""
+"""``labelaudit review``: decide on suspicious labels in a browser, or on a drawn sample; ``sample``: that as a CSV."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import sys
 import threading
 import webbrowser
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
 from labelaudit.cli import options as o
-from labelaudit.cli.console import Stopped, Terminal
+from labelaudit.cli.console import Stopped, Terminal, print_data
 from labelaudit.text import plural
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ EPILOG = o.examples(
     "labelaudit review labelaudit-runs/photos",
     "labelaudit review labelaudit-runs/photos --sample 200    (then: labelaudit fit labelaudit-runs/photos)",
     "labelaudit review labelaudit-runs/photos --port 8000 --no-browser    (then: ssh -L 8000:127.0.0.1:8000 HOST)",
+)
+EPILOG_SAMPLE = o.examples(
+    "labelaudit sample audit                        (then fill in audit/sample.csv)",
+    "labelaudit fit audit --reviewed audit/sample.csv",
+    "labelaudit sample audit -n 400                 (the same images first, with their answers, and 200 more)",
 )
 
 
@@ -105,3 +111,31 @@ def _account() -> str:
 def _has_screen() -> bool:
     """Return False where a browser could only open in the terminal itself."""
     return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+@o.screen_options
+def sample(
+    run: o.RunArgument,
+    terminal: Terminal,
+    count: Annotated[int, Option("--count", "-n", help="How many images.")] = 200,
+    out: Annotated[Path | None, Option("--out", "-o", help="The CSV; - is stdout; default: sample.csv in RUN.")] = None,
+) -> None:
+    """Draw images to review by hand, for a noise rate that holds however wrong the audit is.
+
+    labelaudit review --sample shows them in a browser. Or write right, wrong, the right label, or skip into the column
+    answer of sample.csv; labelaudit fit --reviewed takes it. Begin at the top and stop where you like.
+    """
+    from labelaudit.auditing.sample import sample_csv, write_sample
+    from labelaudit.run.layout import RunFolder
+
+    folder = RunFolder(run)
+    drawn = sample_csv(folder, count)
+    if str(out) == "-":
+        print_data("".join(drawn.lines))
+        return
+    place, images = write_sample(folder, drawn, out), len(drawn.lines) - 1
+    done = f", {drawn.answered:,} of them answered" if drawn.answered else ""
+    terminal.say(f"{plural(images, 'image')} to look at{done}: {place}")
+    terminal.say(f"Begin at the top. You can stop anywhere; an estimate needs {drawn.least:,} images.")
+    terminal.say(f"Then: {shlex.join(['labelaudit', 'fit', str(folder.root), '--reviewed', str(place)])}")
+    terminal.say(f"Or in a browser: {shlex.join(['labelaudit', 'review', str(folder.root), '--sample', str(count)])}")

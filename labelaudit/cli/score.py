@@ -35,6 +35,7 @@ EPILOG_TRAIN_PROBE = o.examples(
 EPILOG_FIT = o.examples(
     "labelaudit fit audit --estimator gmm",
     "labelaudit fit audit --estimator gmm --raw-weights      (the AUL paper's weights)",
+    "labelaudit fit audit --reviewed audit/sample.csv      (see labelaudit sample)",
 )
 
 
@@ -199,6 +200,10 @@ def fit(
         bool,
         Option("--raw-weights", help="Weights from a mixture's posterior as it is, which can rise for small losses."),
     ] = False,
+    reviewed: Annotated[
+        Path | None,
+        Option(help="Answers to the run's sample, or corrections, for the noise rate. They are kept."),
+    ] = None,
 ) -> None:
     """Estimate the noise rate and P(mislabeled) from recorded losses; needs no images and no GPU."""
     from labelaudit.auditing import fit as audit
@@ -208,7 +213,7 @@ def fit(
 
     folder = RunFolder(run)
     chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator, raw_weights=raw_weights)
-    fitted = audit.fit(folder, chosen, terminal)
+    fitted = audit.fit(folder, chosen, terminal, reviewed=reviewed)
     if not terminal.quiet:
         show_summary(terminal.console, fitted.noise)
         if fitted.annotators is not None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+from labelaudit.errors import StorageError
 from labelaudit.report import sentences
 from labelaudit.report.gate import Check, Report
 from labelaudit.run.changes import Changes
 from labelaudit.run.documents import AnnotatorsNoise, Noise
+from labelaudit.run.files import storage_errors
 from labelaudit.run.lists import Row
 from labelaudit.text import printable
 
+VARIABLE = "GITHUB_STEP_SUMMARY"  # the environment variable that names the file of a step's summary
+MOST_BYTES = 1 << 20  # GitHub drops the whole summary of a step above this
 _MOST_LISTED_BYTES = 60_000  # of the list of suspicious labels, which is most of the text
 _MOST_ITEMS, _LONGEST_NAME, _LONGEST_TEXT = 20, 120, 500
 _OUTCOMES = {"passed": "✅ passed", "failed": "❌ failed", "skipped": "not checked"}
@@ -161,3 +166,15 @@ def _entities(text: str, keep: str = " ") -> str:
 def _shortened(text: str, longest: int) -> str:
     half = longest // 2
     return text if len(text) <= longest else f"{text[:half]}…{text[-half + 1 :]}"
+
+
+def append(text: str, path: Path) -> None:
+    """Append Markdown to a step's summary; raise a StorageError where it would be too large, or cannot be written."""
+    added = b"\n" + text.encode()
+    with storage_errors(path):
+        size = path.stat().st_size if path.exists() else 0
+        if size + len(added) > MOST_BYTES:
+            fix = "take --write markdown=PATH for a file of its own"
+            raise StorageError(f"{path} would be larger than 1 MiB", fix=fix)
+        with open(path, "ab") as handle:
+            handle.write(added)

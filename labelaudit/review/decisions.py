@@ -9,6 +9,7 @@ A group of copies is decided on by a line for each of its files, with the group 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import fcntl
 import hashlib
@@ -110,6 +111,13 @@ def read_decisions(file: Path) -> Mapping[Key, Decision]:
         if decision.action != "undo":
             found[decision.key] = decision
     return found
+
+
+def is_ledger(file: Path) -> bool:
+    """Return True for a file that begins as a ledger does."""
+    with contextlib.suppress(OSError), open(file, "rb") if file.is_file() else io.BytesIO() as handle:
+        return handle.read(7).removeprefix(b"\xef\xbb\xbf").startswith(b"time")
+    return False
 
 
 def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:

@@ -50,6 +50,7 @@ class RunFolder:
     weights_csv = _Place("weights.csv")  # path, weight, sha256
     weights_npy = _Place("weights.npy")  # float64 weights in the order of samples.parquet
     design = _Place("sample.parquet")  # the order in which samples are reviewed for a noise rate, and their strata
+    sample_csv = _Place("sample.csv")  # the first of them, to be answered in a spreadsheet
     answers = _Place("answers.csv")  # what a person answered about them, line by line
     decisions = _Place("decisions.csv")  # what a person decided about suspicious labels, line by line
     page = _Place("report.html")  # the findings to look at and to review

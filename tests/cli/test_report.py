@@ -111,6 +111,19 @@ def test_options_that_cannot_be_meant(finished: Path, options: tuple[str, ...], 
     assert not Path("a").exists()
 
 
+def test_the_report_is_appended_to_a_steps_summary(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
+    Path("summary.md").write_text("before")
+    outcome = report(finished, "--max-suspicious", "0")
+    assert (outcome.code, outcome.err) == (1, "")
+    expected = report(finished, "--max-suspicious", "0", "--format", "markdown").out
+    assert Path("summary.md").read_text(encoding="utf-8") == f"before\n{expected}\n{expected}"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "nowhere/summary.md")
+    outcome = report(finished)
+    assert outcome.code == 0
+    assert outcome.err.startswith("Warning: no step summary: cannot write nowhere")
+
+
 def test_an_equal_audit_and_a_copy_of_the_list_know_every_label(audit: Path, rows: list[dict[str, str]]) -> None:
     shutil.copytree(audit, "earlier")
     shutil.copy(audit / "suspicious.csv", "earlier.csv")

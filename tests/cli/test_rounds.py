@@ -82,11 +82,11 @@ def test_an_interrupted_run_is_resumed_and_only_finished_ones_are_reported(data:
 
 def test_every_command_takes_the_folder_of_the_runs(data: Path, first: Path) -> None:
     shutil.copytree(first, HOME / "2")
-    for words in (("export", HOME, "--to", "cvat"), ("advise", HOME)):
+    for words in (("sample", HOME, "-n", "3"), ("export", HOME, "--to", "cvat"), ("advise", HOME)):
         succeed(*words)
     words = ("retrain", data, "--weights", HOME, "--run", HOME, *QUICK[:6], "--epochs", "1")
     assert f"Model and metrics: {HOME}/2/retrain/aul-seed0" in succeed(*words).err
-    assert {"exports", "retrain"} <= {path.name for path in (HOME / "2").iterdir()}
+    assert {"sample.csv", "exports", "retrain"} <= {path.name for path in (HOME / "2").iterdir()}
     assert "0 suspicious labels are new" in succeed("report", first, "--baseline", HOME, "--no-html").out
     error = run("score", data, "--run", HOME, *QUICK).only_error
     assert error == f"--run {HOME} holds runs by number; leave --run out, or name one of them, as {HOME}/2"

@@ -1,5 +1,6 @@
 """A sample of the labels, drawn by chance: its answers, their noise rate, and what else they are good for."""
 
+import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -41,6 +42,16 @@ def answer(folder: Path, count: int = 40, said: Callable[[str], Answer] = plain)
     step = [(sample, *said(path)) for sample, path in zip(samples, paths, strict=True)]
     Ledger(file=found.answers, catalogue=catalogue, reviewer="ann").add([step])
     return paths
+
+
+def fill(file: Path, said: Callable[[str], str] = lambda path: "wrong" if is_wrong(path) else "right") -> Path:
+    """Write answers into a sample.csv."""
+    lines = read_rows(file.read_text())
+    with file.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, lines[0])
+        writer.writeheader()
+        writer.writerows({**row, "answer": said(row["path"])} for row in lines)
+    return file
 
 
 def noise_of(folder: Path) -> dict[str, Any]:
@@ -86,6 +97,55 @@ def test_the_sample_is_the_same_again_and_a_larger_one_begins_with_it(audit: Pat
     other = shutil.copytree(finished, audit.parent / "other")
     assert draw_sample(RunFolder(other), 20) == first
     assert sorted(draw_sample(RunFolder(audit), 1000)) == [*range(48)]  # all there are, and no more
+
+
+def test_a_sample_is_answered_in_a_csv_too(audit: Path) -> None:
+    file = audit / "sample.csv"
+    drawn = succeed("sample", audit, "-n", 40).err
+    for text in (
+        f"40 images to look at: {file}",
+        f"labelaudit fit {audit} --reviewed {file}",
+        f"Or in a browser: labelaudit review {audit} --sample 40",
+    ):
+        assert text in drawn
+    rows = read_rows(file.read_text())
+    catalogue = labelaudit.open_run(audit).catalogue
+    assert [row["path"] for row in rows] == [catalogue.paths[one] for one in draw_sample(RunFolder(audit), 40)]
+    assert [row["answer"] for row in rows] == [""] * 40
+    assert not {"p_mislabeled", "label_score"} & set(rows[0])  # they would bias the reviewer
+    succeed("fit", audit, "--reviewed", fill(file))
+    wrong = sum(is_wrong(row["path"]) for row in rows)
+    found = noise_of(audit)["reviewed"]
+    assert (found["right"], found["wrong"], found["skipped"]) == (40 - wrong, wrong, 0)
+    assert "48 images to look at, 40 of them answered" in succeed("sample", audit, "-n", 48).err
+    assert [bool(row["answer"]) for row in read_rows(file.read_text())] == [True] * 40 + [False] * 8
+    first = succeed("sample", audit, "-n", 20, "-o", "-").out
+    assert succeed("sample", audit, "-n", 30, "-o", "-").out.startswith(first)
+    # The page and the file write the same answers; those of a file replace the others.
+    answer(audit, 48, lambda _: ("keep", ""))
+    succeed("fit", audit, "--reviewed", file)
+    assert noise_of(audit)["reviewed"] == found
+
+
+def test_answers_in_a_csv_are_not_overwritten(audit: Path) -> None:
+    succeed("sample", audit, "-n", 3)
+    before = fill(audit / "sample.csv").read_text()
+    refused = run("sample", audit, "-n", 48)
+    assert f"{audit / 'sample.csv'} has 3 answers that the audit does not have; run labelaudit fit" in refused.error
+    assert (audit / "sample.csv").read_text() == before
+    succeed("sample", audit, "-n", 48, "-o", "other.csv")
+
+
+def test_a_file_of_answers_that_cannot_be_used_is_refused_in_one_line(audit: Path) -> None:
+    file, untouched = audit / "sample.csv", file_bytes(audit, "noise.json")
+    words = ("fit", audit, "--reviewed", file)
+    assert "has no sample to review; run labelaudit review" in run(*words).error
+    succeed("sample", audit, "-n", 7)
+    assert "cannot read x.csv" in run(*words[:-1], "x.csv").error
+    assert "7 images at the beginning of the sample are reviewed, and an estimate" in run(*words[:-1], fill(file)).error
+    assert "'perhaps' is no answer and no class" in run(*words[:-1], fill(file, lambda _: "perhaps")).error
+    assert file_bytes(audit, "noise.json") == untouched
+    assert not (audit / "answers.csv").exists()
 
 
 def test_answers_hold_for_later_fits_until_their_file_is_deleted(reviewed: Path) -> None:
@@ -171,7 +231,7 @@ def test_who_has_reviewed_a_sample_is_not_told_to_review_one(reviewed: Path) -> 
 def test_what_is_wrong_is_said_in_one_line(audit: Path, half_trained: Path, tmp_path: Path) -> None:
     review = ("review", audit, "--no-browser", "--sample")
     assert "has no verdicts yet" in run("review", half_trained, "--sample", 40).error
-    assert "--sample 0 is too few; give at least 1" in run(*review, 0).error
+    assert "0 images are too few for a sample; give at least 1" in run(*review, 0).error
     assert "is not a run folder" in run("review", tmp_path, "--sample", 40).error
     answer(audit, 40)
     untouched = file_bytes(audit, "noise.json")

@@ -25,7 +25,7 @@ from rich.console import Console
 from labelaudit.auditing.fit import fit
 from labelaudit.auditing.model import Audit, is_trained, open_run, read_catalogue, recorded_data
 from labelaudit.auditing.probe import rewind_to_checkpoint
-from labelaudit.auditing.sample import draw_sample
+from labelaudit.auditing.sample import draw_sample, sample_csv
 from labelaudit.auditing.training import read_checkpoint
 from labelaudit.data.labels_file import read_labels
 from labelaudit.engine.pretrained import read_weights_file
@@ -35,8 +35,8 @@ from labelaudit.report.exports.export import export
 from labelaudit.report.formats import FORMATS, show_table
 from labelaudit.report.gate import Limits, Report, make_report
 from labelaudit.report.page.write import write_page
+from labelaudit.review.answers import read_answers
 from labelaudit.review.corrections import read_review
-from labelaudit.review.decisions import Ledger, LedgerAction
 from labelaudit.review.moves import last_journal
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import read_baseline, read_weights
@@ -54,9 +54,8 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = write_images(place / "images", each=6, wrong=1)
     succeed("score", root, "--run", place / "plain", *QUICK)
     plain = RunFolder(place / "plain")
-    step: list[tuple[int, LedgerAction, str]] = [(sample, "keep", "") for sample in draw_sample(plain, 24)]
-    Ledger(file=plain.answers, catalogue=read_catalogue(plain), reviewer="").add([step])
-    succeed("fit", plain.root)
+    (place / "filled.csv").write_text("".join(sample_csv(plain, 24).lines).replace(",,", ",right,"))
+    succeed("fit", plain.root, "--reviewed", place / "filled.csv")
     with interrupted("labelaudit.run.losses.write_epoch", call=3):
         assert run("score", root, "--run", place / "half", *QUICK).code == 130
     return place / "plain"
@@ -176,7 +175,10 @@ def fit_run(file: Path) -> None:
         fit(run_of(file))
 
 
-read_corrections = each(read_review, partial(read_review, accept_suggestions=True))
+read_corrections = each(
+    *(read_review, partial(read_review, accept_suggestions=True)),
+    lambda file: read_answers(file, read_catalogue(run_of(file))),
+)
 read_sample = each(lambda file: draw_sample(run_of(file), 5), fit_run)
 
 
@@ -219,6 +221,7 @@ CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
     "w.csv": (b"path,weight,sha256", csv_files, each(lambda file: read_weights(file, read_catalogue(run_of(file))))),
     "baseline.csv": (b"sha256,given_label", csv_files, each(read_baseline)),
     "corrections.csv": (b"path,action,label", csv_files, read_corrections),
+    "filled.csv": (b"path,answer,given_label,sha256", csv_files, read_corrections),
     "sample.parquet": (None, tables, read_sample),
     "answers.csv": (None, damaged, each(read_sample, read_corrections)),
     "tasks.json": (TASKS, tampered, read_corrections),

@@ -8,6 +8,7 @@ from labelaudit.report.sentences import (
     copies_rows,
     kinds_sentences,
     review_sentences,
+    splits_sentences,
     suggestion,
 )
 from tests.report.helpers import KINDS, LEFT_OUT, class_noise, noise, row
@@ -136,6 +137,20 @@ def test_sentences_on_kinds_by_hand():
     ]
     assert kinds_sentences(noise()) == copies_rows(noise()) == []
     assert copies_rows(noise(kinds={**KINDS, "samples": {**KINDS["samples"], "corrupted": 0}})) == []
+
+
+def test_sentences_on_splits_by_hand():
+    assert splits_sentences(noise()) == []
+    quiet = {"split": "train", "samples": 9, "noise_rate": 0.02, "suspicious": 1, "leaked": 0, "contradicting": 0}
+    other = {"split": "test", "samples": 3, "noise_rate": None, "suspicious": 0, "leaked": 0, "contradicting": 0}
+    rates = "Estimated noise rate by split: train 2.0% (1 suspicious), test unknown (0 suspicious)."
+    assert splits_sentences(noise(splits=[quiet, other])) == [rates]
+    found = splits_sentences(noise(splits=[quiet | {"leaked": 1200}, other | {"leaked": 2, "contradicting": 1}]))
+    assert found == [
+        rates,
+        "Images with a copy in another split: 1,200 of train, 2 of test (1 with another label); "
+        "findings.csv lists them (LA007).",
+    ]
 
 
 def test_an_image_of_no_class_has_words_in_the_place_of_a_suggestion():

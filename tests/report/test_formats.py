@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft4Validator
 from markdown_it import MarkdownIt
 
+from labelaudit.errors import StorageError
 from labelaudit.report import formats, markdown, sarif
 from labelaudit.report.gate import TITLES, Limits
 from labelaudit.text import printable
@@ -229,6 +230,17 @@ def test_markdown_is_bounded():
     assert 0 < listed < 200
     assert text.endswith(f"… and {200 - listed} more.\n")
     require_harmless(text)
+
+
+def test_a_step_summary_grows_up_to_what_github_shows(tmp_path):
+    file = tmp_path / "summary"
+    markdown.append("## Eins ✅\n", file)
+    markdown.append("## Zwei\n", file)
+    assert file.read_text(encoding="utf-8") == "\n## Eins ✅\n\n## Zwei\n"
+    file.write_bytes(b"x" * (markdown.MOST_BYTES - 5))
+    with pytest.raises(StorageError, match="would be larger than 1 MiB"):
+        markdown.append("too long", file)
+    assert file.stat().st_size == markdown.MOST_BYTES - 5
 
 
 def test_every_format_tells_new_from_known_labels(validator):

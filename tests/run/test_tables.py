@@ -185,7 +185,7 @@ def test_damaged_statistics_are_an_error(tmp_path, name, values):
 
 def test_a_design_is_read_back_and_other_ones_are_refused(tmp_path):
     file, used_N = tmp_path / "sample.parquet", np.array([True, True, False, True])
-    with pytest.raises(RunError, match="has no sample to review; run labelaudit sample"):
+    with pytest.raises(RunError, match="has no sample to review; run labelaudit review"):
         read_design(file, used_N)
     stratum_N, place_N = (np.array(values, np.int32) for values in ([0, 1, -1, 0], [2, 0, -1, 1]))
     write_design(file, Design(stratum_N=stratum_N, place_N=place_N))

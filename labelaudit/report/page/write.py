@@ -13,7 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from importlib import resources
 from itertools import islice
@@ -37,9 +37,11 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.report import sentences
 from labelaudit.report.page import charts
 from labelaudit.report.page.examples import choose_examples
-from labelaudit.review.decisions import group_of, read_decisions
+from labelaudit.review.corrections import read_review
+from labelaudit.review.decisions import Decision, Key, group_of, is_ledger, read_decisions
 from labelaudit.run.documents import OWN_EMBEDDINGS, PREDICTIONS, Noise
 from labelaudit.run.files import behind_links, write_text
+from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import Listed, read_baseline, unreadable_rows
 from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs
 from labelaudit.run.series import judged_before
@@ -99,12 +101,14 @@ def write_page(
     *,
     thumbnails: int = 10_000,
     data: Path | None = None,
+    decisions: Path | None = None,
 ) -> Page:
     """Write the page of a finished audit.
 
     ``path`` is by default report.html in the run folder; ``thumbnails`` is how many images are read at most, below
-    ``data`` or where they were audited. Images that have moved or changed get a placeholder. The page shows the run's
-    decisions.
+    ``data`` or where they were audited. Images that have moved or changed get a placeholder.
+
+    ``decisions`` is a review that the page shows, a ledger or what `read_review` reads; by default the run's.
 
     Raises a DataError where the decisions cannot be read, a RunError where the run is unfinished, damaged or in use,
     and a StorageError where the file cannot be written.
@@ -117,7 +121,7 @@ def write_page(
     root = data_of_run.root if data is None else data.resolve()
     content["dropped"] = content["dropped"] and f"{root.name}-dropped"
     content["command"] = replace(data_of_run, root=root).relabel_command(run.decisions.name)
-    content["decisions"] = _decided(audit, sample_S.tolist(), groups)
+    content["decisions"] = _decided(_decisions(run, decisions), catalogue, sample_S.tolist(), groups)
     read = partial(read_thumbnails, root, catalogue, reporter=reporter)
     example_S = np.array(content["examples"]["samples"], dtype=np.int64)
     examples = read(example_S, side=_EXAMPLE_SIDE, most_bytes=int(_EXAMPLE_SHARE * MAX_BYTES), title="Examples")
@@ -207,14 +211,36 @@ def _groups(audit: Audit, listed: Listed) -> list[Group]:
     return [Group(group_of((catalogue.sha256[one.sample], one.label) for one in each), each) for each in groups]
 
 
-def _decided(audit: Audit, samples: Sequence[int], groups: Sequence[Group]) -> list[tuple[int, str, str, int]]:
-    """Return the run's decisions about shown samples and then about copies: row, action, label, and milliseconds."""
-    catalogue, decisions = audit.catalogue, read_decisions(audit.run.decisions)
+def _decisions(run: RunFolder, named: Path | None) -> Mapping[Key, Decision]:
+    """Return the decisions of a run, or in another file; about an image without a hash the key is its path."""
+    if named is None or is_ledger(named):
+        return read_decisions(named or run.decisions)
+    review, time = read_review(named), datetime.fromtimestamp(named.stat().st_mtime, UTC).isoformat()
+    return {
+        (one.sha256, one.given_label) if one.sha256 else (one.path,): Decision(
+            time=time,
+            reviewer="",
+            path=one.path,
+            given_label=one.given_label,
+            action=one.action,
+            label=one.label,
+            sha256=one.sha256,
+        )
+        for one in review.corrections
+    }
+
+
+def _decided(
+    decisions: Mapping[Key, Decision], catalogue: Catalogue, samples: Sequence[int], groups: Sequence[Group]
+) -> list[tuple[int, str, str, int]]:
+    """Return the decisions about shown samples and then about copies: row, action, label, and milliseconds."""
     shown: list[tuple[int, tuple[str, ...]]] = [(sample, ()) for sample in samples]
     shown += [(copy.sample, (group.name, copy.path)) for group in groups for copy in group.copies]
     found: list[tuple[int, str, str, int]] = []
     for row, (sample, more) in enumerate(shown):
-        if one := decisions.get((catalogue.sha256[sample], catalogue.classes[catalogue.label_N[sample]], *more)):
+        key = catalogue.sha256[sample], catalogue.classes[catalogue.label_N[sample]], *more
+        one = decisions.get(key) or (None if more else decisions.get((catalogue.paths[sample],)))
+        if one and one.action not in ("wrong", "skip"):  # answers to a sample that decide nothing
             seconds = 0.0
             with contextlib.suppress(ValueError):
                 seconds = datetime.fromisoformat(one.time).timestamp()

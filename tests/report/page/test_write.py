@@ -18,7 +18,7 @@ from labelaudit.data.folder import scan
 from labelaudit.data.images import decode_small
 from labelaudit.detect.estimators import ESTIMATORS
 from labelaudit.detect.verdicts import FitSettings
-from labelaudit.errors import RunError, StorageError
+from labelaudit.errors import DataError, RunError, StorageError
 from labelaudit.report.gate import Limits, make_report
 from labelaudit.report.page import write
 from labelaudit.report.page.charts import quantise
@@ -198,6 +198,12 @@ def test_the_statistic_that_ranks_is_drawn_beside_the_aul(made, settings, low):
             assert np.sum(histogram["components"]) / per_bin == pytest.approx(40, rel=0.2)
 
 
+def test_a_list_of_other_samples_is_refused(made):
+    made.run.suspicious.write_text(re.sub(r",\d+,([0-9a-f]{64})", r",40,\1", made.run.suspicious.read_text(), count=1))
+    with pytest.raises(RunError, match=r"suspicious\.csv names samples that"):
+        page_of(made.run)
+
+
 def test_a_page_goes_anywhere_but_into_a_run_in_use(made, tmp_path):
     page = page_of(made.run, tmp_path / "elsewhere.html")
     assert page.path == tmp_path / "elsewhere.html"
@@ -268,6 +274,22 @@ def test_a_served_page_may_ask_its_server_and_holds_no_image(made):
     assert html.unescape(re.findall(r'Security-Policy" content="([^"]*)"', text)[0]) == policy
     assert "unsafe" not in policy
     assert policy.startswith("default-src 'none';")
+
+
+@pytest.mark.parametrize("with_hash", [True, False])
+def test_a_review_that_is_named_is_in_the_page(made, tmp_path, with_hash):
+    digest = dict(zip(made.catalogue.paths, made.catalogue.sha256, strict=True))
+    lines = ["path,given_label,action,label,sha256,sample"]
+    for path, action, label in ((WRONG[2], "change", "bee"), (WRONG[0], "keep", ""), ("bee/000.png", "drop", "")):
+        lines.append(f"{path},{path[:3]},{action},{label},{digest[path] if with_hash else ''},")
+    file = tmp_path / "corrections.csv"
+    file.write_text("\n".join(lines) + "\n")
+    _, data = written(made, decisions=file)
+    row = {path: number for number, path in enumerate(data["rows"]["path"])}
+    shown = sorted((number, action, label) for number, action, label, _ in data["decisions"])
+    assert shown == sorted([(row[WRONG[2]], "change", "bee"), (row[WRONG[0]], "keep", "")])
+    with pytest.raises(DataError, match="cannot read the corrections"):
+        page_of(made.run, decisions=tmp_path / "nowhere.csv")
 
 
 def test_the_first_images_are_large_and_the_file_stays_below_its_limit(tmp_path, monkeypatch):
