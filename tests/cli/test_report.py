@@ -99,8 +99,8 @@ MISUSE = {
     ("--write", "json=-"): "--write json=-: - is no file; take --format json for stdout",
     ("--write", "json=nowhere/labels.json"): "cannot write nowhere/labels.json: ",
     ("--write", "json=a", "--write", "junit=./a"): "--write names ./a twice; give each format a file of its own",
-    ("--baseline", "nowhere"): "cannot read nowhere: no such file or directory; give a run folder or the suspicious",
-    ("--baseline", "other.csv"): "other.csv has no column given_label and sha256; give a run folder or the suspicious",
+    ("--baseline", "nowhere"): "cannot read nowhere: no such file or directory; give a run folder, or the suspicious",
+    ("--baseline", "other.csv"): "other.csv has no column given_label and sha256; give a run folder, or the suspicious",
 }
 
 

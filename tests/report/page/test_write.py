@@ -276,13 +276,16 @@ def test_a_served_page_may_ask_its_server_and_holds_no_image(made):
     assert policy.startswith("default-src 'none';")
 
 
-@pytest.mark.parametrize("with_hash", [True, False])
-def test_a_review_that_is_named_is_in_the_page(made, tmp_path, with_hash):
+@pytest.mark.parametrize("kind", ["with hashes", "with paths", "a ledger"])
+def test_a_review_that_is_named_is_in_the_page(made, tmp_path, kind):
     digest = dict(zip(made.catalogue.paths, made.catalogue.sha256, strict=True))
-    lines = ["path,given_label,action,label,sha256,sample"]
-    for path, action, label in ((WRONG[2], "change", "bee"), (WRONG[0], "keep", ""), ("bee/000.png", "drop", "")):
-        lines.append(f"{path},{path[:3]},{action},{label},{digest[path] if with_hash else ''},")
-    file = tmp_path / "corrections.csv"
+    lines = ["time,reviewer,path,given_label,action,label,sha256"]
+    said = ((WRONG[2], "change", "bee"), (WRONG[0], "keep", ""), ("bee/000.png", "drop", ""))
+    for path, action, label in said + ((WRONG[1], "wrong", ""),) * (kind == "a ledger"):
+        lines.append(f"2026-01-01,,{path},{path[:3]},{action},{label},{'' if kind == 'with paths' else digest[path]}")
+    if kind != "a ledger":
+        lines = [line.split(",", 1)[1] for line in lines]
+    file = tmp_path / "some.csv"
     file.write_text("\n".join(lines) + "\n")
     _, data = written(made, decisions=file)
     row = {path: number for number, path in enumerate(data["rows"]["path"])}
