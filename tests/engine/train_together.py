@@ -13,8 +13,8 @@ from labelaudit.auditing.probe import Folds
 from labelaudit.engine.inputs import Augment
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.networks import Heads, linear_head
-from labelaudit.engine.parallel import joined
 from labelaudit.engine.selection import Selection
+from labelaudit.engine.world import joined
 from labelaudit.errors import DataError
 from labelaudit.methods.base import EpochPlan, Mixing
 from labelaudit.methods.standard import Standard, weighted
