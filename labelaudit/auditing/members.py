@@ -14,12 +14,13 @@ import torch
 from labelaudit.auditing import plan
 from labelaudit.auditing.begin import Tensors
 from labelaudit.auditing.prepare import Prepared, Source, make_network
-from labelaudit.auditing.probe import finished_epochs, rewind_to_checkpoint
-from labelaudit.auditing.training import TrainingJob, tensors_of, train
+from labelaudit.auditing.training import TrainingJob, read_checkpoint, tensors_of, train
 from labelaudit.engine.draws import derive_seed
 from labelaudit.engine.loop import Training
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.engine.step import EpochRecord, observe
+from labelaudit.errors import RunError
+from labelaudit.methods.base import State
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import Reporter
 from labelaudit.run import losses
@@ -40,7 +41,7 @@ def train_recorded(
     Return the tensors of the last member's network by name.
     """
     state = source.world.once(lambda: rewind_to_checkpoint(run))
-    finished, whole = finished_epochs(state), settings.recorded_epochs
+    finished, whole = _finished(state), settings.recorded_epochs
     if finished:
         reporter.say(f"Resuming after {finished} of {whole} epochs")
 
@@ -92,3 +93,22 @@ def _member(settings: TrainingSettings, member: int, prepared: Prepared, source:
         selection=plan.build_selection(own, len(prepared.inputs), records_scores=True),
         number={"member": member, "epochs": settings.epochs},
     )
+
+
+def rewind_to_checkpoint(run: RunFolder) -> State | None:
+    """Return the state in the checkpoint and delete the losses of later epochs; raise a RunError if some lack."""
+    state = read_checkpoint(run.checkpoint) if run.checkpoint.exists() else None
+    counts = ("member", "epochs", "finished_epochs")
+    if state is not None and not all(isinstance(state.get(name), int) for name in counts):
+        raise RunError(f"{run.checkpoint} belongs to a different network", fix="delete it to train from the start")
+    epochs = _finished(state)
+    losses.discard_from(run.losses, epochs)
+    losses.discard_from(run.test_losses, epochs)
+    recorded = losses.recorded_epochs(run.losses)
+    if len(recorded) != epochs or recorded != list(range(len(recorded))):  # any number may stand in the checkpoint
+        raise RunError(f"{run.losses} lacks epochs that the checkpoint has", fix="delete the checkpoint to train again")
+    return state
+
+
+def _finished(state: State | None) -> int:
+    return 0 if state is None else int(state["member"]) * int(state["epochs"]) + int(state["finished_epochs"])

@@ -12,7 +12,7 @@ import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -46,7 +46,7 @@ from labelaudit.detect import Float32Array
 from labelaudit.detect.curves import Course
 from labelaudit.detect.noclass import class_distances
 from labelaudit.engine.devices import Device, count_threads
-from labelaudit.engine.heads import Heads
+from labelaudit.engine.heads import Heads, observe
 from labelaudit.engine.inputs import FeatureInputs, Inputs
 from labelaudit.engine.lazy import torch
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
@@ -89,7 +89,10 @@ def train_probe(
         claimed, begun = world.once(lambda: _claim_run(data, run, options, device, held, reporter))
         if begun is None:
             return claimed
-        world.once(lambda: rewind_to_checkpoint(claimed))  # before the images are read: damage is reported at once
+        if not begun.settings.has_folds:
+            from labelaudit.auditing.members import rewind_to_checkpoint
+
+            world.once(lambda: rewind_to_checkpoint(claimed))  # before the images are read: damage is reported at once
         source = Source(
             device=device,
             weights_file=options.network_weights,
@@ -310,27 +313,36 @@ def _train(
 ) -> Tensors:
     """Train held-out heads or a network to the end, and record every loss; return the tensors of the last member."""
     if settings.has_folds:
-        return source.world.once(lambda: _train_folds(run, settings, prepared, reporter))
+        return source.world.once(lambda: _train_folds(run, settings, prepared, reporter, held_out))
     from labelaudit.auditing.members import train_recorded
 
     return train_recorded(run, settings, prepared, source, reporter, held_out=held_out)
 
 
-def _train_folds(run: RunFolder, settings: TrainingSettings, prepared: Prepared, reporter: Reporter) -> Tensors:
+def _features(prepared: Prepared) -> Float32Array:
+    """Return the embeddings that heads are trained on."""
+    return cast(FeatureInputs, prepared.inputs).feature_ND
+
+
+def _train_folds(
+    run: RunFolder, settings: TrainingSettings, prepared: Prepared, reporter: Reporter, held_out: Prepared | None
+) -> Tensors:
     """Train held-out heads from the start, which takes seconds, and write each epoch while the next one is trained."""
     losses.discard_from(run.losses, 0)
-    assert isinstance(prepared.inputs, FeatureInputs)
-    feature_RD, classes = prepared.inputs.feature_ND, len(prepared.catalogue.classes)
+    feature_RD, classes = _features(prepared), len(prepared.catalogue.classes)
     images = settings.recorded_epochs * len(feature_RD)
     pending: list[Future[None]] = []
     with reporter.bar("Training the heads", images, "images") as advance, ThreadPoolExecutor(1) as pool:
         for member in range(settings.members):
             heads = Heads(feature_RD, prepared.given_R, classes, settings, member)
             for found in heads.run_epochs(advance):
-                columns = {f"{name}_R": values_R for name, values_R in found.items()}
-                record = losses.EpochLosses(epoch=len(pending), sample_R=prepared.sample_R, **columns)
                 if pending:
                     pending[-1].result()
+                if held_out is not None:
+                    seen = observe(heads.logits(_features(held_out)), held_out.given_R)
+                    record = losses.EpochLosses.of(len(pending), held_out.sample_R, seen)
+                    losses.write_epoch(run.test_losses, record, recording=losses.TEST_PASS)
+                record = losses.EpochLosses.of(len(pending), prepared.sample_R, found)
                 pending.append(pool.submit(losses.write_epoch, run.losses, record))
         pending[-1].result()
     return heads.mean()
@@ -350,27 +362,3 @@ def _finish(run: RunFolder, tensors: Tensors, prepared: Prepared) -> None:
     write_network(run.probe, tensors, prepared.catalogue.classes)
     mean, std = prepared.statistics
     run.update_description(status=documents.TRAINED, finished=now(), normalization={"mean": mean, "std": std})
-
-
-def rewind_to_checkpoint(run: RunFolder) -> dict[str, Any] | None:
-    """Return the state in the checkpoint and delete the losses of later epochs; raise a RunError if some lack."""
-    state = None
-    if run.checkpoint.exists():
-        from labelaudit.auditing.training import read_checkpoint  # torch
-
-        state = read_checkpoint(run.checkpoint)
-    counts = ("member", "epochs", "finished_epochs")
-    if state is not None and not all(isinstance(state.get(name), int) for name in counts):
-        raise RunError(f"{run.checkpoint} belongs to a different network", fix="delete it to train from the start")
-    epochs = finished_epochs(state)
-    losses.discard_from(run.losses, epochs)
-    losses.discard_from(run.test_losses, epochs)
-    recorded = losses.recorded_epochs(run.losses)
-    if len(recorded) != epochs or recorded != list(range(len(recorded))):  # any number may stand in the checkpoint
-        raise RunError(f"{run.losses} lacks epochs that the checkpoint has", fix="delete the checkpoint to train again")
-    return state
-
-
-def finished_epochs(state: dict[str, Any] | None) -> int:
-    """Return the recorded epochs of a checkpoint; 0 for none."""
-    return 0 if state is None else int(state["member"]) * int(state["epochs"]) + int(state["finished_epochs"])

@@ -1,7 +1,7 @@
 """Embeddings of a frozen backbone: one pass over the images, kept in a cache for the next audit.
 
-OpenVINO runs the backbone where it can, else torch. Several threads call one embedder, each with a small batch of its
-own: no thread waits for another within a network.
+On a processor OpenVINO runs the bundled backbone, torch any other. Several threads call one embedder, each with a small
+batch of its own: no thread waits for another within a network.
 
 Shapes: R readable samples, B batch, C channels, H height, W width, D features.
 """
@@ -12,8 +12,7 @@ import contextlib
 import hashlib
 import importlib.util
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,7 +33,7 @@ from labelaudit.engine.lite import lite_model, read_tensors
 from labelaudit.engine.networks import pretrained_config
 from labelaudit.engine.pretrained import EMBEDDED_MEAN, EMBEDDED_STD, bundled_file
 from labelaudit.engine.world import ALONE, World
-from labelaudit.errors import DeviceError, ModelError, StorageError, brief
+from labelaudit.errors import DeviceError, StorageError, brief
 from labelaudit.names import Precision
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.caches import Embedded, EmbeddingCache, not_kept
@@ -187,71 +186,37 @@ class _Shelf:
 Embedder = Callable[[UInt8Array], Float32Array]
 """Give the features [B, D] of uint8 images [B, C, H, W]."""
 
-_SAME = 0.99
-"""Least cosine of a converted network's features with the original's, which agree to 2e-4 even in bfloat16. A network
-that runs other code for other images cannot be converted."""
-
 
 def build_embedder(
     backbone: Backbone, size: int, *, statistics: Statistics, device: Device, precision: Precision, reporter: Reporter
 ) -> Embedder:
     """Return an embedder for images of ``size`` pixels, normalized by mean and deviation of pixel / 255."""
-    by_torch = None
-    if device.type == "cpu" and importlib.util.find_spec("openvino"):
+    if backbone.bundled is not None and device.type == "cpu" and importlib.util.find_spec("openvino"):
+        file = bundled_file(backbone.bundled)
         try:
-            if backbone.bundled is not None:
-                tensors = read_tensors(bundled_file(backbone.bundled))
-                return _compiled(lambda: lite_model(tensors, size, statistics), precision)
-            by_torch = _ByTorch(backbone.build(), statistics, device, precision)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # timm's networks warn while they are traced, and torch of tracing
-                return _converted(by_torch, (len(statistics[0]), size, size), precision)
-        except Exception as error:  # of as many types as the converter has parts
-            if isinstance(error, ModelError):
-                raise
+            return _by_openvino(file, size, statistics, precision)
+        except Exception as error:  # OpenVINO has no type of its own
             reporter.say(f"torch runs the network, OpenVINO cannot: {brief(error, 120)}")
-    return by_torch or _ByTorch(backbone.build(), statistics, device, precision)
+    return _ByTorch(backbone.build(), statistics, device, precision)
 
 
-def _compiled(build: Callable[[], Any], precision: Precision) -> Embedder:
-    """Return a network as OpenVINO runs it; raise an exception, of any type, where it cannot."""
+def _by_openvino(file: Path, size: int, statistics: Statistics, precision: Precision) -> Embedder:
+    """Return the bundled network in a file as OpenVINO runs it; raise an exception, of any type, where it cannot."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # import fails: nothing can be sent
     import openvino
 
-    core = openvino.Core()
+    core, threads = openvino.Core(), count_threads()
     if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise ValueError("this processor has no bfloat16")
-    threads = count_threads()
     hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
     options = {"NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
-    compiled = core.compile_model(build(), "CPU", {**options, "INFERENCE_PRECISION_HINT": hint})
+    model = lite_model(read_tensors(file), size, statistics)
+    compiled = core.compile_model(model, "CPU", {**options, "INFERENCE_PRECISION_HINT": hint})
 
     def embedded(pixels_BCHW: UInt8Array) -> Float32Array:
-        found: dict[Any, Float32Array] = compiled.create_infer_request().infer([pixels_BCHW])
+        found: Mapping[int, Float32Array] = compiled.create_infer_request().infer([pixels_BCHW])
         return found[0]
 
-    return embedded
-
-
-def _converted(by_torch: _ByTorch, shape: tuple[int, int, int], precision: Precision) -> Embedder:
-    """Return what torch runs as OpenVINO runs it; raise an exception, of any type, where it comes out another."""
-    generator = np.random.default_rng(0)
-
-    def convert() -> Any:
-        import openvino
-
-        with torch.inference_mode():
-            example_BCHW = torch.from_numpy(generator.integers(0, 256, (2, *shape), dtype=np.uint8))
-            traced = torch.jit.trace(by_torch.features, example_BCHW, check_trace=False)  # type: ignore[no-untyped-call]
-        return openvino.convert_model(traced, input=[([-1, *shape], openvino.Type.u8)])
-
-    embedded = _compiled(convert, precision)
-    # Others than the traced ones, darker and more: what the trace took for constant shows.
-    check_BCHW = generator.integers(0, 128, (3, *shape), dtype=np.uint8)
-    ours_BD, theirs_BD = embedded(check_BCHW), by_torch(check_BCHW)
-    norms_B = np.linalg.norm(ours_BD, axis=1) * np.linalg.norm(theirs_BD, axis=1)
-    if not ((ours_BD * theirs_BD).sum(axis=1) >= _SAME * norms_B).all():
-        raise ValueError("its features come out differently there")
     return embedded
 
 
@@ -264,19 +229,14 @@ class _ByTorch:
         mean_C11, std_C11 = (torch.tensor(values, device=self._device).view(-1, 1, 1) for values in statistics)
         self._scale_C11, self._shift_C11 = 1.0 / (255.0 * std_C11), -mean_C11 / std_C11
 
-    def features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        """Return the features [B, D] of uint8 images."""
-        feature_BD: torch.Tensor = self._backbone(x_BCHW.float() * self._scale_C11 + self._shift_C11)
-        return feature_BD.float()
-
     def __call__(self, pixels_BCHW: UInt8Array) -> Float32Array:
         """Embed a batch; its halves one after the other, where the device has no memory for all of it."""
         try:
             x_BCHW = torch.from_numpy(pixels_BCHW).to(self._device).contiguous(memory_format=torch.channels_last)
             enabled = self._precision == "bfloat16"
             with torch.inference_mode(), torch.autocast(x_BCHW.device.type, dtype=torch.bfloat16, enabled=enabled):
-                feature_BD: Float32Array = self.features(x_BCHW).cpu().numpy()
-                return feature_BD
+                feature_BD: torch.Tensor = self._backbone(x_BCHW.float() * self._scale_C11 + self._shift_C11)
+                return feature_BD.float().cpu().numpy()
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise

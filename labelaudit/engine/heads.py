@@ -80,6 +80,12 @@ class Heads:
         weight, bias = (each.reshape(-1, self._classes, *each.shape[1:]).mean(axis=0) for each in self._parameters)
         return {"weight": weight, "bias": bias}
 
+    def logits(self, feature_XD: Float32Array) -> Float32Array:
+        """Return the mean logits of the heads for some rows: [X, K]."""
+        mean = self.mean()
+        logits_XK: Float32Array = feature_XD @ mean["weight"].T + mean["bias"]
+        return logits_XK
+
     def run_epochs(self, advance: Callable[[int], None]) -> Iterator[Observed]:
         """Train every epoch, and yield what each row's own head, which is not taught it, said before each step."""
         settings, rows = self._settings, len(self._label_R)

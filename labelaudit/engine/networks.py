@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+from collections.abc import Mapping
 from typing import Any
 
 from labelaudit.engine.draws import derive_seed
 from labelaudit.engine.lazy import torch
 from labelaudit.errors import ModelError
 
-_FAST: dict[str, Any] = {"blocks": (1, 1, 1), "widths": (32, 64, 128)}
-_OURS: dict[str, tuple[str, dict[str, Any]]] = {
+_FAST = {"blocks": (1, 1, 1), "widths": (32, 64, 128)}
+_OURS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "labelaudit_probe": ("SmallResNet", {**_FAST, "stem_kernel": 4, "stem_stride": 2}),
     "labelaudit_probe_coarse": ("SmallResNet", {**_FAST, "stem_kernel": 8, "stem_stride": 4}),
     "labelaudit_probe_pooled": ("PooledNet", {"widths": (32, 128, 256)}),

@@ -51,6 +51,11 @@ class EpochLosses:
     predicted_R: npt.NDArray[np.int32]
     alternative_R: npt.NDArray[np.int32]
 
+    @classmethod
+    def of(cls, epoch: int, sample_R: npt.NDArray[np.int32], observed: Observed) -> EpochLosses:
+        """Return the records of an epoch from the columns of each sample by name."""
+        return cls(epoch=epoch, sample_R=sample_R, **{f"{name}_R": values_R for name, values_R in observed.items()})
+
 
 Observed = dict[str, npt.NDArray[Any]]
 """The columns of an epoch that are recorded of each sample, by name."""

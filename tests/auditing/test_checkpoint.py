@@ -6,7 +6,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from labelaudit.auditing.training import read_checkpoint, write_checkpoint, write_network
+from labelaudit.auditing.begin import write_network
+from labelaudit.auditing.training import read_checkpoint, tensors_of, write_checkpoint
 from labelaudit.errors import RunError, StorageError
 from tests.run.helpers import names_in, room_for
 
@@ -68,15 +69,15 @@ def test_a_network_is_read_back_with_its_metadata(tmp_path):
     saved = network()
     saved[0].weight = nn.Parameter(torch.randn(3, 4).T)
     assert not saved[0].weight.is_contiguous()
-    write_network(file, saved, ["ant", "bee"])
+    write_network(file, tensors_of(saved), ["ant", "bee"])
     tensors = load_file(file)
     torch.testing.assert_close(tensors, dict(saved.state_dict()), rtol=0, atol=0)
     network().load_state_dict(tensors)
     with safe_open(file, "pt") as handle:
         assert handle.metadata() == {"format": "pt", "classes": "ant\nbee"}
     again = tmp_path / "again"
-    write_network(again, saved, ["ant", "bee"])
+    write_network(again, tensors_of(saved), ["ant", "bee"])
     assert again.read_bytes() == file.read_bytes()
     with room_for(200), pytest.raises(StorageError, match="no space left"):
-        write_network(again, nn.Linear(100, 100), [])
+        write_network(again, tensors_of(nn.Linear(100, 100)), [])
     assert again.read_bytes() == file.read_bytes()
