@@ -86,16 +86,13 @@ def test_heads_beside_a_network_take_them(photos: Path, embeddings: Path) -> Non
     np.testing.assert_array_equal(*own)
 
 
-def test_an_interrupted_audit_needs_the_same_file_again(photos: Path, embeddings: Path, tmp_path: Path) -> None:
+def test_an_interrupted_audit_needs_the_file_again(photos: Path, embeddings: Path) -> None:
     words = ("score", photos, "--run", "audit", "--embeddings", embeddings)
     with interrupted("labelaudit.run.losses.write_epoch", call=4):
         assert run(*words).code == 130
     refused = run("score", photos, "--run", "audit").error
     assert refused.startswith("this audit was started with --embeddings FILE, which is needed to continue it; give the")
-    np.save(tmp_path / "other.npy", np.load(embeddings) + 1)
-    refused = run(*words[:-1], "other.npy").error
-    assert "audit was started with different settings: weights is sha256:" in refused
-    assert "Resuming after 3 of 10 epochs" in succeed(*words).err
+    succeed(*words)  # heads are trained from the start: that takes seconds
     succeed(*words[:2], "--run", "whole", *words[4:])
     assert file_bytes(Path("audit/losses")) == file_bytes(Path("whole/losses"))
 
