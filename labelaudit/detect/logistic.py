@@ -22,21 +22,29 @@ def fit_logistic(value_XF: FloatArray, kind_X: NumberArray, weight_X: FloatArray
     one_XF, target_XK = _with_one(value_XF), np.eye(kinds)[kind_X]
     share_X1 = (np.ones(len(kind_X)) if weight_X is None else weight_X)[:, None] / total
     shape = one_XF.shape[1], target_XK[:, free].shape[1]
+    penalty = np.repeat(np.arange(shape[0]) < shape[0] - 1, shape[1]) / total
+
+    def log_p(coefficient: FloatArray) -> FloatArray:
+        logit_XK = np.zeros(target_XK.shape)
+        logit_XK[:, free] = one_XF @ coefficient.reshape(shape)
+        log_p_XK: FloatArray = logit_XK - logit_XK.max(axis=1, keepdims=True)
+        log_p_XK -= np.log(np.exp(log_p_XK).sum(axis=1, keepdims=True))
+        return log_p_XK
 
     def loss(coefficient: FloatArray) -> tuple[float, FloatArray]:
-        coefficient_FZ = coefficient.reshape(shape)
-        logit_XK = np.zeros(target_XK.shape)
-        logit_XK[:, free] = one_XF @ coefficient_FZ
-        log_p_XK = logit_XK - logit_XK.max(axis=1, keepdims=True)
-        log_p_XK -= np.log(np.exp(log_p_XK).sum(axis=1, keepdims=True))
-        penalized_FZ = coefficient_FZ / total
-        penalized_FZ[-1] = 0.0
-        gradient_FZ = one_XF.T @ (share_X1 * (np.exp(log_p_XK) - target_XK))[:, free] + penalized_FZ
-        value = (penalized_FZ * coefficient_FZ).sum() / 2 - (share_X1 * target_XK * log_p_XK).sum()
-        return float(value), gradient_FZ.ravel()
+        log_p_XK, penalized = log_p(coefficient), penalty * coefficient
+        gradient_FZ = one_XF.T @ (share_X1 * (np.exp(log_p_XK) - target_XK))[:, free]
+        value = penalized @ coefficient / 2 - (share_X1 * target_XK * log_p_XK).sum()
+        return float(value), gradient_FZ.ravel() + penalized
 
-    options = {"maxiter": 1000, "gtol": 1e-6, "ftol": 1e-14}
-    found: FloatArray = minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options=options).x
+    def curvature(coefficient: FloatArray) -> FloatArray:
+        p_XZ = np.exp(log_p(coefficient))[:, free]
+        between_XZZ = share_X1[:, :, None] * (p_XZ[:, :, None] * np.eye(shape[1]) - p_XZ[:, :, None] * p_XZ[:, None])
+        hessian = np.einsum("xf,xzy,xg->fzgy", one_XF, between_XZZ, one_XF, optimize=True)
+        return hessian.reshape(penalty.size, penalty.size) + np.diag(penalty)
+
+    start, options = np.zeros(penalty.size), {"gtol": 1e-7}
+    found: FloatArray = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options=options).x
     return found.reshape(shape)
 
 
