@@ -1,4 +1,4 @@
-"""The one training loop: probes, heads and robust retraining all go through it.
+"""The training loop of all networks: probes and robust retraining go through it.
 
 Shapes: N rows of the training data, B batch, b this process's part of it, C classes, D features; M rows that are looked
 at, m this process's share of some of them.
