@@ -40,8 +40,10 @@ def fit_logistic(value_XF: FloatArray, kind_X: NumberArray, weight_X: FloatArray
     def curvature(coefficient: FloatArray) -> FloatArray:
         p_XZ = np.exp(log_p(coefficient))[:, free]
         between_XZZ = share_X1[:, :, None] * (p_XZ[:, :, None] * np.eye(shape[1]) - p_XZ[:, :, None] * p_XZ[:, None])
-        hessian = np.einsum("xf,xzy,xg->fzgy", one_XF, between_XZZ, one_XF, optimize=True)
-        return hessian.reshape(penalty.size, penalty.size) + np.diag(penalty)
+        hessian: FloatArray = np.einsum("xf,xzy,xg->fzgy", one_XF, between_XZZ, one_XF, optimize=True)
+        hessian = hessian.reshape(penalty.size, penalty.size)
+        hessian += np.diag(penalty)
+        return hessian
 
     start, options = np.zeros(penalty.size), {"gtol": 1e-7}
     found: FloatArray = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options=options).x

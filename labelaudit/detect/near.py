@@ -221,8 +221,9 @@ def _blurring(side: int) -> Float32Array:
     weight_w = np.exp(-0.5 * (np.arange(-far, far + 1) / reach) ** 2)
     place_Gw = (np.arange(side)[:, None] + np.arange(-far, far + 1)) % (2 * side)
     place_Gw = np.minimum(place_Gw, 2 * side - 1 - place_Gw)
-    blurring_GG: Float32Array = ((place_Gw[:, :, None] == np.arange(side)) * weight_w[:, None]).sum(axis=1)
-    return (blurring_GG / weight_w.sum()).astype(np.float32)
+    sum_GG = ((place_Gw[:, :, None] == np.arange(side)) * weight_w[:, None]).sum(axis=1)
+    blurring_GG: Float32Array = (sum_GG / weight_w.sum()).astype(np.float32)
+    return blurring_GG
 
 
 def _pooled(image_IGG: Float32Array) -> Float32Array:
