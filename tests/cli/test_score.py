@@ -222,3 +222,9 @@ def test_a_retraining_of_large_images_trains_a_head_unless_a_network_is_asked_fo
     assert "Warning: dividemix is made for augmented images" in text
     asked = succeed(*words, "aul", "--out", "network", "--probe", "train").err
     assert "Retraining with aul: training labelaudit_probe from scratch (as asked)" in asked
+
+
+def test_an_audit_of_photographs_loads_no_torch(large: Path) -> None:
+    pytest.importorskip("openvino")
+    code = "import sys, labelaudit; labelaudit.audit(sys.argv[1], probe='frozen'); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code, large], check=False).returncode == 0
