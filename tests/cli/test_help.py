@@ -1,13 +1,11 @@
-"""``--help``: complete, and the same as the page in the docs; the commands in docs/ci.md parse."""
+"""``--help``: complete, and the same as the page in the docs."""
 
-import re
 import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
-import typer
 
 from labelaudit import __version__
 from labelaudit.auditing.options import TrainingOptions
@@ -17,8 +15,6 @@ from labelaudit.cli.reference import render
 from tests.cli.helpers import succeed
 
 DOCS = Path(__file__).parents[2] / "docs"
-BLOCKS = re.findall(r"^```(?:sh|yaml)\n(.*?)^```$", (DOCS / "ci.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
-COMMANDS = re.findall(r"\blabelaudit ([a-z-]+ [^\"'&|;#\n\\]*)", "\n".join(BLOCKS))
 HEAVY = {"torch", "torchvision", "timm", "sklearn", "pyarrow", "numpy", "PIL", "huggingface_hub", "msgspec"}
 
 
@@ -50,7 +46,6 @@ def test_every_command_has_help_with_examples_and_is_on_the_first_screen() -> No
 
 def test_the_page_in_the_docs_is_up_to_date() -> None:
     assert (DOCS / "cli.md").read_text(encoding="utf-8") == render()
-    assert len(COMMANDS) >= 10
 
 
 @pytest.mark.parametrize("command", ["score", "train-probe", "retrain"])
@@ -62,11 +57,3 @@ def test_every_training_option_is_offered_and_most_are_advanced(command: str) ->
     if command == "score":
         assert sum(word.startswith("--") for word in basic.split()) <= 17
         assert "--weight-decay" in advanced
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_documented_commands_parse(command: str) -> None:
-    group = typer.main.get_command(app)
-    name, *words = command.split()
-    context = group.make_context("labelaudit", [name, *words])
-    group.commands[name].make_context(name, words, parent=context)  # type: ignore[attr-defined]
