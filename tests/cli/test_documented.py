@@ -42,7 +42,7 @@ def commands(line: str) -> Iterator[list[str]]:
     for separates, group in groupby(lexer, key=lambda word: set(word) <= set("();<>|&")):
         words = list(group)
         names = [Path(word).name for word in words]
-        if not separates and "labelaudit" in names and "install" not in names:
+        if not separates and "labelaudit" in names and not {"install", "build"} & set(names):
             yield [word for word in words[names.index("labelaudit") + 1 :] if word != "…"]
 
 
