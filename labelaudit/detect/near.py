@@ -205,7 +205,8 @@ def groups(count: int, pair_P2: NumberArray, equal_N: IntArray) -> IntArray:
 
     equal = np.flatnonzero(equal_N >= 0)
     node_E = count + equal_N[equal]
-    one, other = (np.concatenate(each) for each in ((pair_P2[:, 0], equal), (pair_P2[:, 1], node_E)))
+    ends = (pair_P2[:, 0], equal), (pair_P2[:, 1], node_E)
+    one, other = (np.concatenate(each, dtype=np.int32) for each in ends)  # SciPy 1.11 takes no other numbers
     size = count + int(equal_N.max(initial=-1)) + 1
     _, group_X = connected_components(coo_array((np.ones(len(one), dtype=np.int8), (one, other)), (size, size)), False)
     _, group_N, count_G = np.unique(group_X[:count], return_inverse=True, return_counts=True)
