@@ -28,3 +28,7 @@ def test_the_api_page_has_every_public_name() -> None:
     shown = set(re.findall(r"^::: labelaudit\.[\w.]+\.(\w+)$", text, flags=re.MULTILINE))
     assert set(labelaudit.__all__) - {"__version__", "LabelauditError"} <= shown
     assert "::: labelaudit.errors\n" in text
+
+
+def test_a_citation_names_this_version() -> None:
+    assert f"\nversion: {labelaudit.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")

@@ -83,7 +83,7 @@ def score(
         folder = newest(data, judged=False)
         is_data = not folder.exists
         if is_data and training.predictions is None:
-            import labelaudit.auditing.probe  # noqa: F401  (torch)
+            import labelaudit.auditing.probe  # noqa: F401
 
     asked = audit.asked_fit(rank_by, estimator)
     if is_data:
@@ -181,7 +181,7 @@ def train_probe(
         from labelaudit.auditing.score import asked_run, train_missing
 
         if training.predictions is None:
-            import labelaudit.auditing.probe  # noqa: F401  (torch)
+            import labelaudit.auditing.probe  # noqa: F401
 
     if training.predictions is not None and is_helper():  # nothing is shared out
         return

@@ -12,6 +12,7 @@ from labelaudit.engine.inputs import Augment
 from labelaudit.errors import RunError
 from labelaudit.hyperparameters import LEAST, Hyperparameters
 from labelaudit.names import ResizeName
+from labelaudit.run import losses
 from labelaudit.run.documents import OWN_EMBEDDINGS
 
 ProbeKind = Literal["train", "frozen"]
@@ -60,6 +61,16 @@ class TrainingSettings(Hyperparameters):
     def takes_embeddings(self) -> bool:
         """True where heads are trained on embeddings that the user gave."""
         return self.model == OWN_EMBEDDINGS or self.heads_weights != "embedded"
+
+    @property
+    def has_folds(self) -> bool:
+        """True for held-out heads, which are trained without torch."""
+        return self.folds > 1
+
+    @property
+    def recording(self) -> str:
+        """The forward pass that the recorded losses are of."""
+        return losses.TRAINING_FORWARD if self.selector == "none" else losses.SCORING_PASS
 
     @property
     def recorded_epochs(self) -> int:

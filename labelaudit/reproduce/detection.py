@@ -37,10 +37,11 @@ from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.detect import BoolArray, FloatArray
+from labelaudit.engine.devices import Device
+from labelaudit.engine.draws import derive_seed
 from labelaudit.engine.inputs import Inputs, SomeRows
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.networks import require_known
-from labelaudit.engine.order import derive_seed
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.errors import DataError, UsageError
 from labelaudit.hyperparameters import Hyperparameters
@@ -300,7 +301,7 @@ def out_of_fold_probabilities(
     inputs: Inputs,
     label_R: torch.Tensor,
     settings: Hyperparameters,
-    device: torch.device,
+    device: Device,
     build: Callable[[], nn.Module],
 ) -> npt.NDArray[np.float32]:
     """Train five networks, each on four fifths of the rows, and return their probabilities on the rest: [R, K].

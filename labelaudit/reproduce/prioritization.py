@@ -26,7 +26,7 @@ from labelaudit.auditing.plan import PAPER as PAPER_PROBE
 from labelaudit.auditing.plan import Preset
 from labelaudit.data.rendering import PLAIN
 from labelaudit.detect import BoolArray, FloatArray
-from labelaudit.engine.order import derive_seed
+from labelaudit.engine.draws import derive_seed
 from labelaudit.methods.table import find
 from labelaudit.names import CorruptionName, ScaleName
 from labelaudit.progress import QUIET, Reporter

@@ -29,9 +29,9 @@ import torch
 from labelaudit.auditing.prepare import Prepared, Source, make_network
 from labelaudit.auditing.training import read_checkpoint, write_checkpoint
 from labelaudit.detect.confident import spread_over_pairs, surely_wrong
+from labelaudit.engine.draws import derive_seed
 from labelaudit.engine.inputs import SomeRows
 from labelaudit.engine.loop import Training, run_epochs
-from labelaudit.engine.order import derive_seed
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import RunError
 from labelaudit.methods.base import Verified
@@ -163,7 +163,7 @@ def cross_validate(
             )
     if not found.selected_R.any():
         reporter.warn("No label agrees with a network that has not seen it: all are trained on")
-    device = source.device
+    device = str(source.device)
     return replace(found, selected_R=found.selected_R.to(device), candidate_R=found.candidate_R.to(device))
 
 

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 from unittest import mock
 from xml.etree import ElementTree
 
@@ -24,7 +23,6 @@ from tests.report.exports.helpers import HOSTILE_CLASSES, hostile_folder, made_u
 
 QUICK = {"epochs": 2, "batch_size": 4, "image_size": 8, "precision": "float32"}
 WARNING = "The <b>two</b> groups overlap."
-PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
 
 @pytest.fixture
@@ -164,20 +162,6 @@ def test_many_findings_are_cut_and_counted(opened):
     assert html.count("<tr>") == 11
     assert "… and 6 more in <code>.suspicious</code>" in html
     assert len([line for line in repr(audit).splitlines() if ".png" in line]) == 5
-
-
-def test_the_page_in_the_docs_runs(image_folder, tmp_path, monkeypatch, capsys):
-    image_folder("photos", each=6)
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 4
-    names = {}
-    for block in blocks:
-        exec(compile(block, str(PAGE), "exec"), names)
-    audit, weight = names["audit"], names["weight"]
-    assert len(weight) == audit.scores.num_rows == 12
-    assert "labels are suspicious; estimated noise rate" in capsys.readouterr().out
-    assert (tmp_path / "for-label-studio/tasks.json").is_file()
 
 
 def test_in_a_notebook_nothing_is_displayed_beside_the_audit(small, monkeypatch):

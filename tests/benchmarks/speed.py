@@ -156,7 +156,7 @@ def embed(data: Path, where: Device = "cpu", rounds: Count = 3) -> list[Row]:
     backbone, form = backbone_of(settings, Source(device=device)), settings.pixel_format
     same: dict[str, Any] = {"statistics": normalization(settings.model, settings.weights), "device": device}
     same |= {"precision": settings.precision, "reporter": QUIET}
-    network, samples = build_embedder(backbone.build(), form.size, **same), list(range(len(catalogue)))
+    network, samples = build_embedder(backbone, form.size, **same), list(range(len(catalogue)))
     batch, workers = BATCH[device.type], torch.get_num_threads() + 1
     fixed_BCHW = np.stack([decode_sample(catalogue, sample, form) for sample in samples[:batch]])
 

@@ -1,5 +1,6 @@
 """An image folder and its audit, made once; every test runs in a folder of its own."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.cli.helpers import QUICK, interrupted, run, succeed, write_images
+from tests.cli.helpers import HOME, QUICK, edit, interrupted, run, succeed, write_images
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -59,3 +60,18 @@ def audit(finished: Path, tmp_path: Path) -> Path:
 def half_trained(stopped: Path, tmp_path: Path) -> Path:
     """An audit of ``photos`` of whose four epochs two are trained; a test may change it."""
     return Path(shutil.copytree(stopped, tmp_path / "half-trained"))
+
+
+@pytest.fixture
+def data(photos: Path) -> Path:
+    """A copy of ``photos`` that a test may change."""
+    return Path(shutil.copytree(photos, "photos"))
+
+
+@pytest.fixture
+def first(data: Path, finished: Path) -> Path:
+    """The audit of ``data`` as the first of its runs."""
+    shutil.copytree(finished, HOME / "1")
+    known = json.loads((HOME / "1/run.json").read_text())["data"]
+    edit(HOME / "1/run.json", data={**known, "root": str(data.resolve())})
+    return HOME / "1"

@@ -21,6 +21,7 @@ import typer.main
 from PIL import Image
 
 from labelaudit.cli.main import main
+from labelaudit.review.decisions import Decision, LedgerAction, append_decisions
 
 CLASSES = ("ant", "bee", "cat", "dog")
 QUICK = (
@@ -28,6 +29,8 @@ QUICK = (
     *("--augment", "none", "--precision", "float32", "--probe", "train"),
 )
 """Training options under which an audit of `write_images` takes a fraction of a second and finds the wrong labels."""
+HOME = Path("labelaudit-runs/photos")
+"""Where the audits of a folder ``photos`` go."""
 
 
 @dataclass(frozen=True)
@@ -172,3 +175,18 @@ def edit(file: Path, **changes: object) -> None:
     """Replace entries of a JSON file; None takes one out."""
     value = {**json.loads(file.read_text()), **changes}
     file.write_text(json.dumps({name: entry for name, entry in value.items() if entry is not None}))
+
+
+def suspicious(folder: Path) -> list[dict[str, str]]:
+    return read_rows((folder / "suspicious.csv").read_text())
+
+
+def decide(folder: Path, action: LedgerAction, *rows: dict[str, str], label: str = "") -> None:
+    """Write the same decision about rows of suspicious.csv; ``change`` is to the suggested label, or to another."""
+    time = "2026-01-02T03:04:05+00:00"
+    decisions = []
+    for row in rows:
+        known = {name: row[name] for name in ("path", "given_label", "sha256")}
+        chosen = (label or row["suggested_label"]) if action == "change" else ""
+        decisions.append(Decision(time=time, reviewer="ann", action=action, label=chosen, **known))
+    append_decisions(folder / "decisions.csv", decisions)

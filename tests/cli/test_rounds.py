@@ -8,40 +8,21 @@ import numpy as np
 import pytest
 
 import labelaudit
-from labelaudit.review.decisions import Decision, LedgerAction, append_decisions, read_decisions
-from tests.cli.helpers import CLASSES, QUICK, edit, interrupted, modified, read_rows, run, succeed, write_images
-
-HOME = Path("labelaudit-runs/photos")
-
-
-@pytest.fixture
-def data(photos: Path) -> Path:
-    """A copy of ``photos`` that a test may change."""
-    return Path(shutil.copytree(photos, "photos"))
-
-
-@pytest.fixture
-def first(data: Path, finished: Path) -> Path:
-    """The audit of ``data`` as the first of its runs."""
-    shutil.copytree(finished, HOME / "1")
-    known = json.loads((HOME / "1/run.json").read_text())["data"]
-    edit(HOME / "1/run.json", data={**known, "root": str(data.resolve())})
-    return HOME / "1"
-
-
-def suspicious(folder: Path) -> list[dict[str, str]]:
-    return read_rows((folder / "suspicious.csv").read_text())
-
-
-def decide(folder: Path, action: LedgerAction, *rows: dict[str, str], label: str = "") -> None:
-    """Write the same decision about rows of suspicious.csv; ``change`` is to the suggested label, or to another."""
-    time = "2026-01-02T03:04:05+00:00"
-    decisions = []
-    for row in rows:
-        known = {name: row[name] for name in ("path", "given_label", "sha256")}
-        chosen = (label or row["suggested_label"]) if action == "change" else ""
-        decisions.append(Decision(time=time, reviewer="ann", action=action, label=chosen, **known))
-    append_decisions(folder / "decisions.csv", decisions)
+from labelaudit.review.decisions import read_decisions
+from tests.cli.helpers import (
+    CLASSES,
+    HOME,
+    QUICK,
+    decide,
+    edit,
+    interrupted,
+    modified,
+    read_rows,
+    run,
+    succeed,
+    suspicious,
+    write_images,
+)
 
 
 def test_unchanged_data_are_only_read_and_changed_data_get_the_next_number(data: Path) -> None:
