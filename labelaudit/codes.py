@@ -90,7 +90,8 @@ CODES = (
         "LA009",
         "indistinct",
         "The class of this image cannot be told from another class.",
-        "Images of the two classes have each other's labels so often that the labels say little.",
+        "Of the images of both, the network believes in the other class nearly as much as in the given one: the labels "
+        "are mixed, or the images do not show the difference. Wrong labels between the two are not found.",
         "Look at both classes. Merge them, or write down what tells them apart and label them again.",
     ),
 )

@@ -29,12 +29,11 @@ FormatName = Literal["table", "json", "markdown", "sarif", "junit"]
 ActionName = Literal["keep", "change", "drop"]
 AdviceFormatName = Literal["text", "json"]
 PlanFormatName = Literal["table", "json"]
-ComparisonFormatName = Literal["table", "json", "csv", "markdown"]
+DrawsName = Literal["exact", "independent"]
+ComparisonFormatName = Literal["table", "json", "markdown"]
 ExportName = Literal["label-studio", "cvat", "fiftyone", "huggingface", "cleanlab", "croissant"]
 CorruptionName = Literal["uniform", "pair-flip", "random-labels", "shuffle-pixels", "gaussian"]
-DrawsName = Literal["exact", "independent"]
 ScaleName = Literal["smoke", "small", "paper"]
-PlotFormatName = Literal["svg", "png"]
 
 COPY_KINDS: tuple[CopyKind, ...] = get_args(CopyKind)
 KINDS: tuple[KindName, ...] = get_args(KindName)

@@ -64,24 +64,29 @@ def alike(names: Iterable[str]) -> Iterator[tuple[str, str]]:
             yield other, name
 
 
-def require_local(place: Path | str) -> None:
-    """Raise UsageError for an address, such as ``https://…`` or ``s3://…``, where a file or folder is meant."""
+def address_of(place: Path | str) -> str | None:
+    """Return the address, such as ``https://…`` or ``s3://…``, that a text or Path is; None for a file or folder."""
     found = _ADDRESS.fullmatch(str(place))
-    if found and not Path(place).exists():
-        what = f"{'://'.join(found.groups())} is an address, and labelaudit takes paths of this machine only"
-        raise UsageError(what, fix="download or mount it and give its path")
+    return "://".join(found.groups()) if found and not Path(place).exists() else None
 
 
-def require_local_words(words: Iterable[str], *, but: str) -> None:
+def require_local(place: Path | str) -> None:
+    """Raise UsageError for an address where a file or folder is meant."""
+    if address := address_of(place):
+        fix = "download or mount it and give its path; labelaudit score takes one as its first word and after --test"
+        raise UsageError(f"{address} is an address, where a path of this machine is meant", fix=fix)
+
+
+def require_local_words(words: Iterable[str], *, but: Collection[str]) -> None:
     """Raise UsageError for an address in a command line: a word, or its part after ``--option=`` or ``format=``.
 
-    ``but`` is the only option that takes an address.
+    ``but`` are the words after which one may stand.
     """
     before = ""
     for word in words:
         named = _NAMED.fullmatch(word)
         option, value = named.groups() if named else (before, word)
-        if option != but:
+        if option not in but:
             require_local(value)
         before = word
 

@@ -18,7 +18,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_an_address_is_no_path(address: str) -> None:
-    expected = f"{address} is an address, and labelaudit takes paths of this machine only"
+    expected = f"{address} is an address, where a path of this machine is meant"
     for place in (address, Path(address)):
         with pytest.raises(UsageError) as error:
             require_local(place)
@@ -26,7 +26,7 @@ def test_an_address_is_no_path(address: str) -> None:
     for words in (("score", "photos", f"--labels={address}"), ("report", "audit", "--write", f"json={address}")):
         assert run(*words).only_error.startswith(expected)
     with pytest.raises(UsageError, match="is an address"):
-        labelaudit.audit(address)
+        labelaudit.audit("photos", run=address)
     with pytest.raises(UsageError, match="is an address"):
         labelaudit.open_run(address)
 
@@ -36,10 +36,10 @@ def test_paths_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     (tmp_path / "odd:" / "photos").mkdir(parents=True)
     for place in ("photos", "/data/photos", "c:/photos", "c://photos", "a:b/c", "", "x=s3", Path("odd:/photos")):
         require_local(place)
-    require_local_words(["export", "audit", "--url-prefix", "https://h/x"], but="--url-prefix")
-    require_local_words(["export", "audit", "--url-prefix=https://h/x"], but="--url-prefix")
+    require_local_words(["export", "audit", "--url-prefix", "https://h/x"], but=["--url-prefix"])
+    require_local_words(["export", "audit", "--url-prefix=https://h/x"], but=["--url-prefix"])
     with pytest.raises(UsageError):
-        require_local_words(["export", "https://h/x", "--url-prefix", "https://h/x"], but="--url-prefix")
+        require_local_words(["export", "https://h/x", "--url-prefix", "https://h/x"], but=["--url-prefix"])
 
 
 def test_an_apostrophe_goes_before_what_looks_like_a_formula_and_harmless_cells_stay():

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy.typing as npt
+from safetensors.numpy import save
 
 from labelaudit.auditing.model import Data, runs_of
 from labelaudit.data.catalogue import Catalogue
@@ -22,6 +26,8 @@ from labelaudit.run.series import earlier_runs, next_run, runs_in
 from labelaudit.text import alike, plural
 
 Found = TypeVar("Found")
+Tensors = Mapping[str, npt.NDArray[Any]]
+"""A network's parameters and buffers by name."""
 
 
 def earlier(run: RunFolder, read: Callable[[], Found]) -> Found | None:
@@ -54,7 +60,7 @@ def numbered_run(
     ``require`` raises a RunError where the settings of a trained run are not those asked for; the caller asks the other
     runs. Runs of another folder that is still there are a RunError.
     """
-    home = runs_of(data.root)
+    home = runs_of(data)
     if home.is_absolute():
         reporter.say(f"The runs are in {home}: nothing is written into the folder of the images")
     runs = runs_in(home)
@@ -113,7 +119,6 @@ def clear(run: RunFolder, *, follows: bool = False) -> None:
         return
     for file in (run.checkpoint, run.pictures, run.near, run.verified, run.metrics, run.seconds):
         file.unlink(missing_ok=True)
-    run.heads.checkpoint.unlink(missing_ok=True)
     discard_from(run.heads.losses, 0)
     shutil.rmtree(run.picks, ignore_errors=True)
 
@@ -158,3 +163,13 @@ def tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
 def now() -> str:
     """Return the time, as run.json has it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def write_network(path: Path, tensors: Tensors, classes: Sequence[str]) -> None:
+    """Write a trained network's parameters and buffers as safetensors, with the names of its classes."""
+    content = save(dict(tensors), metadata={"format": "pt", "classes": "\n".join(classes)})
+    # Sort the names in the header, which safetensors writes in random order: equal networks give equal files.
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    write_bytes(path, len(header).to_bytes(8, "little") + header + content[end:])

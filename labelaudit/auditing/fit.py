@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from labelaudit.codes import BY_NAME
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect import BoolArray, Float32Array, FloatArray, NumberArray
 from labelaudit.detect import constants as c
+from labelaudit.detect.confident import indistinct_pairs
 from labelaudit.detect.curves import CurveAccumulator, CurveStatistics
 from labelaudit.detect.estimators import Estimate
 from labelaudit.detect.images import ImageTable
@@ -35,6 +37,7 @@ from labelaudit.run.findings import Findings, findings_table, write_findings
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.parquet import write_table
 from labelaudit.run.tables import read_image_table, read_near, verdict_table
+from labelaudit.text import listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +137,12 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
     generator = np.random.default_rng([0, 1])
     kinds = tell_kinds(statistics, verdicts.flagged_N, digests, images, generator, p_no_class_N=p_no_class_N)
     near = _near(catalogue, verdicts, kinds, *read_near(run.near, len(catalogue)))
-    leaked = find_leaked(near, kinds.equal_N, catalogue.split_names)
-    found = (*_findings(catalogue, verdicts, kinds), near, leaked)
+    leaked = find_leaked(near, kinds.equal_N, catalogue.split_N)
+    indistinct = indistinct_pairs(label_N, curves.beliefs, classes)
+    if heads is not None:  # a weak backbone does not count against a network that tells classes apart
+        also = indistinct_pairs(label_N, heads.beliefs, classes)
+        indistinct = {pair: alike for pair, alike in also.items() if pair in indistinct}
+    found = (*_findings(catalogue, verdicts, kinds), near, leaked, _indistinct(catalogue, indistinct))
     noise = documents.Noise(
         noise_rate=verdicts.noise_rate,
         noise_rate_interval=verdicts.interval,
@@ -148,7 +155,12 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
         classes=_classes(catalogue, verdicts),
         confusion=_confusion(catalogue, statistics, verdicts, kinds),
         review=verdicts.review,
-        warnings=(*catalogue.warnings, *absent_classes(catalogue), *verdicts.warnings),
+        warnings=(
+            *catalogue.warnings,
+            *absent_classes(catalogue),
+            *_blurred(catalogue, indistinct),
+            *verdicts.warnings,
+        ),
         left_out=catalogue.left_out,
         unreadable=len(lists.unreadable_rows(catalogue)),
         kinds=_kinds(kinds, verdicts.flagged_N),
@@ -211,6 +223,26 @@ def _findings(catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds) -> tuple[F
     found.append(Findings(name="duplicate", sample_F=twice, score_F=p_N[twice], group_F=group_F, other_F=other_F))
     found.append(Findings(name="unreadable", sample_F=lists.unreadable_samples(catalogue)))
     return tuple(found)
+
+
+def _indistinct(catalogue: Catalogue, pairs: Mapping[tuple[int, int], float]) -> Findings:
+    """Return the images of classes that cannot be told apart; a group is a pair of classes."""
+    label_N, used_N = catalogue.label_N, catalogue.used_N
+    parts = [np.flatnonzero(used_N & ((label_N == one) | (label_N == other))) for one, other in pairs]
+    count_G = [len(part) for part in parts]
+    return Findings(
+        name="indistinct",
+        sample_F=np.concatenate([*parts, np.empty(0, dtype=np.int64)]),
+        score_F=np.repeat(np.array([*pairs.values()], dtype=np.float64), count_G),
+        group_F=np.repeat(np.arange(len(pairs), dtype=np.int32), count_G),
+    )
+
+
+def _blurred(catalogue: Catalogue, pairs: Mapping[tuple[int, int], float]) -> Iterator[str]:
+    """Yield a sentence about classes that cannot be told apart."""
+    if pairs:
+        which = listed([f"{catalogue.classes[one]!r} and {catalogue.classes[other]!r}" for one, other in pairs], 3)
+        yield f"These classes cannot be told apart, so errors between them are not found (LA009): {which}."
 
 
 def _near(

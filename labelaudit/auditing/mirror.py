@@ -17,9 +17,9 @@ import torch
 
 from labelaudit.auditing.plan import fitting_batch_size
 from labelaudit.auditing.prepare import Prepared, Source, make_network
+from labelaudit.engine.draws import derive_seed, make_generator
 from labelaudit.engine.inputs import ImageInputs, SomeRows, Views
 from labelaudit.engine.loop import Training, run_epochs
-from labelaudit.engine.order import derive_seed, make_generator
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import Reporter

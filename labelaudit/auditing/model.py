@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,13 +24,13 @@ import pyarrow as pa
 from PIL import Image
 from rich.console import Console
 
-from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.catalogue import Catalogue, split_places
 from labelaudit.data.containers import read_file
-from labelaudit.data.folder import scan
+from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.images import UnreadableImageError, decode_small
 from labelaudit.detect import BoolArray, FloatArray, IntArray
 from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW, Course, CurveAccumulator
-from labelaudit.errors import RunError
+from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report.console import show_suspicious
 from labelaudit.report.sentences import headline, kept_sentence, review_sentences, unreadable_sentence
@@ -65,13 +66,38 @@ _TEXT_ROWS, _HTML_ROWS, _THUMBNAIL_PIXELS = 5, 10, 64
 class Data:
     """Which images: a folder, and a CSV with their labels or the folders below it that hold the class folders.
 
-    ``fixed`` is that of the catalogue, where an audit has recorded it.
+    ``split`` is what ``--split`` names, see `labelaudit.data.catalogue.split_places`. ``fixed`` is that of the
+    catalogue, where an audit has recorded it.
     """
 
     root: Path
     labels_file: Path | None = None
     split: tuple[str, ...] = ()
     fixed: bool = False
+
+    @classmethod
+    def beside(cls, train: Path, test: Path) -> Data:
+        """Return two folders or archives as the splits ``train`` and ``test`` of what they lie in."""
+        sides = {name: Path(os.path.abspath(side)) for name, side in (("train", train), ("test", test))}  # noqa: PTH100
+        root = Path(os.path.commonpath(sides.values()))
+        if root in sides.values():
+            raise UsageError(
+                f"{train} and --test {test} contain one another", fix="give two folders, none in the other"
+            )
+        return cls(
+            root=root, split=tuple(f"{name}={side.relative_to(root).as_posix()}" for name, side in sides.items())
+        )
+
+    @property
+    def places(self) -> list[Path]:
+        """The folders in which nothing else is written: the root, or each part that ``--split`` gives a name."""
+        named = any("=" in entry for entry in self.split)
+        return [self.root / folder for folder in split_places(self.split)] if named else [self.root]
+
+    def require_outside(self, run: Path) -> None:
+        """Raise a UsageError where a run folder lies in the data."""
+        for place in self.places:
+            require_outside(run, place, "--run")
 
     @property
     def moves(self) -> bool:
@@ -326,11 +352,11 @@ def opened(run: RunFolder) -> Audit:
     return audit
 
 
-def runs_of(root: Path) -> Path:
-    """Return the folder for the runs of ``root`` by number: below the current folder, or beside ``root`` in it."""
-    data, here = root.resolve(), Path.cwd()
-    runs = data.parent / _RUNS if data in (here, *here.parents) else Path(_RUNS)
-    return runs / (data.name or "root")
+def runs_of(data: Data) -> Path:
+    """Return the folder for the runs of data by number: below the current folder, or beside the data in it."""
+    places, here = [place.resolve() for place in data.places], Path.cwd()
+    around = [place.parent / _RUNS for place in places if place in (here, *here.parents)]
+    return (around[0] if around else Path(_RUNS)) / ("+".join(place.name for place in places) or "root")
 
 
 def is_trained(run: RunFolder) -> bool:

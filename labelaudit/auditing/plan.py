@@ -6,15 +6,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.own import own_digest
+from labelaudit.auditing.splits import judged_apart
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.looks import look_size
-from labelaudit.engine.devices import choose_device, choose_precision, compute_deterministically, set_threads
+from labelaudit.engine.devices import Device, choose_device, choose_precision, compute_deterministically, set_threads
 from labelaudit.engine.networks import is_ours, pretrained_config, require_known
 from labelaudit.engine.pretrained import (
     EMBEDDED_MODEL,
@@ -25,7 +24,6 @@ from labelaudit.engine.pretrained import (
     fixed_size,
     has_pretrained,
 )
-from labelaudit.engine.selection import Selection
 from labelaudit.engine.settings import SCRATCH, ProbeKind, TrainingSettings
 from labelaudit.errors import ModelError, RunError, UsageError
 from labelaudit.hyperparameters import AUL_PROBE, AUL_RETRAINING, LEAST, Hyperparameters
@@ -33,6 +31,9 @@ from labelaudit.methods.table import MethodEntry
 from labelaudit.names import OptimizerName, Precision, PrecisionName, PresetName
 from labelaudit.run.documents import OWN_EMBEDDINGS
 from labelaudit.selectors.table import NONE, build_selector, describe_selector
+
+if TYPE_CHECKING:
+    from labelaudit.engine.selection import Selection
 
 COARSE_FROM = 80
 
@@ -179,7 +180,7 @@ def _check_own(options: TrainingOptions) -> None:
         raise UsageError(what, fix=f"leave {other[0]} out, or give --probe both for a network beside the heads")
 
 
-def set_up_device(options: TrainingOptions) -> torch.device:
+def set_up_device(options: TrainingOptions) -> Device:
     """Set up this process as the options ask, and return the device; raise UsageError or DeviceError."""
     check_options(options)
     set_threads(options.threads)
@@ -189,7 +190,7 @@ def set_up_device(options: TrainingOptions) -> torch.device:
 
 
 def plan(
-    catalogue: Catalogue, options: TrainingOptions, device: torch.device, presets: Mapping[PresetName, Preset] = PRESETS
+    catalogue: Catalogue, options: TrainingOptions, device: Device, presets: Mapping[PresetName, Preset] = PRESETS
 ) -> ProbePlan:
     """Resolve every setting; raise a UsageError for impossible options, a ModelError where model or weights lack."""
     check_options(options)
@@ -208,6 +209,8 @@ def plan(
         why = f"{why}, seen at {size} pixels, which {model} is built for"
     precision = choose_precision(_precision(options, kind, model, device, preset), device)
     hyper = _hyperparameters(options, preset, usable, precision)
+    apart = judged_apart(catalogue) if kind == "frozen" and options.folds is None else ()
+    drawn = 0 if apart and len(apart) == len(catalogue.splits) else HEAD_FOLDS
     settings = TrainingSettings(
         kind=kind,
         model=model,
@@ -217,14 +220,15 @@ def plan(
         channels=1 if catalogue.is_grey and (weights == SCRATCH or (kind == "train" and is_ours(model))) else 3,
         resize=options.resize or "stretch",
         members=options.members or 1,
-        folds=options.folds or (HEAD_FOLDS if kind == "frozen" else 1),
+        folds=options.folds or (len(apart) + drawn if kind == "frozen" else 1),
+        apart=apart,
         selector=_selector(options),
         **vars(hyper),
     )
     return ProbePlan(settings, why)
 
 
-def plan_probe(catalogue: Catalogue, options: TrainingOptions, device: torch.device) -> ProbePlan:
+def plan_probe(catalogue: Catalogue, options: TrainingOptions, device: Device) -> ProbePlan:
     """Resolve every setting of an audit: as `plan` does, and whether it has heads and a network beside each other."""
     planned = plan(catalogue, options, device)
     usable, is_auto = int(catalogue.used_N.sum()), options.probe in (None, "auto")
@@ -248,7 +252,7 @@ def plan_probe(catalogue: Catalogue, options: TrainingOptions, device: torch.dev
 
 
 def network_beside(
-    heads: TrainingSettings, catalogue: Catalogue, options: TrainingOptions, device: torch.device
+    heads: TrainingSettings, catalogue: Catalogue, options: TrainingOptions, device: Device
 ) -> TrainingSettings:
     """Return the settings of a network that is trained beside heads which are trained already."""
     options = replace(options, probe="both", seed=heads.seed, resize=heads.resize)
@@ -256,7 +260,7 @@ def network_beside(
 
 
 def heads_beside(
-    settings: TrainingSettings, catalogue: Catalogue, device: torch.device, embeddings: Path | None = None
+    settings: TrainingSettings, catalogue: Catalogue, device: Device, embeddings: Path | None = None
 ) -> TrainingSettings:
     """Return the settings of the heads that are trained beside a network, on the user's embeddings if there are any."""
     size = HEADS_SIZE if catalogue.median_short_side <= SMALL_IMAGE_PIXELS and embeddings is None else None
@@ -336,9 +340,7 @@ def _named_weights(options: TrainingOptions) -> str:
     return "embedded" if embedded_is_installed(options.model or FINE_TUNED.model) else "timm"
 
 
-def _precision(
-    options: TrainingOptions, kind: ProbeKind, model: str, device: torch.device, preset: Preset
-) -> PrecisionName:
+def _precision(options: TrainingOptions, kind: ProbeKind, model: str, device: Device, preset: Preset) -> PrecisionName:
     if options.precision not in (None, "auto"):
         return options.precision
     if kind == "train" and model.startswith("tf_efficientnet_lite") and device.type == "cpu":
@@ -419,6 +421,8 @@ def build_selection(settings: TrainingSettings, rows: int, *, records_scores: bo
     """Return the `Selection` that settings describe, for so many rows of training data; None for none."""
     if settings.selector == NONE:
         return None
+    from labelaudit.engine.selection import Selection
+
     return Selection(build_selector(settings.selector), rows, records_scores=records_scores)
 
 

@@ -22,7 +22,6 @@ from labelaudit.auditing.near import find_near
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.own import own_digest, read_predictions
 from labelaudit.data.catalogue import trainable
-from labelaudit.data.folder import require_outside
 from labelaudit.data.looks import look_at, look_size, table_of_looks
 from labelaudit.data.pixels import PixelFormat
 from labelaudit.detect import Float32Array, IntArray
@@ -51,7 +50,7 @@ def record_predictions(data: Data, given: RunFolder | None, options: TrainingOpt
     _check(options)
     relabelings = require_settled(data.root)
     if given is not None:
-        require_outside(given.root, data.root, "--run")
+        data.require_outside(given.root)
     catalogue = trainable(data.scan(reporter))
 
     def require(known_run: RunFolder, known: documents.Description) -> bool:

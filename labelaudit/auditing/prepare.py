@@ -13,22 +13,23 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
 
 from labelaudit.auditing.own import OwnRows, read_embeddings
 from labelaudit.data.catalogue import Catalogue, in_parts, trainable
 from labelaudit.data.looks import look_at, table_of_looks, thumbnail
 from labelaudit.data.pixels import Pixels, load_pixels, pixel_digest
+from labelaudit.detect import NumberArray
 from labelaudit.detect.constants import MOST_COPIED, SIDE
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable, copy_statistics, image_statistics
+from labelaudit.engine.devices import Device
+from labelaudit.engine.draws import derive_seed
 from labelaudit.engine.features import Backbone, Embeddings, embed, normalization
 from labelaudit.engine.inputs import FeatureInputs, ImageInputs, Inputs, Statistics, channel_statistics
-from labelaudit.engine.networks import Heads, is_ours, linear_head
-from labelaudit.engine.order import derive_seed
-from labelaudit.engine.parallel import ALONE, World
+from labelaudit.engine.lazy import torch
+from labelaudit.engine.networks import is_ours, linear_head
 from labelaudit.engine.pretrained import build_network, embedded_digest, network_digest
 from labelaudit.engine.settings import SCRATCH, TrainingSettings
+from labelaudit.engine.world import ALONE, World
 from labelaudit.errors import DataError, RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.documents import OWN_EMBEDDINGS
@@ -90,17 +91,26 @@ class Prepared:
 
     catalogue: Catalogue
     inputs: Inputs
-    label_R: torch.Tensor
     sample_R: npt.NDArray[np.int32]
     statistics: Statistics
     image_table: ImageTable | None = None
+
+    @property
+    def given_R(self) -> NumberArray:
+        """The given labels, int64."""
+        return self.catalogue.label_N[self.sample_R].astype(np.int64)
+
+    @property
+    def label_R(self) -> torch.Tensor:
+        """The same for torch."""
+        return torch.from_numpy(self.given_R)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """What a training needs beside its settings: device, processes, where network weights and embeddings come from."""
 
-    device: torch.device
+    device: Device
     weights_file: Path | None = None
     embeddings: Path | None = None
     offline: bool = False
@@ -141,7 +151,7 @@ def prepare(
             )
 
         catalogue, found = _loaded(catalogue, load, is_validation=is_validation)
-        sample_R, feature_RD = found.sample_R, torch.from_numpy(found.feature_RD)
+        sample_R, feature_RD = found.sample_R, found.feature_RD
         statistics = statistics or FeatureInputs.statistics(feature_RD)
         inputs = FeatureInputs(feature_RD, statistics=statistics, device=source.device)
         if look:
@@ -164,7 +174,6 @@ def prepare(
     return Prepared(
         catalogue=catalogue,
         inputs=inputs,
-        label_R=torch.from_numpy(catalogue.label_N[sample_R].astype(np.int64)),
         sample_R=sample_R,
         statistics=statistics,
         image_table=image_table,
@@ -182,30 +191,29 @@ def own_embeddings(catalogue: Catalogue, file: Path | None, reporter: Reporter =
 def with_embeddings(prepared: Prepared, source: Source) -> Prepared:
     """Return the same rows with the embeddings that the user gave as inputs."""
     own = own_embeddings(prepared.catalogue, source.embeddings)
-    feature_RD = torch.from_numpy(own.take(prepared.sample_R))
+    feature_RD = own.take(prepared.sample_R)
     statistics = FeatureInputs.statistics(feature_RD)
     inputs = FeatureInputs(feature_RD, statistics=statistics, device=source.device)
     return replace(prepared, inputs=inputs, statistics=statistics)
 
 
-def make_network(settings: TrainingSettings, prepared: Prepared, source: Source, *, number: int = 0) -> nn.Module:
+def make_network(settings: TrainingSettings, prepared: Prepared, source: Source, *, number: int = 0) -> torch.nn.Module:
     """Build the network that is trained: the ``number``-th of a method that trains several."""
-    classes = len(prepared.catalogue.classes)
-    seeds = [settings.seed + 1_000_003 * (number + fold) for fold in range(settings.folds)]
+    classes, seed = len(prepared.catalogue.classes), settings.seed + 1_000_003 * number
     if settings.kind == "train":
-        return _build(settings, source, classes, seeds[0])
-    heads = [linear_head(len(prepared.statistics[0]), classes, seed=seed) for seed in seeds]
-    return heads[0] if settings.folds == 1 else Heads(heads)
+        return _build(settings, source, classes, seed)
+    return linear_head(len(prepared.statistics[0]), classes, seed=seed)
 
 
 def backbone_of(settings: TrainingSettings, source: Source) -> Backbone:
     """Return the network that is frozen; it is built only where its digest is not known."""
     build = cache(lambda: _build(settings, source, 0, settings.seed))
-    is_bundled = settings.weights == "embedded"
-    return Backbone(embedded_digest(settings.model) if is_bundled else network_digest(build()), build)
+    if settings.weights == "embedded":
+        return Backbone(embedded_digest(settings.model), build, settings.model)
+    return Backbone(network_digest(build()), build)
 
 
-def _build(settings: TrainingSettings, source: Source, classes: int, seed: int) -> nn.Module:
+def _build(settings: TrainingSettings, source: Source, classes: int, seed: int) -> torch.nn.Module:
     return build_network(
         settings.model,
         weights=settings.weights,

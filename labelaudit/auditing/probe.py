@@ -1,7 +1,7 @@
 """Train the probe: write every sample's loss in every epoch to the run folder, and resume interrupted work.
 
-Members train one after the other, each with its own seed. Their epochs are numbered through: M members of E epochs
-leave M · E files. Folds train side by side, each head without its own part of the data.
+A network is trained by `labelaudit.auditing.members`, with torch. Held-out heads on embeddings need none, so what does
+is imported where it is needed.
 """
 
 from __future__ import annotations
@@ -9,18 +9,28 @@ from __future__ import annotations
 import contextlib
 import platform
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import torch
-from torch import nn
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
 
 import labelaudit
 from labelaudit.auditing import plan
-from labelaudit.auditing.begin import begun, clear, now, numbered_run, remember_place, tell_set_aside
-from labelaudit.auditing.mirror import MirrorTest, settle_flip
+from labelaudit.auditing.begin import (
+    Tensors,
+    begun,
+    clear,
+    now,
+    numbered_run,
+    remember_place,
+    tell_set_aside,
+    write_network,
+)
 from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_curves
 from labelaudit.auditing.near import find_near
 from labelaudit.auditing.options import TrainingOptions
@@ -33,29 +43,30 @@ from labelaudit.auditing.prepare import (
     prepare,
     with_embeddings,
 )
-from labelaudit.auditing.training import TrainingJob, read_checkpoint, train, write_network
 from labelaudit.data.catalogue import Catalogue, trainable
-from labelaudit.data.folder import require_outside
 from labelaudit.detect import Float32Array
 from labelaudit.detect.curves import Course
 from labelaudit.detect.noclass import class_distances
+from labelaudit.engine.devices import Device, count_threads
+from labelaudit.engine.draws import derive_seed, make_draws
+from labelaudit.engine.heads import Heads, draw_folds, observe
 from labelaudit.engine.inputs import FeatureInputs, Inputs
-from labelaudit.engine.loop import Training
-from labelaudit.engine.networks import Heads
-from labelaudit.engine.order import derive_seed, make_generator
-from labelaudit.engine.parallel import joined
+from labelaudit.engine.lazy import torch
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
-from labelaudit.engine.step import EpochRecord, observe
+from labelaudit.engine.world import joined
 from labelaudit.errors import RunError
-from labelaudit.methods.base import Batch, Clock, Lesson, Logits, Method, State
-from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.moves import Relabelings, require_settled
 from labelaudit.run import documents, losses
-from labelaudit.run.files import storage_errors
+from labelaudit.run.files import require_regular, storage_errors, write_bytes
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.tables import read_image_table, write_annotations, write_image_table, write_samples
-from labelaudit.selectors.table import NONE
+
+if TYPE_CHECKING:
+    from labelaudit.auditing.mirror import MirrorTest
+
+_SAVED_EVERY = 10.0
+"""Seconds between two states of held-out heads on the disk: usual heads are trained before, and need none."""
 
 
 def train_probe(
@@ -84,7 +95,10 @@ def train_probe(
         claimed, begun = world.once(lambda: _claim_run(data, run, options, device, held, reporter))
         if begun is None:
             return claimed
-        world.once(lambda: rewind_to_checkpoint(claimed))  # before the images are read: damage is reported at once
+        if not begun.settings.has_folds:
+            from labelaudit.auditing.members import rewind_to_checkpoint
+
+            world.once(lambda: rewind_to_checkpoint(claimed))  # before the images are read: damage is reported at once
         source = Source(
             device=device,
             weights_file=options.network_weights,
@@ -94,7 +108,9 @@ def train_probe(
         )
         look = world.is_main and (begun.is_new or not claimed.near.exists())
         prepared = prepare(begun.catalogue, begun.settings, source, reporter, look=look)
-        if begun.is_new:
+        if begun.is_new and not begun.settings.has_folds:
+            from labelaudit.auditing.mirror import settle_flip
+
             make_network(begun.settings, prepared, source)  # fails before anything is written
             if options.augment is None:
                 settings, prepared, mirror = settle_flip(begun.settings, prepared, source, reporter)
@@ -107,14 +123,14 @@ def train_probe(
             if test is not None:
                 catalogue, statistics = numbered_as(test, prepared.catalogue, reporter), prepared.statistics
                 held_out = prepare(catalogue, begun.settings, source, reporter, statistics=statistics)
-            network = train_recorded(claimed, begun.settings, prepared, source, reporter, held_out=held_out)
+            tensors = _train(claimed, begun.settings, prepared, source, reporter, held_out=held_out)
             may_add = begun.settings.network_if_doubted and test is None
             if may_add and world.once(lambda: _doubt_labels(claimed, begun.settings)):
                 settings, prepared = _add_network(claimed, begun.settings, prepared, options, source, reporter)
-                network = train_recorded(claimed, settings, prepared, source, reporter)
+                tensors = _train(claimed, settings, prepared, source, reporter)
             elif begun.settings.heads_epochs and not world.once(lambda: _are_trained(claimed.heads, begun.settings)):
                 _train_heads(claimed, begun.settings, prepared, source, reporter)
-        world.once(lambda: _finish(claimed, network, prepared))
+        world.once(lambda: _finish(claimed, tensors, prepared))
         return claimed
 
 
@@ -131,14 +147,14 @@ def _claim_run(
     data: Data,
     given: RunFolder | None,
     options: TrainingOptions,
-    device: torch.device,
+    device: Device,
     held: contextlib.ExitStack,
     reporter: Reporter,
 ) -> tuple[RunFolder, _Begun | None]:
     """Hold the run folder, and return it and what is to be trained; None when the probe is trained already."""
     relabelings = require_settled(data.root)
     if given is not None:
-        require_outside(given.root, data.root, "--run")
+        data.require_outside(given.root)
     catalogue = trainable(data.scan(reporter))
 
     def require(known_run: RunFolder, known: documents.Description) -> TrainingSettings:
@@ -176,7 +192,7 @@ def _claim_run(
 
 
 def _describe(
-    data: Data, run: RunFolder, begun: _Begun, prepared: Prepared, device: torch.device, reporter: Reporter
+    data: Data, run: RunFolder, begun: _Begun, prepared: Prepared, device: Device, reporter: Reporter
 ) -> None:
     """Write what is trained on, or check that it is what was trained on before."""
     catalogue = prepared.catalogue
@@ -200,18 +216,18 @@ def _describe(
         versions={
             "labelaudit": labelaudit.__version__,
             "python": platform.python_version(),
-            "torch": str(torch.__version__),
+            "torch": version("torch"),
             "timm": version("timm"),
         },
         device={
             "type": device.type,
-            "name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
-            "threads": torch.get_num_threads(),
+            "name": torch.cuda.get_device_name(str(device)) if device.type == "cuda" else platform.machine(),
+            "threads": count_threads(),
             "deterministic": device.type == "cpu" or torch.are_deterministic_algorithms_enabled(),
         },
         data=documents.RecordedData.of(catalogue, data.labels_file),
         mirror_test=begun.mirror.as_json() if begun.mirror else None,
-        recording=_recording(begun.settings),
+        recording=begun.settings.recording,
         settings=begun.settings.as_json(),
     )
     documents.write_description(run, description)
@@ -229,7 +245,7 @@ def _train_heads(
     _require_same(embedded, prepared)
     source.world.once(lambda: _write_distances(run, embedded))
     source.world.once(lambda: _find_near(run, prepared, embedded.inputs, reporter))
-    train_recorded(run.heads, own, embedded, source, reporter, title="Training the heads")
+    _train(run.heads, own, embedded, source, reporter)
 
 
 def _write_distances(run: RunFolder, embedded: Prepared) -> None:
@@ -242,14 +258,14 @@ def _distances(prepared: Prepared) -> Float32Array | None:
     """Return the distances of embeddings to the classes; None for pixels."""
     if not isinstance(prepared.inputs, FeatureInputs):
         return None
-    feature_RD, classes = prepared.inputs.feature_ND.cpu().numpy(), len(prepared.catalogue.classes)
-    return class_distances(feature_RD, prepared.label_R.numpy(), classes)
+    feature_RD, classes = prepared.inputs.feature_ND, len(prepared.catalogue.classes)
+    return class_distances(feature_RD, prepared.given_R, classes)
 
 
 def _find_near(run: RunFolder, prepared: Prepared, inputs: Inputs, reporter: Reporter) -> None:
     """Find copies among images that were looked at, with their embeddings, if these are the inputs."""
     if prepared.image_table is not None and not run.near.exists():
-        feature_RD = inputs.feature_ND.cpu().numpy() if isinstance(inputs, FeatureInputs) else None
+        feature_RD = inputs.feature_ND if isinstance(inputs, FeatureInputs) else None
         find_near(run, prepared.image_table, feature_RD, reporter)
 
 
@@ -276,6 +292,8 @@ def _add_network(
     )
     prepared = prepare(embedded.catalogue, settings, source, reporter)
     _require_same(prepared, embedded)
+    from labelaudit.auditing.mirror import settle_flip
+
     settings, prepared, mirror = settle_flip(settings, prepared, source, reporter)
 
     def move() -> None:
@@ -283,12 +301,94 @@ def _add_network(
         with storage_errors(run.heads.root):
             shutil.rmtree(run.heads.root, ignore_errors=True)
             run.heads.root.mkdir()
-            run.checkpoint.rename(run.heads.checkpoint)
             run.losses.rename(run.heads.losses)
         run.update_description(settings=settings.as_json(), mirror_test=mirror.as_json() if mirror else None)
 
     source.world.once(move)
     return settings, prepared
+
+
+def _train(
+    run: RunFolder,
+    settings: TrainingSettings,
+    prepared: Prepared,
+    source: Source,
+    reporter: Reporter,
+    *,
+    held_out: Prepared | None = None,
+) -> Tensors:
+    """Train held-out heads or a network to the end, and record every loss; return the tensors of the last member."""
+    if settings.has_folds:
+        return source.world.once(lambda: _train_folds(run, settings, prepared, reporter, held_out))
+    from labelaudit.auditing.members import train_recorded
+
+    return train_recorded(run, settings, prepared, source, reporter, held_out=held_out)
+
+
+def _features(prepared: Prepared) -> Float32Array:
+    """Return the embeddings that heads are trained on."""
+    return cast(FeatureInputs, prepared.inputs).feature_ND
+
+
+def _train_folds(
+    run: RunFolder, settings: TrainingSettings, prepared: Prepared, reporter: Reporter, held_out: Prepared | None
+) -> Tensors:
+    """Train held-out heads to the end, and write each epoch while the next one is trained.
+
+    Their state is saved every few seconds, and a training that was interrupted goes on after the last one.
+    """
+    feature_RD, classes, label_R = _features(prepared), len(prepared.catalogue.classes), prepared.given_R
+    split_R = np.array(prepared.catalogue.split_N)[prepared.sample_R] if settings.apart else None
+    fold_R = draw_folds(label_R, settings.folds, make_draws(settings.seed, "folds"), settings.apart, split_R)
+    if len(prepared.catalogue.splits) > 1:
+        nothing = "none, as each has over half of the images, or classes that are rare in the others"
+        reporter.say(f"Splits that are judged by the others alone: {', '.join(settings.apart) or nothing}")
+    finished, state = _saved_heads(run)
+    for folder in (run.losses, run.test_losses):
+        losses.discard_from(folder, finished)
+    if finished:
+        reporter.say(f"Resuming after {finished} of {settings.recorded_epochs} epochs")
+    images = (settings.recorded_epochs - finished) * len(feature_RD)
+    pending: Future[None] | None = None
+    saved = time.monotonic()
+    with reporter.bar("Training the heads", images, "images") as advance, ThreadPoolExecutor(1) as pool:
+        for member in range(finished // settings.epochs, settings.members):
+            own = replace(settings, seed=derive_seed(settings.seed, "member", member)) if member else settings
+            heads = Heads(feature_RD, label_R, fold_R, classes, own)
+            if state:
+                heads.restore(state, finished % settings.epochs)
+                state = {}
+            for found in heads.run_epochs(advance):
+                epoch = member * settings.epochs + heads.finished_epochs - 1
+                if pending is not None:
+                    pending.result()
+                if held_out is not None:
+                    seen = observe(heads.logits(_features(held_out)), held_out.given_R)
+                    record = losses.EpochLosses.of(epoch, held_out.sample_R, seen)
+                    losses.write_epoch(run.test_losses, record, recording=losses.TEST_PASS)
+                record = losses.EpochLosses.of(epoch, prepared.sample_R, found)
+                pending = pool.submit(losses.write_epoch, run.losses, record)
+                if time.monotonic() - saved > _SAVED_EVERY and heads.finished_epochs < settings.epochs:
+                    pending.result()
+                    write_bytes(run.heads_state, save(heads.state | {"epochs": np.array(epoch + 1)}))
+                    saved = time.monotonic()
+        if pending is not None:
+            pending.result()
+    with storage_errors(run.heads_state):
+        run.heads_state.unlink(missing_ok=True)
+    return heads.mean()
+
+
+def _saved_heads(run: RunFolder) -> tuple[int, Tensors]:
+    """Return after how many epochs the heads were saved, and their state; 0 where none was, or losses are missing."""
+    if not run.heads_state.exists():
+        return 0, {}
+    try:
+        state = load_file(require_regular(run.heads_state))
+        finished = int(state.pop("epochs"))
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise RunError(f"{run.heads_state} is damaged", fix="delete it to train the heads from the start") from error
+    return (finished, state) if losses.recorded_epochs(run.losses)[:finished] == list(range(finished)) else (0, {})
 
 
 def _are_trained(heads: RunFolder, settings: TrainingSettings) -> bool:
@@ -301,136 +401,7 @@ def _require_same(one: Prepared, other: Prepared) -> None:
         raise RunError("an image that was trained on cannot be read any more", fix=fix)
 
 
-def _finish(run: RunFolder, network: nn.Module, prepared: Prepared) -> None:
-    network = network.mean() if isinstance(network, Heads) else network
-    write_network(run.probe, network, prepared.catalogue.classes)
+def _finish(run: RunFolder, tensors: Tensors, prepared: Prepared) -> None:
+    write_network(run.probe, tensors, prepared.catalogue.classes)
     mean, std = prepared.statistics
     run.update_description(status=documents.TRAINED, finished=now(), normalization={"mean": mean, "std": std})
-
-
-def train_recorded(
-    run: RunFolder,
-    settings: TrainingSettings,
-    prepared: Prepared,
-    source: Source,
-    reporter: Reporter,
-    *,
-    title: str = "Training the probe",
-    held_out: Prepared | None = None,
-) -> nn.Module:
-    """Train all members to the end, from the state in the folder, and record every loss, also of held-out images.
-
-    Return the network of the last member.
-    """
-    state = source.world.once(lambda: rewind_to_checkpoint(run))
-    finished, whole = _finished(state), settings.recorded_epochs
-    if finished:
-        reporter.say(f"Resuming after {finished} of {whole} epochs")
-
-    def members() -> Iterator[TrainingJob]:
-        # A member that ended with the last whole epoch is loaded again only if it is the last, whose network is kept.
-        first = min(finished // settings.epochs, settings.members - 1)
-        for member in range(first, settings.members):
-            job = _member(settings, member, prepared, source)
-            if state is not None and state["member"] == member:
-                job.restore(state, run.checkpoint)
-            yield job
-
-    def after(job: TrainingJob, record: EpochRecord, _seconds: float) -> Callable[[], None]:
-        recorded = losses.EpochLosses(
-            epoch=job.number["member"] * settings.epochs + record.epoch,
-            sample_R=prepared.sample_R,
-            loss_R=record.loss_N,
-            margin_R=record.margin_N,
-            predicted_R=record.predicted_N,
-            alternative_R=record.alternative_N,
-        )
-        tested: losses.EpochLosses | None = None
-        if held_out is not None:
-            # A probability that is 0 in float32 counts as the smallest that is not: a loss of 87.
-            log_p_TC = job.training.predict(held_out.inputs).clamp_min(torch.finfo(torch.float32).tiny).log()
-            seen = {f"{name}_R": value_T.numpy() for name, value_T in observe(log_p_TC, held_out.label_R).items()}
-            tested = losses.EpochLosses(epoch=recorded.epoch, sample_R=held_out.sample_R, **seen)
-
-        def write() -> None:
-            if tested is not None:
-                losses.write_epoch(run.test_losses, tested, recording=losses.TEST_PASS)
-            losses.write_epoch(run.losses, recorded, recording=_recording(settings))
-
-        return write
-
-    images = (whole - finished) * len(prepared.inputs)
-    return train(run, members(), after, reporter, title=title, images=images).networks[0]
-
-
-def _recording(settings: TrainingSettings) -> str:
-    return losses.TRAINING_FORWARD if settings.selector == NONE else losses.SCORING_PASS
-
-
-def _member(settings: TrainingSettings, member: int, prepared: Prepared, source: Source) -> TrainingJob:
-    """Build one member; the first has the seed that was asked for."""
-    own = replace(settings, seed=derive_seed(settings.seed, "member", member)) if member else settings
-    method: Method = Standard()
-    if settings.folds > 1:
-        fold_R = draw_folds(prepared.label_R, settings.folds, make_generator(settings.seed, "folds"))
-        method = Folds(fold_R.to(source.device))
-    return TrainingJob(
-        training=Training([make_network(own, prepared, source)], own, source.device, source.world),
-        method=method,
-        inputs=prepared.inputs,
-        label_R=prepared.label_R,
-        # One curve holds one kind of loss: that of the scoring pass, also while a selector is off.
-        selection=plan.build_selection(own, len(prepared.inputs), records_scores=True),
-        number={"member": member, "epochs": settings.epochs},
-    )
-
-
-def rewind_to_checkpoint(run: RunFolder) -> State | None:
-    """Return the state in the checkpoint and delete the losses of later epochs; raise a RunError if some lack."""
-    state = read_checkpoint(run.checkpoint) if run.checkpoint.exists() else None
-    counts = ("member", "epochs", "finished_epochs")
-    if state is not None and not all(isinstance(state.get(name), int) for name in counts):
-        raise RunError(f"{run.checkpoint} belongs to a different network", fix="delete it to train from the start")
-    epochs = _finished(state)
-    losses.discard_from(run.losses, epochs)
-    losses.discard_from(run.test_losses, epochs)
-    recorded = losses.recorded_epochs(run.losses)
-    if len(recorded) != epochs or recorded != list(range(len(recorded))):  # any number may stand in the checkpoint
-        raise RunError(f"{run.losses} lacks epochs that the checkpoint has", fix="delete the checkpoint to train again")
-    return state
-
-
-def _finished(state: State | None) -> int:
-    return 0 if state is None else int(state["member"]) * int(state["epochs"]) + int(state["finished_epochs"])
-
-
-class Folds:
-    """L = Σ_f L_f for one network of F heads: L_f is the mean loss of head f on the samples outside of fold f.
-
-    ``fold_R`` is the int64 fold of each row, in [0, F), on the training's device.
-    """
-
-    networks = 1
-
-    def __init__(self, fold_R: torch.Tensor) -> None:
-        self._fold_R = fold_R
-
-    def teach(self, batch: Batch, logits: Logits, clock: Clock, generator: torch.Generator) -> Sequence[Lesson]:
-        """Teach the given labels, with weight 0 for the head's own fold."""
-        heads = torch.arange(logits[0].shape[1], device=self._fold_R.device)
-        weight_BF = (self._fold_R[batch.row_B, None] != heads).float()
-        return [Lesson(target=batch.label_B[:, None].expand_as(weight_BF), weight_B=weight_BF, per="weight")]
-
-    def recorded(self, batch: Batch, logits: Logits) -> torch.Tensor:
-        """Return of each sample the logits of the head that was not taught it."""
-        fold_B = self._fold_R[batch.row_B]
-        return logits[0][torch.arange(len(fold_B), device=fold_B.device), fold_B]
-
-
-def draw_folds(label_R: torch.Tensor, folds: int, generator: torch.Generator) -> torch.Tensor:
-    """Draw a fold for each row, on the CPU; the folds of each class differ by one sample at most: int64 [R]."""
-    order_R = torch.randperm(len(label_R), generator=generator)
-    by_class_R = order_R[torch.argsort(label_R[order_R], stable=True)]
-    fold_R = torch.empty_like(order_R)
-    fold_R[by_class_R] = torch.arange(len(order_R)) % folds
-    return fold_R

@@ -11,6 +11,7 @@ from labelaudit.auditing.fit import Fitted, compute, fit
 from labelaudit.auditing.model import Audit, Data, is_trained, opened, recorded_data, runs_of
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.predictions import is_of_predictions, record_predictions
+from labelaudit.data.remote import local
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.methods.table import find
@@ -79,7 +80,7 @@ def train_missing(
     if run is not None:
         of_predictions = of_predictions or is_of_predictions(run)
     elif options.deciding == TrainingOptions():  # else the next run is one by a training
-        of_predictions = any(map(is_of_predictions, runs_in(runs_of(data.root))[-1:]))
+        of_predictions = any(map(is_of_predictions, runs_in(runs_of(data))[-1:]))
     if of_predictions:
         return record_predictions(data, run, options, reporter)
     from labelaudit.auditing.probe import train_probe
@@ -117,6 +118,7 @@ def audit(
     run: Path | str | None = None,
     labels_file: Path | str | None = None,
     split: str | Sequence[str] = (),
+    test: Path | str | None = None,
     rank_by: StatisticName | None = None,
     estimator: EstimatorName | None = None,
     reporter: Reporter = QUIET,
@@ -127,10 +129,12 @@ def audit(
     An earlier audit of the same data is read, or continued where it is not finished.
 
     Args:
-        folder: One folder of images per class, a zip or tar of it, Parquet; or any layout, with ``labels_file``.
+        folder: One folder of images per class, a zip or tar of it, Parquet; or any layout, with ``labels_file``. May be
+            an address, as ``s3://bucket/photos``.
         run: The run folder; None: the newest of ``labelaudit-runs/<name of folder>``, or after a change the next one.
         labels_file: CSV with the columns ``path`` and ``label``, instead of class folders.
         split: Folders in it that hold the class folders, as ``("train", "val")``: audited as one data set.
+        test: Another folder, archive or table of the same classes, audited as the split ``test`` beside ``train``.
         rank_by: Statistic that ranks the samples; None: that of a finished run, or the estimator's own.
         estimator: How P(mislabeled) is estimated; None: that of a finished run, or the noise transition model.
         reporter: Is told about the progress.
@@ -140,24 +144,39 @@ def audit(
         UsageError: an unknown option, or ``folder`` is a run folder.
         LabelauditError: see `labelaudit.score`.
     """
-    for place in (folder, run, labels_file):
+    for place in (run, labels_file):
         require_local(place or "")
-    root = Path(folder)
-    if runs_in(root):
-        raise UsageError(f"{root} is a run folder", fix=f"read it with labelaudit.open_run({str(root)!r})")
+    if runs_in(Path(folder)):
+        raise UsageError(f"{folder} is a run folder", fix=f"read it with labelaudit.open_run({str(folder)!r})")
     for name, value in training.items():
         find("option", name, {field.name: field for field in fields(TrainingOptions)})
         if name in _FILES and value is not None:
             require_local(value)
             training[name] = Path(value)
-    data = Data(
-        root=root,
-        labels_file=None if labels_file is None else Path(labels_file),
-        split=tuple(part.strip() for part in split.split(",")) if isinstance(split, str) else tuple(split),
-    )
-    found = train_missing(data, asked_run(run), TrainingOptions(**training), reporter)
+    parts = tuple(part.strip() for part in split.split(",")) if isinstance(split, str) else tuple(split)
+    options = TrainingOptions(**training)
+    labels_file, test = (None if each is None else Path(each) for each in (labels_file, test))
+    data = asked_data(Path(folder), labels_file, parts, test, reporter, offline=options.offline)
+    found = train_missing(data, asked_run(run), options, reporter)
     score(None, found, None, asked_fit(rank_by, estimator), reporter)
     return opened(found)
+
+
+def asked_data(
+    root: Path,
+    labels_file: Path | None,
+    split: tuple[str, ...],
+    test: Path | None,
+    reporter: Reporter,
+    *,
+    offline: bool = False,
+) -> Data:
+    """Return the data that are asked for, fetched where they are elsewhere; a ``test`` side makes splits of both."""
+    if test is not None and (labels_file is not None or any(split)):
+        fix = "leave it out; or give a labels file with a column split, without --test"
+        raise UsageError("--test makes splits of two folders, and --labels and --split are about one", fix=fix)
+    root, *sides = (local(place, reporter, offline=offline) for place in (root, test) if place is not None)
+    return Data.beside(root, *sides) if sides else Data(root=root, labels_file=labels_file, split=split)
 
 
 def asked_run(run: Path | str | None) -> RunFolder | None:

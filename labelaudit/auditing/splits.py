@@ -11,23 +11,24 @@ import numpy as np
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect import IntArray, NumberArray
+from labelaudit.detect.constants import LEAST_OF_CLASS
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.run.documents import SplitNoise
 from labelaudit.run.findings import Findings
 from labelaudit.text import listed, plural
 
 
-def find_leaked(near: Findings, equal_N: IntArray, split_names: Sequence[str]) -> Findings:
+def find_leaked(near: Findings, equal_N: IntArray, split_N: Sequence[str]) -> Findings:
     """Return the images with a copy in another split; each names an equal one there, or else the best copy there.
 
     ``near`` are the near duplicates by group, the best copy first; ``equal_N`` are those of `equal_images`, and
-    ``split_names`` are N names, or none without splits.
+    ``split_N`` are N names, or none without splits.
     """
     sample_F, group_F = np.asarray(near.sample_F), near.group_F
-    if not split_names or not len(sample_F) or group_F is None:
+    if not split_N or not len(sample_F) or group_F is None:
         none = np.empty(0, dtype=np.int64)
         return Findings(name="leaked", sample_F=none, score_F=none.astype(np.float64))
-    split_F = np.unique(split_names, return_inverse=True)[1][sample_F]
+    split_F = np.unique(split_N, return_inverse=True)[1][sample_F]
     place_F, equal_F = _elsewhere(group_F, split_F), equal_N[sample_F]
     twice = np.flatnonzero(equal_F >= 0)
     equal_place = _elsewhere(equal_F[twice], split_F[twice])
@@ -56,8 +57,8 @@ def _elsewhere(group_F: NumberArray, split_F: NumberArray) -> NumberArray:
 
 def split_figures(catalogue: Catalogue, verdicts: Verdicts, leaked: Findings) -> tuple[SplitNoise, ...]:
     """Return the figures of each split, in the order in which they were named; none where there is only one."""
-    names = np.array(catalogue.split_names)
-    if len(catalogue.split) < 2 or not len(names):
+    names = np.array(catalogue.split_N)
+    if len(catalogue.splits) < 2:
         return ()
     seen_N, label_N = np.isfinite(verdicts.p_mislabeled_N), catalogue.label_N
     leaked_N, contradicting_N = np.zeros((2, len(catalogue)), dtype=bool)
@@ -77,16 +78,30 @@ def split_figures(catalogue: Catalogue, verdicts: Verdicts, leaked: Findings) ->
             contradicting=int((contradicting_N & inside_N).sum()),
         )
 
-    return tuple(map(figures, catalogue.split))
+    return tuple(map(figures, catalogue.splits))
+
+
+def judged_apart(catalogue: Catalogue) -> tuple[str, ...]:
+    """Return the splits that heads trained on the other splits can judge.
+
+    These have at most half of the images, and of each of their classes `LEAST_OF_CLASS` images are in other splits.
+    """
+    names, label_N, used_N = np.array(catalogue.split_N), catalogue.label_N, catalogue.used_N
+
+    def is_apart(name: str) -> bool:
+        inside_N = names == name
+        own_N, other_N = inside_N & used_N, ~inside_N & used_N
+        count_K = np.bincount(label_N[other_N], minlength=len(catalogue.classes))
+        return 0 < own_N.sum() <= other_N.sum() and bool((count_K[label_N[own_N]] >= LEAST_OF_CLASS).all())
+
+    return tuple(filter(is_apart, catalogue.splits)) if len(catalogue.splits) > 1 else ()
 
 
 def absent_classes(catalogue: Catalogue) -> Iterator[str]:
     """Yield a sentence for each split without readable images of a class that another split has."""
-    names, label_N, used_N = np.array(catalogue.split_names), catalogue.label_N, catalogue.used_N
-    if len(catalogue.split) < 2 or not len(names):
-        return
+    names, label_N, used_N = np.array(catalogue.split_N), catalogue.label_N, catalogue.used_N
     there = set(label_N[used_N].tolist())
-    for name in catalogue.split:
+    for name in catalogue.splits if len(names) else ():
         if absent := sorted(there - set(label_N[used_N & (names == name)].tolist())):
             what = plural(len(absent), "class", "classes")
             which = listed([catalogue.classes[label] for label in absent], 3)

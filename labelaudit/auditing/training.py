@@ -7,17 +7,16 @@ epoch and writes the same files again. Checkpoints and networks load without run
 from __future__ import annotations
 
 import io
-import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 
+from labelaudit.auditing.begin import Tensors
 from labelaudit.engine.inputs import Inputs
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.selection import Selection
@@ -108,12 +107,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def write_network(path: Path, network: torch.nn.Module, classes: Sequence[str]) -> None:
-    """Write a trained network's parameters and buffers as safetensors, with the names of its classes."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    content = save(tensors, metadata={"format": "pt", "classes": "\n".join(classes)})
-    # Sort the names in the header, which safetensors writes in random order: equal networks give equal files.
-    end = 8 + int.from_bytes(content[:8], "little")
-    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    write_bytes(path, len(header).to_bytes(8, "little") + header + content[end:])
+def tensors_of(network: torch.nn.Module) -> Tensors:
+    """Return a network's parameters and buffers by name."""
+    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in network.state_dict().items()}

@@ -13,7 +13,6 @@ from labelaudit.cli import options as o
 from labelaudit.cli.console import print_data, print_table, printed
 from labelaudit.errors import UsageError
 from labelaudit.names import ComparisonFormatName
-from labelaudit.text import csv_lines
 
 if TYPE_CHECKING:
     from labelaudit.retraining.compare import Comparison
@@ -22,13 +21,13 @@ if TYPE_CHECKING:
 EPILOG = o.examples(
     "labelaudit compare labelaudit-runs/photos/1 labelaudit-runs/photos/2",
     "labelaudit compare last-audit audit --format markdown",
-    "labelaudit compare results/aul-seed* --format csv",
+    "labelaudit compare results/aul-seed* --format json",
 )
 
 
 def command(
     folders: Annotated[list[Path], Argument(metavar="FOLDER...", help="Two audits, RUN RUN; or retrainings.")],
-    output: Annotated[ComparisonFormatName, Option("--format", help="csv: retrainings; markdown: audits.")] = "table",
+    output: Annotated[ComparisonFormatName, Option("--format", help="markdown: of audits.")] = "table",
 ) -> None:
     """Compare two audits: noise rates, and which suspicious labels are new, still there or gone.
 
@@ -38,9 +37,8 @@ def command(
 
     runs = [newest(folder) for folder in folders]
     are_audits = len(runs) == 2 and all(run.noise.exists() for run in runs)
-    if output == ("csv" if are_audits else "markdown"):
-        what = "two audits" if are_audits else "retrainings"
-        raise UsageError(f"--format {output} is not for {what}", fix="give --format table or json")
+    if output == "markdown" and not are_audits:
+        raise UsageError("--format markdown is not for retrainings", fix="give --format table or json")
     if are_audits:
         _compare_audits(runs[0], runs[1], output)
     else:
@@ -67,28 +65,21 @@ def _compare_retrainings(folders: list[Path], output: ComparisonFormatName) -> N
 
     rows = compare(folders)
     if output == "json":
-        typer.echo(json.dumps([row.as_json() for row in rows], indent=2))
-    elif output == "csv":
-        figures = ("validation_error", "validation_error_deviation", "train_error")
-        lines = []
-        for row in rows:
-            told = ["" if value is None else f"{value:.6g}" for value in map(row.as_json().get, figures)]
-            lines.append([row.method, _differing(row), " ".join(map(str, row.seeds)), *told])
-        print_data("".join(csv_lines(["method", "differs", "seeds", *figures], lines)))
+        typer.echo(json.dumps([vars(row) for row in rows], indent=2))
     else:
         columns = ["method", "test error", "disagrees with labels", "seeds", "differs"]
         cells = [
-            (row.method, _error(row), f"{row.as_json()['train_error']:.2%}", str(len(row.seeds)), _differing(row))
-            for row in rows
+            (row.method, _error(row), f"{row.train_error:.2%}", str(len(row.seeds)), _differing(row)) for row in rows
         ]
         shown = 5 if any(row.differs for row in rows) else 4
         print_table(columns[:shown], [row[:shown] for row in cells], whole=("method",))
 
 
 def _error(row: Comparison) -> str:
-    if row.mean is None:
+    if row.validation_error is None:
         return "-"
-    return f"{row.mean:.2%}" if row.deviation is None else f"{row.mean:.2%} ± {row.deviation:.2%}"
+    deviation = row.validation_error_deviation
+    return f"{row.validation_error:.2%}" + ("" if deviation is None else f" ± {deviation:.2%}")
 
 
 def _differing(row: Comparison) -> str:

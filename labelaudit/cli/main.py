@@ -74,7 +74,7 @@ def main() -> None:
     debug = "--debug" in sys.argv[1:2] or bool(os.environ.get("LABELAUDIT_DEBUG"))
     try:
         with stopped_by_signals():
-            require_local_words(sys.argv[1:], but="--url-prefix")
+            require_local_words(sys.argv[1:], but=("--url-prefix", "score", "--test"))
             code = app(sys.argv[1:] or ["--help"], prog_name="labelaudit", standalone_mode=False)
             sys.stdout.flush()
             sys.exit(code)

@@ -48,7 +48,10 @@ Labels = Annotated[
     Path | None, _data(help="CSV with the columns path,label (and annotator), instead of class folders.")
 ]
 Split = Annotated[
-    str | None, _data(metavar="FOLDER,…", help="Folders in DATA that hold the class folders, as train,val; . is DATA.")
+    str | None,
+    _data(
+        metavar="NAME,…", help="Folders of class folders in DATA, as train,val (. is DATA); or a CSV's column split."
+    ),
 ]
 
 
@@ -112,12 +115,12 @@ def add_parameters(
     return command
 
 
-def parameter(entry: Field[Any], hint: Any, default: Any = None) -> inspect.Parameter:
-    """Return a command's parameter of a field made by `labelaudit.auditing.options.option`; a default replaces its own.
+def parameter(entry: Field[Any], hint: Any) -> inspect.Parameter:
+    """Return a command's parameter of a field made by `labelaudit.auditing.options.option`.
 
     Typer has no type for several values: they are a list, or one text where the placeholder has a comma.
     """
-    told, default = entry.metadata, entry.default if default is None else default
+    told, default = entry.metadata, entry.default
     flags, meaning = told["flags"] or (f"--{entry.name.replace('_', '-')}",), told["help"]
     if get_origin(hint) in (Sequence, Mapping):
         kind = get_args(hint)[0]

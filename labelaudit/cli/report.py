@@ -63,7 +63,9 @@ def command(
     max_of_code: Annotated[
         list[str] | None, _gate("--max", metavar="CODE=NUMBER", help="Most findings with a code. Repeatable.")
     ] = None,
-    baseline: Annotated[Path | None, _gate(help="Earlier RUN or suspicious.csv: its labels do not count.")] = None,
+    baseline: Annotated[
+        Path | None, _gate(help="Earlier RUN, or its suspicious.csv or findings.csv: does not count.")
+    ] = None,
     top: Annotated[int, _output(min=0, help="How many suspicious labels to list.")] = 10,
     list_kept: Annotated[bool, _output("--all", help="List the labels that a person kept too.")] = False,
     select: o.Select = None,

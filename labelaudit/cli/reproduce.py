@@ -19,8 +19,9 @@ from labelaudit.cli.console import Terminal, is_distributed
 from labelaudit.errors import UsageError
 from labelaudit.reproduce import ExperimentOptions
 
-_AUDIT_ONLY = ("preset", "probe", "pretrained", "network_weights", "offline", "members", "folds")
-_SELECTOR = ("selector", "selector_parameters")
+_SETTLED = "preset probe pretrained network_weights offline members folds selector selector_parameters"
+"""Training options that the experiment on prioritization settles itself."""
+
 _FIELDS = {field.name: field for field in fields(ExperimentOptions) if field.metadata}
 
 app = typer.Typer(
@@ -45,28 +46,25 @@ def _add(
     *examples: str,
     without: Sequence[str] = (),
     only: Sequence[str] = (),
-    module: str = "",
-    **defaults: Any,
 ) -> None:
     """Add the command of an experiment, with the options that it takes of its own and of a training.
 
-    Its module, by default of its name, has the function ``measure``, which takes the options and returns a page. The
-    ``defaults`` replace those of `ExperimentOptions`.
+    The module of its name has the function ``measure``, which takes the options and returns a page.
     """
 
     def told(**given: Any) -> dict[str, object]:
-        return defaults | {field: _split(field, value) for field, value in given.items() if value is not None}
+        return {field: _split(field, value) for field, value in given.items() if value is not None}
 
     def command(*, told: Mapping[str, Any], training: TrainingOptions, terminal: Terminal) -> None:
         if is_distributed():  # several processes would disturb each other
             fix = "start it in one process; several of them can share the work by their own --noise, --seeds and --out"
             raise UsageError("labelaudit reproduce does not run under torchrun", fix=fix)
-        measure = importlib.import_module(f"{reproduce.__name__}.{module or name}").measure
+        measure = importlib.import_module(f"{reproduce.__name__}.{name}").measure
         typer.echo(measure(ExperimentOptions(name=name, training=training, **told), terminal), nl=False)
         terminal.say(f"Tables: {told['out']}")
 
     hints, names = get_type_hints(ExperimentOptions), ("data", "out", "seeds", *taken.split())
-    own = [o.parameter(field, hints[each], defaults.get(each)) for each, field in _FIELDS.items() if each in names]
+    own = [o.parameter(field, hints[each]) for each, field in _FIELDS.items() if each in names]
     resumed = "What an earlier call finished is only read, so an interrupted experiment is resumed."
     command.__doc__ = f"{meaning}\n\n{resumed}"
     epilog = o.examples(*(f"labelaudit reproduce {name} {line}" for line in examples))
@@ -91,38 +89,20 @@ def _split(field: str, value: Any) -> Any:
 _add(
     "detection",
     "Measure how well wrong labels are found: every statistic and estimator, by noise and seed, against the truth.",
-    "test plots noises paper_noise noisy_labels truth also_models peers",
+    "test noises paper_noise noisy_labels truth also_models peers",
     "--data photos --out results --noise uniform:0.2 --noise pair-flip:0.1",
     "--data photos --out results --noise one-class:0.3:cat --seeds 0,1 --peers",
-)
-_add(
-    "kinds",
-    "Measure how well wrong labels, corrupted images and clean samples are told apart, against the truth.",
-    "images",
-    "--data photos --out results",
 )
 _add(
     "prioritization",
     "Measure what Selective Backprop and variance reduction gain on clean data and lose on corrupted data.\n\n"
     "Training options replace settings of the scale. --data can hold train/ and test/. Without it, scale smoke takes\n"
     "scikit-learn's digits.",
-    "test plots scale data_sets algorithms",
+    "test scale data_sets algorithms",
     "--scale smoke --out results",
     "--data fashion/train --test fashion/test --out results --seeds 0,1",
     "--data a --test b --out c --data-set clean --data-set random-labels:0.5",
-    without=(*_AUDIT_ONLY, *_SELECTOR),
-    scale="small",
-)
-_add(
-    "retraining",
-    "Measure the test error of networks retrained on noisy labels with the weights of an audit, by method.\n\n"
-    "Training options are those of the retraining.",
-    "test noises methods audit_epochs",
-    "--data fashion/train --test fashion/test --out results --noise uniform:0.4 --seeds 0,1,2",
-    "--data a --test b --out c --methods standard,labelaudit,dividemix --epochs 50",
-    without=(*_AUDIT_ONLY[1:], *_SELECTOR),
-    noises=("uniform:0.4",),
-    methods=("standard", "labelaudit", "oracle"),
+    without=_SETTLED.split(),
 )
 _add(
     "table1",
@@ -134,6 +114,4 @@ _add(
     "--data cifar10 --out results --noise uniform:0.4 --seeds 0,1",
     "--scale smoke --out results --methods standard,mentornet -P mentornet.percentile=0.5",
     only=("epochs", "device", "threads", "deterministic"),
-    module="retraining",
-    scale="small",
 )

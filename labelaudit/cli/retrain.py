@@ -72,14 +72,15 @@ def command(
         validation=val,
         training=training,
     )
-    beside = RunFolder(sample_weights.parent if sample_weights is not None else audit or runs_of(data))
+    images = Data(root=data, labels_file=labels, split=o.split_names(split))
+    beside = RunFolder(sample_weights.parent if sample_weights is not None else audit or runs_of(images))
     if out is None:
         beside.require_own_folders()
     folders = {}
     for seed in [training.seed or 0] if seeds is None else o.parse_seeds(seeds):
         inside = "" if seeds is None else f"{method}-seed{seed}"
         folders[seed] = beside.retraining(method, seed) if out is None else RunFolder(out / inside)
-    results = retrain_seeds(Data(root=data, labels_file=labels, split=o.split_names(split)), folders, wanted, terminal)
+    results = retrain_seeds(images, folders, wanted, terminal)
     for folder, result in zip(folders.values(), results, strict=True):
         error = result["metrics"]["validation_error"]
         measured = "" if error is None else f", test error {error:.2%}"

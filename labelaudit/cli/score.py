@@ -25,6 +25,7 @@ EPILOG_SCORE = o.examples(
     "labelaudit score photos -o suspicious.csv --run audit",
     "labelaudit score photos -o - --top 100 | cut -d, -f2",
     "labelaudit score birds --split train,val      (birds/train/CLASS/… and birds/val/CLASS/…)",
+    "labelaudit score photos --test photos-test      (copies and contradictions across, noise by split)",
     "labelaudit score audit -o -      (a run folder: only reads)",
 )
 EPILOG_TRAIN_PROBE = o.examples(
@@ -42,7 +43,8 @@ EPILOG_FIT = o.examples(
 @o.training_options()
 def score(
     data: Annotated[
-        Path, Argument(metavar="DATA", help="Folder with one folder of images per class; or a run folder.")
+        Path,
+        Argument(metavar="DATA", help="Folder with one folder of images per class, archive, s3://…; or a run folder."),
     ],
     training: TrainingOptions,
     terminal: Terminal,
@@ -57,6 +59,9 @@ def score(
     run: o.Run = None,
     labels: o.Labels = None,
     split: o.Split = None,
+    test: Annotated[
+        Path | None, Option(help="Test data of the same classes: audited together, as splits.", rich_help_panel="Data")
+    ] = None,
     rank_by: o.RankBy = None,
     estimator: o.Estimator = None,
 ) -> None:
@@ -67,7 +72,7 @@ def score(
     _refuse_contradictions(out, top, output)
     with terminal.loading():
         from labelaudit.auditing import score as audit
-        from labelaudit.auditing.model import Audit, Data, is_trained, recorded_data
+        from labelaudit.auditing.model import Audit, is_trained, recorded_data
         from labelaudit.report.console import show_annotators, show_outcome
         from labelaudit.report.formats import FORMATS
         from labelaudit.report.gate import Limits, make_report
@@ -78,15 +83,16 @@ def score(
         folder = newest(data, judged=False)
         is_data = not folder.exists
         if is_data and training.predictions is None:
-            import labelaudit.auditing.probe  # noqa: F401  (torch)
+            import labelaudit.auditing.probe  # noqa: F401
 
     asked = audit.asked_fit(rank_by, estimator)
     if is_data:
         if training.predictions is not None and is_helper():  # nothing is shared out
             return
-        images = Data(root=data, labels_file=labels, split=o.split_names(split))
+        parts = o.split_names(split)
+        images = audit.asked_data(data, labels, parts, test, terminal, offline=training.offline)
         folder = audit.train_missing(images, audit.asked_run(run), training, terminal)
-    elif run or labels or split or training.deciding != TrainingOptions():
+    elif run or labels or split or test or training.deciding != TrainingOptions():
         what = f"{data} is a run folder: its data and training options cannot be changed"
         raise UsageError(what, fix="leave these options out, or give the data")
     if is_helper():
@@ -169,7 +175,7 @@ def train_probe(
         from labelaudit.auditing.score import asked_run, train_missing
 
         if training.predictions is None:
-            import labelaudit.auditing.probe  # noqa: F401  (torch)
+            import labelaudit.auditing.probe  # noqa: F401
 
     if training.predictions is not None and is_helper():  # nothing is shared out
         return

@@ -6,12 +6,14 @@ Shapes: N samples.
 from __future__ import annotations
 
 import hashlib
+import posixpath
+import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -104,7 +106,8 @@ class Catalogue:
         sha256: N hex digests of the files' content; empty where a file could not be read.
         reasons: N texts: why a sample was set aside; empty for those that are used.
         remarks: Warnings of the scan, a sentence each.
-        split: The folders below ``root`` whose class folders were read; empty for ``root`` itself.
+        split: What ``--split`` names: see `split_places`; empty for ``root`` itself.
+        split_N: N names of the samples' splits; empty where there are none.
         annotations: The labels of several annotators, of which ``label_N`` are the majority; None without annotators.
         fixed: True where the labels stand in an archive, a table or a metadata file, so that no file can be moved.
     """
@@ -122,6 +125,7 @@ class Catalogue:
     left_out: tuple[LeftOut, ...] = ()
     remarks: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
+    split_N: tuple[str, ...] = ()
     annotations: Annotations | None = None
     fixed: bool = False
 
@@ -135,12 +139,15 @@ class Catalogue:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over paths, labels, content hashes and annotations: equal for equal data, wherever it lies."""
+        """SHA-256 (hex) over paths, labels, contents, annotations and splits: equal for equal data anywhere."""
         digest = hashlib.sha256()
         for path, label, content in zip(self.paths, self.label_N, self.sha256, strict=True):
             digest.update(f"{path}\0{self.classes[label]}\0{content}\n".encode())
         for sample, annotator, given in () if self.annotations is None else self.annotations.rows:
             digest.update(f"{sample}\0{annotator}\0{given}\n".encode())
+        for path, name in zip(self.paths, self.split_N, strict=False):
+            if not is_in_split(posixpath.dirname(path), name):  # the path does not say it
+                digest.update(f"{path}\0{name}\n".encode())
         return digest.hexdigest()
 
     @property
@@ -179,12 +186,34 @@ class Catalogue:
         return absent
 
     @property
-    def split_names(self) -> list[str]:
-        """N: the folder of ``split`` that each sample lies in; no entries where the classes are on top."""
-        if self.split in ((), (".",)):
-            return []
-        inner_first = sorted(self.split, key=len, reverse=True)
-        return [next((name for name in inner_first if path.startswith(f"{name}/")), "") for path in self.paths]
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits, in the order in which they were named."""
+        return tuple(split_places(self.split).values())
+
+
+def split_places(split: Iterable[str]) -> dict[str, str]:
+    """Return the name of each folder, shard or column's value that ``--split`` gives as NAME or as NAME=FOLDER."""
+    parts = (entry.partition("=") for entry in split)
+    return {posixpath.normpath(folder or name): name for name, _, folder in parts}
+
+
+def splits_of(paths: Iterable[str], split: Sequence[str]) -> tuple[str, ...]:
+    """Return the name of the split that each path lies in, the innermost; none where the classes are on top."""
+    inner_first = sorted(split_places(split).items(), key=lambda place: -len(place[0]))
+
+    @cache
+    def name_of(folder: str) -> str:
+        above = [name for place, name in inner_first if f"{folder}/".startswith(f"{place}/")]
+        return [*above, *(name for place, name in inner_first if is_in_split(folder, place)), ""][0]
+
+    return () if tuple(split) in ((), (".",)) else tuple(name_of(posixpath.dirname(path)) for path in paths)
+
+
+@cache
+def is_in_split(folder: str, name: str) -> bool:
+    """Return whether a folder or shard belongs to a split: ``data/train-00000-of-00002.parquet`` to ``train``."""
+    named = re.compile(rf"{re.escape(name)}([-_.].*)?")
+    return name == "." or f"{folder}/".startswith(f"{name}/") or any(map(named.fullmatch, folder.split("/")))
 
 
 def trainable(catalogue: Catalogue) -> Catalogue:

@@ -8,11 +8,16 @@ looked up in that file.
 from __future__ import annotations
 
 import bisect
+import bz2
+import gzip
+import hashlib
+import lzma
 import os
 import re
 import stat
 import tarfile
 import threading
+import time
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -27,6 +32,8 @@ import pyarrow.parquet as pq
 from labelaudit.data.images import UnreadableImageError
 from labelaudit.data.labels_file import matching
 from labelaudit.errors import DataError, LabelauditError, brief, reason
+from labelaudit.run.caches import cache_root
+from labelaudit.run.files import storage_errors, write_atomically
 from labelaudit.text import listed
 
 MAX_FILE_BYTES = 1 << 30
@@ -40,7 +47,10 @@ _BATCH_ROWS = 64
 """Rows that are decoded at a time, so that a group that unpacks to too much is noticed early."""
 
 _LEADS_OUT = re.compile(r"[/\\]|[A-Za-z]:[/\\]|(.*[/\\])?\.\.([/\\]|\Z)", re.DOTALL)
-_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
+_COMPRESSED = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\0": lzma.LZMAFile}
+"""First bytes of a file that is compressed as a whole, and what decompresses it."""
+_KEPT_SECONDS = 7 * 24 * 3600.0
+"""Decompressed archives that were not used for so long are deleted."""
 _AGAIN = "copy or download it again"
 
 
@@ -94,8 +104,8 @@ class Archive:
     Raises a DataError for an archive that is damaged, or that holds links or names that lead out of it.
     """
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, file: Path, content: Path | None = None) -> None:
+        self.file, self._content = file, content or file
         self.folders: list[str] = []
         self._members: dict[str, _Member] = {}
 
@@ -130,7 +140,7 @@ class Archive:
         _require_size(member.size)
         if member.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise UnreadableImageError("encrypted, or compressed by a method other than deflate")
-        handle = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(self._content, os.O_RDONLY | os.O_CLOEXEC)
         try:
             start = member.start
             if member.crc is not None:  # a zip: the header before the content has a name and an extra field
@@ -180,10 +190,11 @@ def _zip(file: Path) -> Archive:
     return archive
 
 
-def _tar(file: Path) -> Archive:
-    archive, size, last = Archive(file), file.stat().st_size, -1
+def _tar(file: Path, unpacked: Path | None = None) -> Archive:
+    """List a tar; ``unpacked`` is its decompressed copy."""
+    archive, size, last = Archive(file, unpacked), (unpacked or file).stat().st_size, -1
     try:
-        with tarfile.open(file, "r:") as content:
+        with tarfile.open(unpacked or file, "r:") as content:
             for info in content:
                 # Some versions of Python go round in circles on negative sizes.
                 if info.size < 0 or info.offset <= last or info.offset_data + (info.size if info.isreg() else 0) > size:
@@ -196,6 +207,39 @@ def _tar(file: Path) -> Archive:
     except (tarfile.TarError, ValueError, EOFError) as error:
         raise DataError(f"{file} is not a whole tar archive ({brief(error)})", fix=_AGAIN) from error
     return archive
+
+
+def _decompressed(file: Path, state: tuple[int, ...], start: bytes) -> Path:
+    """Return a copy in the cache of an archive that is compressed as a whole: a single image in it cannot be reached.
+
+    One that unpacks as a bomb does, or to no tar, is a DataError.
+    """
+    folder = cache_root() / "archives"
+    copy = folder / f"{hashlib.sha256(repr((str(file.resolve()), state)).encode()).hexdigest()[:32]}.tar"
+    if copy.exists():
+        os.utime(copy)
+        return copy
+    most = max(_BOMB_BYTES, _MOST_RATIO * file.stat().st_size)
+    unpack = next(unpack for beginning, unpack in _COMPRESSED.items() if start.startswith(beginning))
+
+    def write(partial: Path) -> None:
+        with open(partial, "wb") as target:
+            try:
+                with unpack(file) as content:
+                    while part := content.read(1 << 20):
+                        target.write(part)
+                        if target.tell() > most:
+                            raise Archive(file).refused(f"it unpacks to over {most >> 20:,} MiB, as a bomb does")
+            except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+                raise DataError(f"{file} is not a whole tar archive ({brief(error)})", fix=_AGAIN) from error
+
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("*.tar"):
+            if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
+                old.unlink(missing_ok=True)
+    write_atomically(copy, write)
+    return copy
 
 
 class Table:
@@ -357,7 +401,7 @@ def opened(file: Path) -> Archive | Table:
 
 
 @lru_cache(maxsize=64)
-def _opened(file: Path, _state: tuple[int, ...]) -> Archive | Table:
+def _opened(file: Path, state: tuple[int, ...]) -> Archive | Table:
     with open(file, "rb") as content:
         start = content.read(512)
     if start.startswith((b"PK\3\4", b"PK\5\6")):
@@ -366,7 +410,6 @@ def _opened(file: Path, _state: tuple[int, ...]) -> Archive | Table:
         return Table(file)
     if start[257:262] == b"ustar" or (start and file.suffix == ".tar"):
         return _tar(file)
-    if start.startswith(_COMPRESSED):
-        what = f"{file} is compressed as a whole, so that no single image in it can be reached"
-        raise DataError(what, fix="decompress it to a .tar, as gunzip does; that need not be unpacked")
+    if start.startswith(tuple(_COMPRESSED)):
+        return _tar(file, _decompressed(file, state, start))
     raise DataError(f"{file} is not a folder", fix="give a folder of class folders, a zip or tar of one, or Parquet")

@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.data.catalogue import Catalogue, each_in_parallel, in_parallel
+from labelaudit.data.catalogue import Catalogue, each_in_parallel, in_parallel, split_places, splits_of
 from labelaudit.data.containers import inside, read_file
 from labelaudit.data.images import Header, UnreadableImageError, read_header, read_values
 from labelaudit.data.labels_file import read_labels, require_one_here
+from labelaudit.data.remote import is_copy
 from labelaudit.data.rendering import BACKGROUNDS, DEEP_KINDS, Rendering, background_of, range_of
 from labelaudit.data.sources import in_split, walk_data
 from labelaudit.data.votes import Vote, annotations_of
@@ -67,41 +68,51 @@ def scan(
     Args:
         root: ``root/<class>/…/<image>``, or a source with labels of its own; or any layout, with ``labels_file``.
         labels_file: CSV with the columns ``path`` and ``label``, or also ``annotator``; replaces the class folders.
-        split: Folders below ``root`` whose class folders are read, as one data set: ``train``; ``.`` is ``root``.
+        split: Folders below ``root`` whose class folders are read, as one data set: ``train``; ``.`` is ``root``. As
+            NAME=FOLDER they may be any sources. With ``labels_file``, values of its column ``split``.
         reporter: Receives the progress.
 
     Raises a DataError for a folder without class folders or images, and for an unusable labels file.
     """
-    walk = _walk(root)
     if labels_file is not None:
-        if split:
-            raise UsageError("--labels and --split both say where the labels are", fix="give one of them")
+        walk = _walk(root)
         table = read_labels(labels_file, root, walk.images)
         require_one_here(labels_file, table.label_of, root, walk.images)
         for note in table.notes:
             reporter.say(note)
         own = os.path.relpath(labels_file.resolve(), root.resolve()).replace(os.sep, "/")
+        split = _values_of_split(labels_file, table.split_of, split)
+        label_of = {path: of for path, of in table.label_of.items() if not split or table.split_of[path] in split}
         for path in walk.images:
-            walk.leave_out(path, NOT_LISTED)
-        left = [entry for entry in walk.left if entry[0] not in table.label_of and entry[0] != own]
-        catalogue = _inspect(root, table.label_of, reporter)
-        votes = [Vote(printable_path(path), who, printable_path(label)) for path, who, label in table.votes]
+            walk.leave_out(path, OTHER_SPLIT if path in table.label_of else NOT_LISTED)
+        catalogue = _inspect(root, label_of, reporter)
+        kept = (vote for vote in table.votes if vote.path in label_of)
+        votes = [Vote(printable_path(path), who, printable_path(label)) for path, who, label in kept]
         return replace(
             catalogue,
-            left_out=summed(left),
+            left_out=summed(entry for entry in walk.left if entry[0] not in label_of and entry[0] != own),
             remarks=tuple(table.warnings),
+            split=split,
+            split_N=tuple(table.split_of[path] for path in sorted(label_of)) if split else (),
             annotations=annotations_of(votes, catalogue.paths) if votes else None,
         )
-    label_of, remarks = _own_labels(root, walk, split)
+    walk, remarks, fixed = _labeled(root, split)
     if walk.labels_from:
         reporter.say(f"Labels are from {walk.labels_from}")
-    return replace(
-        _inspect(root, label_of, reporter),
-        left_out=summed(walk.left),
-        remarks=remarks,
-        split=tuple(dict.fromkeys(os.path.normpath(name).replace(os.sep, "/") for name in split if name)),
-        fixed=_is_fixed(root, walk),
-    )
+    split = tuple(dict.fromkeys(os.path.normpath(name).replace(os.sep, "/") for name in split if name))
+    catalogue = _inspect(root, walk.label_of or {}, reporter)
+    split_N = splits_of(catalogue.paths, split)
+    return replace(catalogue, left_out=summed(walk.left), remarks=remarks, split=split, split_N=split_N, fixed=fixed)
+
+
+def _values_of_split(file: Path, split_of: Mapping[str, str], asked: Sequence[str]) -> tuple[str, ...]:
+    """Return the splits that a labels file names and that are asked for; all of them where none is."""
+    known = sorted(set(split_of.values()), key=lambda name: (PARTS_ORDER.find(part_name(name)[0] or "?"), name))
+    if asked and not known:
+        raise UsageError(f"--split names splits, and {file} has no column split", fix="leave --split out, or add it")
+    if unknown := [name for name in asked if name not in known]:
+        raise DataError(f"--split: there is no {unknown[0]} in the column split of {file}", fix=_there_are(known))
+    return tuple(asked or known)
 
 
 def fixed_labels(root: Path, split: Sequence[str] = ()) -> dict[str, str] | None:
@@ -109,22 +120,33 @@ def fixed_labels(root: Path, split: Sequence[str] = ()) -> dict[str, str] | None
 
     None for class folders of files; errors are those of `scan`.
     """
+    walk, _, fixed = _labeled(root, split)
+    return dict(walk.label_of or {}) if fixed else None
+
+
+def _labeled(root: Path, split: Sequence[str]) -> tuple[Walk, tuple[str, ...], bool]:
+    """Return the images with their own labels, what looks odd about these, and whether they are fixed."""
+    if _are_named(split):
+        whole, said, is_fixed = Walk(), list[str](), False
+        for folder in split_places(split):
+            walk, remarks, fixed = _labeled(root / folder, ())
+            whole, is_fixed = whole.with_part(folder, walk), is_fixed or fixed
+            said += remarks
+        return whole, tuple(said), is_fixed
     walk = _walk(root)
-    return _own_labels(root, walk, split)[0] if _is_fixed(root, walk) else None
-
-
-def _is_fixed(root: Path, walk: Walk) -> bool:
-    return walk.label_of is not None or inside(root) is not None
-
-
-def _own_labels(root: Path, walk: Walk, split: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the labels that the data have without a labels file, and what looks odd about them."""
+    fixed = walk.label_of is not None or inside(root) is not None or is_copy(root)
     if walk.label_of is not None:
-        return in_split(root, walk, split), ()
+        return replace(walk, label_of=in_split(root, walk, split)), (), fixed
     bases = _bases(root, walk, split) if split else [""]
     doubt = "" if split else _refuse_split_folders(root, walk.images)
     label_of = _from_class_folders(root, walk, bases)
-    return label_of, (*_lost(walk, bases, set(label_of.values())), *([doubt] if doubt else []))
+    remarks = (*_lost(walk, bases, set(label_of.values())), *([doubt] if doubt else []))
+    return replace(walk, label_of=label_of), remarks, fixed
+
+
+def _are_named(split: Sequence[str]) -> bool:
+    """Return whether ``--split`` gives each part a name, as NAME=FOLDER: such parts may be any sources."""
+    return any("=" in entry for entry in split)
 
 
 def require_outside(place: Path, root: Path, option: str) -> None:
@@ -137,6 +159,8 @@ def require_outside(place: Path, root: Path, option: str) -> None:
 
 def class_bases(root: Path, split: Sequence[str]) -> list[str]:
     """Return the folders that hold the class folders, ``""`` for ``root``; errors are those of `scan`."""
+    if _are_named(split):
+        return list(split_places(split))
     walk = _walk(root)
     if not split and len({path.partition("/")[0] for path in walk.images}) > 1:  # one class may be left, with folders
         _refuse_split_folders(root, walk.images)
@@ -156,13 +180,17 @@ def _walk(root: Path) -> Walk:
     return walk_data(root)
 
 
+def _there_are(names: Iterable[str]) -> str:
+    return f"there are: {', '.join(names)}"
+
+
 def _bases(root: Path, walk: Walk, split: Sequence[str]) -> list[str]:
     normal = (os.path.normpath(name).replace(os.sep, "/") for name in split if name)
     bases = list(dict.fromkeys("" if base == "." else base for base in normal))
     for base in bases:
         if base and base not in walk.folders:
-            known = ", ".join(folder for folder in walk.folders if "/" not in folder)
-            raise DataError(f"--split: there is no folder {base} in {root}", fix=f"there are: {known}")
+            known = _there_are([folder for folder in walk.folders if "/" not in folder])
+            raise DataError(f"--split: there is no folder {base} in {root}", fix=known)
         if any(base != other and (not other or base.startswith(f"{other}/")) for other in bases):
             raise DataError(f"--split: the folders {', '.join(split)} contain one another", fix="leave one of them out")
     return bases

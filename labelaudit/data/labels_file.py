@@ -29,6 +29,8 @@ LABEL_NAMES = ("label", "class", "classname", "labelname", "category", "target")
 """Names of the two columns, without case, spaces, ``_`` and ``-``; the first name wins over the others."""
 _ANNOTATOR_NAMES = ("annotator",)
 """The column that makes every row the label of one annotator."""
+_SPLIT_NAMES = ("split",)
+"""The column that puts every image into a part of the data set."""
 
 _MISSING = frozenset({"nan", "null", "<na>"})
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -42,7 +44,8 @@ class LabelsFile(NamedTuple):
 
     ``label_of`` has the labels by path in the image folder, in the order of the rows; with a column of annotators, the
     majority's. ``paths`` has the path of each row. ``votes`` are the rows as annotators' labels, none without that
-    column. ``notes`` say how format and paths were interpreted; ``warnings`` what looks wrong.
+    column. ``split_of`` has the splits by path, none without a column of them. ``notes`` say how format and paths were
+    interpreted; ``warnings`` what looks wrong.
     """
 
     header: list[str]
@@ -51,9 +54,10 @@ class LabelsFile(NamedTuple):
     separator: str
     label_of: dict[str, str]
     paths: list[str]
-    votes: tuple[Vote, ...]
-    notes: list[str]
-    warnings: list[str]
+    votes: tuple[Vote, ...] = ()
+    split_of: Mapping[str, str] = {}
+    notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
 
 def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()) -> LabelsFile:
@@ -64,12 +68,15 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
     """
     notes: list[str] = []
     header, columns, rows, numbers, separator = _read_rows(file, notes)
-    annotator_at = _only(file, header, _ANNOTATOR_NAMES)
+    annotator_at, split_at = (_only(file, header, names) for names in (_ANNOTATOR_NAMES, _SPLIT_NAMES))
     cells = [(unguarded(row[columns[0]]), unguarded(row[columns[1]]).strip()) for row in rows]
-    annotators = ["" if annotator_at is None else unguarded(row[annotator_at]).strip() for row in rows]
+    annotators, splits = (
+        ["" if place is None else unguarded(row[place]).strip() for row in rows] for place in (annotator_at, split_at)
+    )
     resolve = _resolver(file, root, images, [path for path, _ in cells])
     votes: dict[tuple[str, str], Vote] = {}
-    for (cell, label), annotator, number in zip(cells, annotators, numbers, strict=True):
+    split_of: dict[str, str] = {}
+    for (cell, label), annotator, split, number in zip(cells, annotators, splits, numbers, strict=True):
         where = f"{file} line {number}"
         if not cell.strip():
             raise DataError(f"{where}: no path", fix="give the path of an image, or delete the line")
@@ -85,6 +92,9 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
             by, each = (f" for annotator {annotator!r}", " and annotator") if annotator else ("", "")
             raise DataError(f"{where}: {path!r} appears twice{by}", fix=f"keep one label per file{each}")
         votes[path, annotator] = Vote(path, annotator, label)
+        if split_at is not None and (not split or {",", "="} & set(split) or split_of.setdefault(path, split) != split):
+            other = f", which is in {split_of[path]} above" if path in split_of else ""
+            raise DataError(f"{where}: {split!r} is no split for {cell!r}{other}", fix="give each image one, as train")
     paths = [vote.path for vote in votes.values()]
     if changed := [(cell, path) for (cell, _), path in zip(cells, paths, strict=True) if _normal(cell) != path]:
         cell, path = changed[0]
@@ -97,7 +107,7 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
         notes.append(_said_of_majority(file, given, ties))
         warnings += _doubts_of_annotators(file, given, set(label_of.values()))
     voted = () if annotator_at is None else given
-    return LabelsFile(header, rows, columns, separator, label_of, paths, voted, notes, warnings)
+    return LabelsFile(header, rows, columns, separator, label_of, paths, voted, split_of, notes, warnings)
 
 
 def _said_of_majority(file: Path, votes: Sequence[Vote], ties: int) -> str:

@@ -3,7 +3,7 @@
 photos/cat/1.jpg                  class folders; so are photos.zip and photos.tar
 photos/metadata.csv               a Hugging Face imagefolder: file_name and label, also as jsonl or parquet
 train.parquet, data/*.parquet     a column of images as bytes, and one of labels
-shard-0000.tar, shards/*.tar      WebDataset: 0001.jpg beside 0001.cls
+shard-0000.tar, shards/*.tar      WebDataset: 0001.jpg beside 0001.cls, or 0001.json with a label
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from labelaudit.data.catalogue import is_in_split
 from labelaudit.data.containers import Table, inside, opened, read_file
 from labelaudit.data.images import UnreadableImageError
 from labelaudit.data.labels_file import leads_out, matching
@@ -30,7 +31,11 @@ from labelaudit.text import listed
 
 _METADATA = frozenset({"metadata.csv", "metadata.jsonl", "metadata.parquet"})
 _FILE_NAME = "file_name"
-_SHARDS = frozenset({".parquet", ".tar"})
+_SHARDS = frozenset({".parquet", ".tar", ".tgz", ".zip"})
+
+
+class _Described(msgspec.Struct):
+    label: str | int
 
 
 def walk_data(root: Path) -> Walk:
@@ -57,7 +62,7 @@ def in_split(root: Path, walk: Walk, split: Sequence[str]) -> dict[str, str]:
     if not split and len(set(kind_of.values())) > 1:
         what = f"{root} holds {listed(names, 6)}: parts of a data set"
         raise DataError(what, fix=f"audit them as one data set with --split {','.join(names)}, or one of them")
-    kept = {place for place in places if not split or any(_is_in(place, name) for name in split)}
+    kept = {place for place in places if not split or any(is_in_split(place, name) for name in split)}
     if not kept:
         fix = f"there are: {listed(names, 6)}" if names else "leave --split out"
         raise DataError(f"--split: there is no {' or '.join(split)} in {root}", fix=fix)
@@ -65,12 +70,6 @@ def in_split(root: Path, walk: Walk, split: Sequence[str]) -> dict[str, str]:
         walk.leave_out(path, OTHER_SPLIT)
         del label_of[path]
     return label_of
-
-
-def _is_in(place: str, name: str) -> bool:
-    """Return whether a folder or shard belongs to a split: ``data/train-00000-of-00002.parquet`` to ``train``."""
-    named = re.compile(rf"{re.escape(name)}([-_.].*)?")
-    return name == "." or f"{place}/".startswith(f"{name}/") or any(map(named.fullmatch, place.split("/")))
 
 
 def _walk_file(root: Path, file: Path, folder: str) -> Walk:
@@ -95,25 +94,27 @@ def _below(names: Sequence[str], folder: str) -> Iterator[str]:
 
 
 def _walk_shards(root: Path, walk: Walk, shards: Sequence[str]) -> Walk:
-    whole = replace(walk, images=[], left=[entry for entry in walk.left if entry[0] not in shards])
-    label_of: dict[str, str] = {}
+    whole = replace(walk, images=[], left=[entry for entry in walk.left if entry[0] not in shards], label_of={})
     for shard in shards:
         found = _walk_file(root / shard, root / shard, "")
         if found.label_of is None:
-            what = f"{root / shard} has no labels: a shard has a file with the end .cls beside each image"
+            what = f"{root / shard} has no labels: a shard has a file .cls, or .json with a label, beside each image"
             raise DataError(what, fix="write the labels there, or give them with --labels FILE.csv")
-        whole.images.extend(f"{shard}/{path}" for path in found.images)
-        whole.left.extend((f"{shard}/{path}", suffix, why) for path, suffix, why in found.left)
-        label_of.update({f"{shard}/{path}": label for path, label in found.label_of.items()})
-    return replace(whole, label_of=label_of, labels_from=f"{found.labels_from} of {len(shards)} shards")
+        whole = whole.with_part(shard, found)
+    return replace(whole, labels_from=f"{found.labels_from} of {len(shards)} shards")
 
 
 def _paired(root: Path, walk: Walk) -> Walk | None:
-    """Return the walk with WebDataset's labels: ``a/1.jpg`` has that in ``a/1.cls``; None where there are none."""
-    texts = {path.removesuffix(".cls"): path for path in _not_images(walk) if path.endswith(".cls")}
-    if not texts:
+    """Return the walk with WebDataset's labels: ``a/1.jpg`` has that in ``a/1.cls``, or in ``a/1.json`` as ``label``.
+
+    None where there are none.
+    """
+    ends = (".cls", ".json")
+    texts_of = {end: {each[: -len(end)]: each for each in _not_images(walk) if each.endswith(end)} for end in ends}
+    end = next((end for end in ends if texts_of[end]), "")
+    if not end:
         return None
-    label_of: dict[str, str] = {}
+    texts, label_of = texts_of[end], dict[str, str]()
     fix = "store one text or number in it"
     for path in walk.images:
         stem = os.path.splitext(path)[0]
@@ -121,13 +122,20 @@ def _paired(root: Path, walk: Walk) -> Walk | None:
             walk.leave_out(path, NO_LABEL)
             continue
         try:
-            label_of[path] = read_file(root / texts[stem]).decode().strip()
-        except (UnreadableImageError, UnicodeDecodeError) as error:
+            content = read_file(root / texts[stem])
+            if end == ".json":
+                content = str(msgspec.json.decode(content, type=_Described).label).encode()
+            label_of[path] = content.decode().strip()
+        except msgspec.ValidationError:
+            if not label_of:  # it describes something else
+                return None
+            raise DataError(f"{root / texts[stem]} has no label", fix='store {"label": …} in it') from None
+        except (UnreadableImageError, UnicodeDecodeError, msgspec.DecodeError) as error:
             raise DataError(f"{root / texts[stem]} is no label ({error})", fix=fix) from error
         if not label_of[path]:
             raise DataError(f"{root / texts[stem]} is empty", fix=fix)
-    left = [entry for entry in walk.left if not entry[0].endswith(".cls")]
-    return replace(walk, left=left, label_of=label_of, labels_from="the .cls files")
+    left = [entry for entry in walk.left if not entry[0].endswith(end)]
+    return replace(walk, left=left, label_of=label_of, labels_from=f"the {end} files")
 
 
 def _described(root: Path, walk: Walk) -> Walk | None:

@@ -7,7 +7,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from labelaudit.data.catalogue import LeftOut
@@ -88,6 +88,19 @@ class Walk:
         """Count a file as left out."""
         suffix = "" if reason in NO_CLASS else os.path.splitext(path)[1].lower()
         self.left.append((path, suffix, reason))
+
+    def with_part(self, folder: str, part: Walk) -> Walk:
+        """Return this walk and what is in a folder of it, with labels."""
+        return replace(
+            self,
+            images=[*self.images, *(f"{folder}/{path}" for path in part.images)],
+            left=[*self.left, *((f"{folder}/{path}", suffix, why) for path, suffix, why in part.left)],
+            label_of={
+                **(self.label_of or {}),
+                **{f"{folder}/{path}": of for path, of in (part.label_of or {}).items()},
+            },
+            labels_from=part.labels_from or self.labels_from,
+        )
 
     def lost(self, folder: str) -> str:
         """Return why a folder without images, or a closed one, may be a lost class; empty where it is none."""

@@ -168,6 +168,29 @@ def spread_against_chance(given_D: CellArray, predicted_D: CellArray, classes: i
     return float(chance / (count_Q.astype(np.float64) ** 2).sum())
 
 
+def indistinct_pairs(label_N: IntArray, beliefs: Beliefs, classes: int) -> dict[tuple[int, int], float]:
+    """Return how alike classes are that the probe cannot tell apart, by their pair, the lower number first.
+
+    With b(i, j) the mean belief in j over the samples labeled i, r(i, j) = b(i, j) / (b(i, i) + b(i, j)) is 0 for
+    classes that are sure and ½ for two by chance; classes are as alike as the smaller of r(i, j) and r(j, i). Classes
+    of fewer than `LEAST_OF_CLASS` samples are not judged.
+    """
+    count_K = np.bincount(label_N[np.isfinite(beliefs.given_N)], minlength=classes)
+    seen_N = np.isfinite(beliefs.given_N) & (count_K >= c.LEAST_OF_CLASS)[label_N]
+    own_K = np.bincount(label_N[seen_N], weights=beliefs.given_N[seen_N], minlength=classes)
+    has_MN = seen_N & (beliefs.class_MN >= 0)
+    cell = (label_N.astype(np.int64) * classes + beliefs.class_MN)[has_MN]
+    cell_Q, place = np.unique(cell, return_inverse=True)
+    sum_Q = np.bincount(place, weights=beliefs.other_MN[has_MN], minlength=len(cell_Q))
+    ratio_Q = sum_Q / np.maximum(own_K[cell_Q // classes] + sum_Q, c.TINY)
+    likely = {(int(q) // classes, int(q) % classes): float(r) for q, r in zip(cell_Q, ratio_Q, strict=True)}
+    return {
+        (one, other): min(ratio, likely[other, one])
+        for (one, other), ratio in likely.items()
+        if one < other and min(ratio, likely.get((other, one), 0.0)) > c.INDISTINCT
+    }
+
+
 def _sure_class(label_N: IntArray, beliefs: Beliefs, threshold_K: FloatArray) -> IntArray:
     class_N = np.where(beliefs.given_N >= threshold_K[label_N], label_N, -1).astype(np.int32)
     best_N = np.where(class_N >= 0, beliefs.given_N, -1.0)

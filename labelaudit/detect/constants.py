@@ -44,6 +44,9 @@ CIFAR-10N, with planted and human errors. Chosen on the same."""
 UNRECORDED_SHARE = 0.5
 """The share of what the records leave open that the lower end of the interval counts. Worth: at 80% uniform noise the
 rate is .722 with none of it, .757 with half and .816 with all; the interval holds the truth (docs/accuracy.md)."""
+INDISTINCT = 1 / 3
+"""Two classes that are more alike cannot be told apart: 1/2 by chance. Classes of caltech24 divided at random have .46
+and .48, its most alike ones, two kinds of sailing ships, .19 to .21."""
 FLAG_ABOVE = 0.5
 """A sample with P(mislabeled) above this is suspicious: the AUL paper, section 5."""
 

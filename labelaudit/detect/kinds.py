@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,7 @@ from labelaudit.detect import BoolArray, FloatArray, IntArray
 from labelaudit.detect import constants as c
 from labelaudit.detect.curves import CurveStatistics
 from labelaudit.detect.images import ImageTable
+from labelaudit.detect.logistic import fit_logistic, logits
 from labelaudit.names import COPY_KINDS, KINDS, CopyKind, KindName
 
 KindArray = npt.NDArray[np.int8]
@@ -211,19 +211,18 @@ def find_corrupted(
     return p_U, score_U, p_PM
 
 
-def _fitted(value_XS: FloatArray, copy_PMS: FloatArray) -> Any:
+def _fitted(value_XS: FloatArray, copy_PMS: FloatArray) -> FloatArray:
     """Return the regression that tells images as they are (0) from copies of kind k (k + 1)."""
-    from sklearn.linear_model import LogisticRegression
-
     kind_PM = np.broadcast_to(np.arange(1, len(COPY_KINDS) + 1), copy_PMS.shape[:2])
     value = np.concatenate([value_XS, copy_PMS.reshape(-1, copy_PMS.shape[-1])])
     kind = np.concatenate([np.zeros(len(value_XS), dtype=np.int64), kind_PM.ravel()])
-    return LogisticRegression(class_weight="balanced", max_iter=1000).fit(value, kind)
+    count_K = np.bincount(kind)
+    return fit_logistic(value, kind, (len(kind) / len(count_K) / count_K)[kind])
 
 
-def _log_ratios(model: Any, value_XS: FloatArray) -> FloatArray:
+def _log_ratios(model: FloatArray, value_XS: FloatArray) -> FloatArray:
     """Return the logarithm of r_k(x) of each kind: [X, M]."""
-    logit = model.decision_function(value_XS.reshape(-1, value_XS.shape[-1]))
+    logit = logits(model, value_XS.reshape(-1, value_XS.shape[-1]))
     ratio: FloatArray = logit[:, 1:] - logit[:, :1]
     return ratio.reshape(*value_XS.shape[:-1], len(COPY_KINDS))
 

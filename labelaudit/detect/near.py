@@ -65,11 +65,10 @@ def least_alike(thumb_UGG: UInt8Array) -> float:
 
 def candidates(thumb_UGG: UInt8Array, feature_UD: Float32Array | None) -> NumberArray:
     """Return the pairs that may be copies [P, 2], sorted, the lower number first; each image has a few neighbors."""
-    project = projection(_small(thumb_UGG[:: max(1, len(thumb_UGG) // c.MOST_FITTED)]), c.THUMB_DIMENSIONS)
-    base_UD, mirrored_UD = (
-        _joined(project(_small(part_UGG)) for part_UGG in _parts(each_UGG))
-        for each_UGG in (thumb_UGG, thumb_UGG[:, :, ::-1])
-    )
+    small_Ugg = _joined(_pooled(band_passed(part_UGG)) for part_UGG in _parts(thumb_UGG))
+    small_UD, turned_UD = (each_Ugg.reshape(-1, c.POOLED**2) for each_Ugg in (small_Ugg, small_Ugg[:, :, ::-1]))
+    project = projection(small_UD, c.THUMB_DIMENSIONS)
+    base_UD, mirrored_UD = project(small_UD), project(turned_UD)
     found = [neighbors(base_UD, base_UD), neighbors(mirrored_UD, base_UD)]
     if feature_UD is not None:
         found.append(neighbors(feature_UD, feature_UD))
@@ -149,11 +148,10 @@ def band_passed(thumb_IGG: UInt8Array) -> Float32Array:
 
     The norm includes that of noise by `GREY_NOISE` levels, so that nearly uniform images are like nothing.
     """
-    from scipy.ndimage import gaussian_filter
-
     x_IGG = thumb_IGG.astype(np.float32)
-    side, reach = x_IGG.shape[1], c.SURROUNDINGS * x_IGG.shape[1]
-    x_IGG -= gaussian_filter(x_IGG, (0, reach, reach))
+    side = x_IGG.shape[1]
+    blurring_GG = _blurring(side)
+    x_IGG -= blurring_GG @ x_IGG @ blurring_GG.T
     x_IGG -= x_IGG.mean(axis=(1, 2), keepdims=True)
     power_I11 = (x_IGG**2).sum(axis=(1, 2), keepdims=True) + (side * c.GREY_NOISE) ** 2
     passed_IGG: Float32Array = x_IGG / np.sqrt(power_I11)
@@ -217,9 +215,16 @@ def groups(count: int, pair_P2: NumberArray, equal_N: IntArray) -> IntArray:
     return group_number_N
 
 
-def _small(thumb_IGG: UInt8Array) -> Float32Array:
-    """Return thumbnails as rows of pixels by which neighbors are searched."""
-    return _pooled(band_passed(thumb_IGG)).reshape(len(thumb_IGG), c.POOLED**2)
+def _blurring(side: int) -> Float32Array:
+    """Return the matrix that blurs ``side`` pixels by a Gaussian, reflected at the ends: [side, side]."""
+    reach = c.SURROUNDINGS * side
+    far = int(4.0 * reach + 0.5)
+    weight_w = np.exp(-0.5 * (np.arange(-far, far + 1) / reach) ** 2)
+    place_Gw = (np.arange(side)[:, None] + np.arange(-far, far + 1)) % (2 * side)
+    place_Gw = np.minimum(place_Gw, 2 * side - 1 - place_Gw)
+    sum_GG = ((place_Gw[:, :, None] == np.arange(side)) * weight_w[:, None]).sum(axis=1)
+    blurring_GG: Float32Array = (sum_GG / weight_w.sum()).astype(np.float32)
+    return blurring_GG
 
 
 def _pooled(image_IGG: Float32Array) -> Float32Array:
@@ -241,10 +246,13 @@ def _resampling(inner: int, side: int) -> Float32Array:
 
 def projection(value_UD: Float32Array, most: int = c.FEATURE_DIMENSIONS) -> Callable[[Float32Array], Float32Array]:
     """Return a function that gives the first principal components of rows, with norm 1; fitted to some of them."""
+    from scipy.linalg import eigh
+
     sample_SD = value_UD[:: max(1, len(value_UD) // c.MOST_FITTED)].astype(np.float32)
     mean_D = sample_SD.sum(axis=0) / max(len(sample_SD), 1)
     centered_SD = sample_SD - mean_D
-    basis_Dd = np.linalg.eigh(centered_SD.T @ centered_SD)[1][:, -most:]
+    last = centered_SD.shape[1] - 1
+    basis_Dd = eigh(centered_SD.T @ centered_SD, subset_by_index=(max(0, last + 1 - most), last))[1]
 
     return lambda x_UD: _joined(_unit((part_UD - mean_D) @ basis_Dd) for part_UD in _parts(x_UD))
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.detect import BoolArray, Float32Array, FloatArray, IntArray
+from labelaudit.detect import BoolArray, Float32Array, FloatArray, IntArray, NumberArray
 from labelaudit.detect import constants as c
 from labelaudit.detect.confident import Beliefs
+from labelaudit.detect.logistic import fit_logistic, logits
 
 
-def class_distances(feature_RD: Float32Array, label_R: IntArray, classes: int) -> Float32Array:
+def class_distances(feature_RD: Float32Array, label_R: NumberArray, classes: int) -> Float32Array:
     """Return 1 − cosine to the nearest class, and to the nearest other class without the given one: [R, 2], in [0, 2].
 
     A class is the mean μ of its images, of its own an image x is left out. Angles are those around the mean of all
@@ -88,7 +89,6 @@ def find_no_class(
     with fewer than three classes, or too few samples to fit to.
     """
     from scipy.special import expit
-    from sklearn.linear_model import LogisticRegression
 
     figure_NF = np.stack([distance_N2[:, 0], evenness(beliefs, classes)], axis=1)
     without_NF = np.stack([distance_N2[:, 1], evenness(beliefs, classes, without_given=True)], axis=1)
@@ -106,8 +106,7 @@ def find_no_class(
             break
         value = np.concatenate([figure_NF[own], without_NF[own]])
         is_without = np.repeat([0, 1], len(own))
-        model = LogisticRegression(max_iter=1000).fit(value, is_without)
-        ratio_N[known_N] = model.decision_function(figure_NF[known_N])
+        ratio_N[known_N] = logits(fit_logistic(value, is_without), figure_NF[known_N])[:, 0]
         own = ordinary[ratio_N[ordinary] < np.log(c.NO_CLASS_DENSITY)]
     given_N = (1.0 - c.STRAY_LABELS) * beliefs.given_N + c.STRAY_LABELS / classes
     p_N: FloatArray = expit(np.log(c.NO_CLASS_ODDS / classes) + ratio_N - np.log(given_N))

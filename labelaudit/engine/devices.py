@@ -5,28 +5,47 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import joblib
-import torch
 
+from labelaudit.engine.lazy import torch
 from labelaudit.errors import DeviceError, brief
 from labelaudit.names import Precision
 
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_DRIVERS = ("/dev/nvidiactl", "/dev/nvmap", "/dev/dxg", "/dev/kfd")
+"""One of these is there where a driver for CUDA is: NVIDIA's, that of its small boards, of WSL, or AMD's."""
 
-def choose_device(name: str) -> torch.device:
+
+@dataclass(frozen=True)
+class Device:
+    """What a training runs on; its text is torch's name of it."""
+
+    type: str
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+
+def choose_device(name: str) -> Device:
     """Return the device of a name: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
 
     Of several processes on a machine, each takes the CUDA device of its own number. A device that is not there or not
     known is a DeviceError.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if _has_driver() and torch.cuda.is_available() else "cpu"
     if name == "cuda" and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     if not re.fullmatch(r"cpu|cuda(:\d{1,2})?", name):
         raise DeviceError(f"unknown device {name!r}", fix="use auto, cpu, cuda or cuda:0")
-    device = torch.device(name)
+    kind, _, number = name.partition(":")
+    device = Device(kind, int(number) if number else None)
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise DeviceError("CUDA was asked for, but torch finds no CUDA device", fix="use --device cpu")
@@ -35,19 +54,24 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def choose_precision(name: str, device: torch.device) -> Precision:
+def _has_driver() -> bool:
+    """False where there can be no CUDA device: then torch need not be loaded to ask it."""
+    return "torch" in sys.modules or sys.platform != "linux" or any(map(os.path.exists, _DRIVERS))
+
+
+def choose_precision(name: str, device: Device) -> Precision:
     """Return the format of a name: ``auto`` is bfloat16 where the processor multiplies it natively, else float32."""
     if name == "auto":
         cuda = device.type == "cuda"
-        native = torch.cuda.get_device_capability(device) >= (8, 0) if cuda else _cpu_multiplies_bfloat16()
+        native = torch.cuda.get_device_capability(str(device)) >= (8, 0) if cuda else _cpu_multiplies_bfloat16()
         return "bfloat16" if native else "float32"
     return "bfloat16" if name == "bfloat16" else "float32"
 
 
 def _cpu_multiplies_bfloat16() -> bool:
-    # torch has no public question for this; the private ones have been there since 2.6 and may go.
-    answers = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
-    return any(answer is not None and answer() for answer in answers)
+    with contextlib.suppress(OSError):  # Linux only, as is what torch does on other systems
+        return bool({"amx_tile", "avx512_bf16"} & set(Path("/proc/cpuinfo").read_text().split("\n\n")[0].split()))
+    return False
 
 
 @contextlib.contextmanager
@@ -75,6 +99,9 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 @contextlib.contextmanager
 def single_threaded() -> Iterator[None]:
     """Have each thread that is started meanwhile compute alone, without torch's own threads."""
+    if "torch" not in sys.modules:
+        yield
+        return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -88,10 +115,21 @@ def set_threads(threads: int | None) -> None:
 
     Where a variable of the environment names a number, as under torchrun, torch's choice is that.
     """
-    if threads is None and not {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & set(os.environ):
-        threads = min(torch.get_num_threads(), joblib.cpu_count())
-    if threads is not None:
+    if threads is None and not set(_THREADS) & set(os.environ):
+        threads = joblib.cpu_count()
+        threads = min(torch.get_num_threads(), threads) if "torch" in sys.modules else threads
+    if threads is not None and "torch" in sys.modules:
         torch.set_num_threads(threads)
+    elif threads is not None:
+        os.environ[_THREADS[0]] = str(threads)  # torch reads it when it is loaded
+
+
+def count_threads() -> int:
+    """Return how many processor threads are used for arithmetic."""
+    if "torch" in sys.modules:
+        return torch.get_num_threads()
+    named = [value for name in _THREADS if (value := os.environ.get(name, "")).isdecimal() and int(value)]
+    return int(named[0]) if named else joblib.cpu_count()
 
 
 def compute_deterministically() -> None:

@@ -1,7 +1,7 @@
 """Embeddings of a frozen backbone: one pass over the images, kept in a cache for the next audit.
 
-OpenVINO runs the backbone where it can, else torch. Several threads call one embedder, each with a small batch of its
-own: no thread waits for another within a network.
+On a processor OpenVINO runs the bundled backbone, torch any other. Several threads call one embedder, each with a small
+batch of its own: no thread waits for another within a network.
 
 Shapes: R readable samples, B batch, C channels, H height, W width, D features.
 """
@@ -12,17 +12,13 @@ import contextlib
 import hashlib
 import importlib.util
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
 
 from labelaudit.data.catalogue import Catalogue, in_parallel
 from labelaudit.data.images import UInt8Array
@@ -30,11 +26,13 @@ from labelaudit.data.looks import Looked, looks_of
 from labelaudit.data.pixels import PixelFormat, decode_sample
 from labelaudit.data.rendering import PLAIN
 from labelaudit.detect import Float32Array
-from labelaudit.engine.devices import is_out_of_memory, single_threaded
+from labelaudit.engine.devices import Device, count_threads, is_out_of_memory, single_threaded
 from labelaudit.engine.inputs import Statistics
+from labelaudit.engine.lazy import torch
+from labelaudit.engine.lite import lite_model, read_tensors
 from labelaudit.engine.networks import pretrained_config
-from labelaudit.engine.parallel import ALONE, World
-from labelaudit.engine.pretrained import EMBEDDED_MEAN, EMBEDDED_STD
+from labelaudit.engine.pretrained import EMBEDDED_MEAN, EMBEDDED_STD, bundled_file
+from labelaudit.engine.world import ALONE, World
 from labelaudit.errors import DeviceError, StorageError, brief
 from labelaudit.names import Precision
 from labelaudit.progress import QUIET, Reporter
@@ -54,10 +52,14 @@ class Embeddings(Looked):
 
 
 class Backbone(NamedTuple):
-    """A network of pooled features [B, D]: the SHA-256 over its parameters, and how to build it, which imports timm."""
+    """A network of pooled features [B, D]: the SHA-256 over its parameters, and how to build it, which imports timm.
+
+    ``bundled`` is its name where OpenVINO can run it from the bundled weights, without torch.
+    """
 
     digest: str
-    build: Callable[[], nn.Module]
+    build: Callable[[], torch.nn.Module]
+    bundled: str | None = None
 
 
 def normalization(model: str, weights: str) -> Statistics:
@@ -76,7 +78,7 @@ def embed(
     form: PixelFormat,
     *,
     statistics: Statistics,
-    device: torch.device,
+    device: Device,
     precision: Precision,
     world: World = ALONE,
     reporter: Reporter = QUIET,
@@ -102,16 +104,15 @@ def embed(
     def embed_samples(numbers: list[int]) -> None:
         if not numbers:
             return
-        embedder = build_embedder(
-            backbone.build(), form.size, statistics=statistics, device=device, precision=precision, reporter=reporter
-        )
+        how: Any = {"statistics": statistics, "device": device, "precision": precision, "reporter": reporter}
+        embedder = build_embedder(backbone, form.size, **how)
 
         def work(some: Sequence[int]) -> list[Embedded]:
             images = [decode_sample(catalogue, sample, form) for sample in some]
             return _embedded(images, [sha256[sample] for sample in some], embedder)
 
         part: dict[str, Embedded] = {}
-        workers = torch.get_num_threads() + 1  # one more hides waiting for the disk
+        workers = count_threads() + 1  # one more hides waiting for the disk
         with reporter.bar("Embedding images", len(numbers), "images") as advance, single_threaded():
             for some, found in in_parallel(numbers, work, BATCH[device.type], workers):
                 part.update(zip([sha256[sample] for sample in some], found, strict=True))
@@ -185,91 +186,61 @@ class _Shelf:
 Embedder = Callable[[UInt8Array], Float32Array]
 """Give the features [B, D] of uint8 images [B, C, H, W]."""
 
-_SAME = 0.99
-"""Least cosine of a converted network's features with the original's, which agree to 2e-4 even in bfloat16. A network
-that runs other code for other images cannot be converted."""
-
 
 def build_embedder(
-    backbone: nn.Module,
-    size: int,
-    *,
-    statistics: Statistics,
-    device: torch.device,
-    precision: Precision,
-    reporter: Reporter,
+    backbone: Backbone, size: int, *, statistics: Statistics, device: Device, precision: Precision, reporter: Reporter
 ) -> Embedder:
     """Return an embedder for images of ``size`` pixels, normalized by mean and deviation of pixel / 255."""
-    backbone = backbone.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-    mean_C11, std_C11 = (torch.tensor(values, device=device).view(-1, 1, 1) for values in statistics)
-    scale_C11, shift_C11 = 1.0 / (255.0 * std_C11), -mean_C11 / std_C11
-
-    def features(x_BCHW: torch.Tensor) -> torch.Tensor:
-        feature_BD: torch.Tensor = backbone(x_BCHW.float() * scale_C11 + shift_C11)
-        return feature_BD.float()
-
-    by_torch = partial(_by_torch, features, device, precision)
-    if device.type == "cpu" and importlib.util.find_spec("openvino"):
+    if backbone.bundled is not None and device.type == "cpu" and importlib.util.find_spec("openvino"):
+        file = bundled_file(backbone.bundled)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # timm's networks warn while they are traced, and torch of tracing
-                return _converted(features, by_torch, (len(mean_C11), size, size), precision)
-        except Exception as error:  # of as many types as the converter has parts
+            return _by_openvino(file, size, statistics, precision)
+        except Exception as error:  # OpenVINO has no type of its own
             reporter.say(f"torch runs the network, OpenVINO cannot: {brief(error, 120)}")
-    return by_torch
+    return _ByTorch(backbone.build(), statistics, device, precision)
 
 
-def _converted(
-    features: Callable[[torch.Tensor], torch.Tensor], by_torch: Embedder, shape: tuple[int, int, int], precision: str
-) -> Embedder:
-    """Return the network as OpenVINO runs it; raise an exception, of any type, where it cannot or comes out another."""
+def _by_openvino(file: Path, size: int, statistics: Statistics, precision: Precision) -> Embedder:
+    """Return the bundled network in a file as OpenVINO runs it; raise an exception, of any type, where it cannot."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # import fails: nothing can be sent
     import openvino
 
-    core = openvino.Core()
+    core, threads = openvino.Core(), count_threads()
     if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise ValueError("this processor has no bfloat16")
-    generator = np.random.default_rng(0)
-    with torch.inference_mode():
-        example_BCHW = torch.from_numpy(generator.integers(0, 256, (2, *shape), dtype=np.uint8))
-        traced = torch.jit.trace(features, example_BCHW, check_trace=False)  # type: ignore[no-untyped-call]
-    model = openvino.convert_model(traced, input=[([-1, *shape], openvino.Type.u8)])
-    threads = torch.get_num_threads()
     hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
     options = {"NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
+    model = lite_model(read_tensors(file), size, statistics)
     compiled = core.compile_model(model, "CPU", {**options, "INFERENCE_PRECISION_HINT": hint})
 
     def embedded(pixels_BCHW: UInt8Array) -> Float32Array:
-        found: dict[Any, Float32Array] = compiled.create_infer_request().infer([pixels_BCHW])
+        found: Mapping[int, Float32Array] = compiled.create_infer_request().infer([pixels_BCHW])
         return found[0]
 
-    # Others than the traced ones, darker and more: what the trace took for constant shows.
-    check_BCHW = generator.integers(0, 128, (3, *shape), dtype=np.uint8)
-    ours_BD, theirs_BD = embedded(check_BCHW), by_torch(check_BCHW)
-    norms_B = np.linalg.norm(ours_BD, axis=1) * np.linalg.norm(theirs_BD, axis=1)
-    if not ((ours_BD * theirs_BD).sum(axis=1) >= _SAME * norms_B).all():
-        raise ValueError("its features come out differently there")
     return embedded
 
 
-@torch.inference_mode()
-def _by_torch(
-    features: Callable[[torch.Tensor], torch.Tensor],
-    device: torch.device,
-    precision: Precision,
-    pixels_BCHW: UInt8Array,
-) -> Float32Array:
-    """Embed a batch; its halves one after the other, where the device has no memory for all of it."""
-    try:
-        x_BCHW = torch.from_numpy(pixels_BCHW).to(device).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
-            feature_BD: Float32Array = features(x_BCHW).cpu().numpy()
-            return feature_BD
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        if len(pixels_BCHW) == 1:
-            fix = "try --device cpu, or a smaller --image-size"
-            raise DeviceError("the device has no memory for one image", fix=fix) from error
-    halves = np.array_split(pixels_BCHW, 2)
-    return np.concatenate([_by_torch(features, device, precision, half_BCHW) for half_BCHW in halves])
+class _ByTorch:
+    """A network as torch runs it."""
+
+    def __init__(self, backbone: torch.nn.Module, statistics: Statistics, device: Device, precision: Precision) -> None:
+        self._device, self._precision = str(device), precision
+        self._backbone = backbone.to(self._device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+        mean_C11, std_C11 = (torch.tensor(values, device=self._device).view(-1, 1, 1) for values in statistics)
+        self._scale_C11, self._shift_C11 = 1.0 / (255.0 * std_C11), -mean_C11 / std_C11
+
+    def __call__(self, pixels_BCHW: UInt8Array) -> Float32Array:
+        """Embed a batch; its halves one after the other, where the device has no memory for all of it."""
+        try:
+            x_BCHW = torch.from_numpy(pixels_BCHW).to(self._device).contiguous(memory_format=torch.channels_last)
+            enabled = self._precision == "bfloat16"
+            with torch.inference_mode(), torch.autocast(x_BCHW.device.type, dtype=torch.bfloat16, enabled=enabled):
+                feature_BD: torch.Tensor = self._backbone(x_BCHW.float() * self._scale_C11 + self._shift_C11)
+                return feature_BD.float().cpu().numpy()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(pixels_BCHW) == 1:
+                fix = "try --device cpu, or a smaller --image-size"
+                raise DeviceError("the device has no memory for one image", fix=fix) from error
+        return np.concatenate([self(half_BCHW) for half_BCHW in np.array_split(pixels_BCHW, 2)])

@@ -13,8 +13,10 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from labelaudit.detect import Float32Array
+from labelaudit.engine.devices import Device
+from labelaudit.engine.lazy import torch
 from labelaudit.names import AugmentName, BorderName
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
@@ -37,8 +39,8 @@ class Rows:
     memory map is of a file from its first byte on, or a slice of its first rows.
     """
 
-    def __init__(self, pixels_NCHW: torch.Tensor | npt.NDArray[np.uint8], device: torch.device) -> None:
-        self._device = device
+    def __init__(self, pixels_NCHW: torch.Tensor | npt.NDArray[np.uint8], device: Device) -> None:
+        self._device = torch.device(str(device))
         self._map = _map_behind(pixels_NCHW)
         self._read_bytes = 0
         with warnings.catch_warnings():
@@ -47,8 +49,8 @@ class Rows:
             pixels = pixels_NCHW if isinstance(pixels_NCHW, torch.Tensor) else torch.from_numpy(pixels_NCHW)
         self._row_bytes = pixels[:1].numel()
         if self._map is None and device.type == "cuda":
-            fits = pixels.numel() < _DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]
-            pixels = pixels.to(device) if fits else pixels
+            fits = pixels.numel() < _DEVICE_SHARE * torch.cuda.mem_get_info(self._device)[0]
+            pixels = pixels.to(self._device) if fits else pixels
         self._pixels_NCHW = pixels
 
     def __len__(self) -> int:
@@ -134,15 +136,14 @@ class ImageInputs:
         mean_C: tuple[float, ...],
         std_C: tuple[float, ...],
         augment: Augment,
-        device: torch.device,
+        device: Device,
     ) -> None:
         self._rows = Rows(pixels_NCHW, device)
         self._augment = augment
-        self._device = device
+        self._device = torch.device(str(device))
         self._size = (pixels_NCHW.shape[2], pixels_NCHW.shape[3])
-        scale_C = 1.0 / (255.0 * torch.tensor(std_C, device=device))
-        self._scale = scale_C.view(1, -1, 1, 1)
-        self._shift = (-torch.tensor(mean_C, device=device) / torch.tensor(std_C, device=device)).view(1, -1, 1, 1)
+        mean_1C11, std_1C11 = (torch.tensor(each, device=self._device).view(1, -1, 1, 1) for each in (mean_C, std_C))
+        self._scale, self._shift = 1.0 / (255.0 * std_1C11), -mean_1C11 / std_1C11
 
     def augmented(self, augment: Augment) -> ImageInputs:
         """Return the same images with another augmentation. Both share the pixels."""
@@ -174,17 +175,17 @@ class ImageInputs:
 
 
 class FeatureInputs:
-    """Embeddings [N, D], standardized per feature and kept on the device; they are not augmented.
+    """Embeddings [N, D], standardized per feature; they are not augmented.
 
     ``feature_ND``, float32, is standardized in place: there may be no memory for another one.
     """
 
-    def __init__(self, feature_ND: torch.Tensor, *, statistics: Statistics, device: torch.device) -> None:
-        statistic_2D = torch.tensor(statistics, dtype=torch.float64)
-        parts = zip(torch.split(feature_ND, _FEATURES, dim=1), torch.split(statistic_2D, _FEATURES, dim=1), strict=True)
-        for feature_Nd, (mean_d, std_d) in parts:
-            feature_Nd.copy_((feature_Nd - mean_d) / std_d)
-        self.feature_ND = feature_ND.to(device)
+    def __init__(self, feature_ND: Float32Array, *, statistics: Statistics, device: Device) -> None:
+        mean_D, std_D = np.array(statistics)
+        for part in _feature_parts(feature_ND):
+            feature_ND[:, part] = (feature_ND[:, part] - mean_D[part]) / std_D[part]
+        self.feature_ND = feature_ND
+        self._device = device
 
     def __len__(self) -> int:
         return len(self.feature_ND)
@@ -198,18 +199,22 @@ class FeatureInputs:
 
     def batch(self, index_B: torch.Tensor, views: Views | None) -> torch.Tensor:
         """Return float32 embeddings [B, D]."""
-        return self.feature_ND[index_B.to(self.feature_ND.device)]
+        return torch.from_numpy(self.feature_ND[index_B.numpy()]).to(str(self._device))
 
     @staticmethod
-    def statistics(feature_ND: torch.Tensor) -> Statistics:
+    def statistics(feature_ND: Float32Array) -> Statistics:
         """Return mean and standard deviation of each feature; 1 for a feature that never changes."""
         parts = [
-            torch.std_mean(part_Nd.double(), dim=0, correction=0)
-            for part_Nd in torch.split(feature_ND, _FEATURES, dim=1)
+            (part_Nd.mean(axis=0), part_Nd.std(axis=0))
+            for part in _feature_parts(feature_ND)
+            for part_Nd in [feature_ND[:, part].astype(np.float64)]
         ]
-        std_D, mean_D = (torch.cat(values) for values in zip(*parts, strict=True))
-        std_D = torch.where(std_D > 1e-6, std_D, torch.ones_like(std_D))
-        return tuple(mean_D.tolist()), tuple(std_D.tolist())
+        mean_D, std_D = (np.concatenate(values) for values in zip(*parts, strict=True))
+        return tuple(mean_D.tolist()), tuple(np.where(std_D > 1e-6, std_D, 1.0).tolist())
+
+
+def _feature_parts(feature_ND: Float32Array) -> list[slice]:
+    return [slice(start, start + _FEATURES) for start in range(0, feature_ND.shape[1], _FEATURES)]
 
 
 class SomeRows:

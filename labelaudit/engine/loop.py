@@ -1,4 +1,4 @@
-"""The one training loop: probes, heads and robust retraining all go through it.
+"""The training loop of all networks: probes and robust retraining go through it.
 
 Shapes: N rows of the training data, B batch, b this process's part of it, C classes, D features; M rows that are looked
 at, m this process's share of some of them.
@@ -15,12 +15,14 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from labelaudit.engine.devices import memory_errors, single_threaded
+from labelaudit.engine.devices import Device, memory_errors, single_threaded
+from labelaudit.engine.draws import derive_seed, make_generator, split_places
 from labelaudit.engine.inputs import Inputs
 from labelaudit.engine.optimizers import build_optimizer, set_pace, step_with_decay
-from labelaudit.engine.order import EpochOrder, derive_seed, make_generator, split_places
-from labelaudit.engine.parallel import ALONE, Threaded, World
+from labelaudit.engine.order import EpochOrder
+from labelaudit.engine.parallel import Threaded
 from labelaudit.engine.step import Effort, EpochRecord, Recorder, lesson_loss
+from labelaudit.engine.world import ALONE, World
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans, State, recorded_logits
 from labelaudit.progress import Advance
@@ -70,11 +72,11 @@ class Training:
     """
 
     def __init__(
-        self, networks: Sequence[nn.Module], settings: Hyperparameters, device: torch.device, world: World = ALONE
+        self, networks: Sequence[nn.Module], settings: Hyperparameters, device: Device, world: World = ALONE
     ) -> None:
-        self.networks = [network.to(device).to(memory_format=torch.channels_last) for network in networks]
+        self.device = torch.device(str(device))
+        self.networks = [network.to(self.device).to(memory_format=torch.channels_last) for network in networks]
         self.settings = settings
-        self.device = device
         self.world = world
         self.shared = [world.share_network(network, device, settings.batch_size) for network in self.networks]
         # For looks at images without learning; processes that share a network look through their own copies.

@@ -7,9 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import nn
-
+from labelaudit.engine.lazy import torch
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.names import ScheduleName
 
@@ -54,26 +52,29 @@ def _uncompiled(kind: type[torch.optim.Optimizer]) -> Any:
     return type(kind.__name__, (kind,), methods)
 
 
-_Adam, _SGD = _uncompiled(torch.optim.Adam), _uncompiled(torch.optim.SGD)
-
-
-def build_optimizer(network: nn.Module, settings: Hyperparameters) -> torch.optim.Optimizer:
+def build_optimizer(network: torch.nn.Module, settings: Hyperparameters) -> torch.optim.Optimizer:
     """Build SGD or Adam, with one group of all parameters."""
     common: Any = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": True}
     optimizer: torch.optim.Optimizer
     if settings.optimizer == "adam":
-        optimizer = _Adam(network.parameters(), betas=(settings.momentum, settings.beta2), **common)
+        common |= {"betas": (settings.momentum, settings.beta2)}
+        optimizer = _uncompiled(torch.optim.Adam)(network.parameters(), **common)
     else:
-        optimizer = _SGD(network.parameters(), momentum=settings.momentum, nesterov=settings.nesterov, **common)
+        common |= {"momentum": settings.momentum, "nesterov": settings.nesterov}
+        optimizer = _uncompiled(torch.optim.SGD)(network.parameters(), **common)
     return optimizer
+
+
+def rate(settings: Hyperparameters, done: float, steps: int) -> float:
+    """Return the learning rate of the next step, when so many ``steps``, this share of the training's, are done."""
+    return settings.lr * rate_factor(settings.schedule, done, settings.milestones) / (1.0 + settings.step_decay * steps)
 
 
 def set_pace(
     optimizers: Sequence[torch.optim.Optimizer], settings: Hyperparameters, done: float, steps: int = 0
 ) -> None:
-    """Set rate and momentum of the next step, when so many ``steps``, this share of the training's, are done."""
-    factor = rate_factor(settings.schedule, done, settings.milestones) / (1.0 + settings.step_decay * steps)
-    changes: Any = {"lr": settings.lr * factor}
+    """Set rate and momentum of the next step; see `rate`."""
+    changes: Any = {"lr": rate(settings, done, steps)}
     late = settings.late_momentum
     if late is not None and settings.schedule == "late-linear" and done >= _LATE:
         changes |= {"betas": (late, settings.beta2)} if settings.optimizer == "adam" else {"momentum": late}
@@ -82,14 +83,14 @@ def set_pace(
             group.update(changes)
 
 
-@torch.no_grad()
 def step_with_decay(optimizer: torch.optim.Optimizer, weight_decay: float, factor: torch.Tensor) -> None:
     """Take a step whose weight decay is multiplied by a number on the device, which is not waited for."""
-    for group in optimizer.param_groups:
-        parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-        decay = torch._foreach_mul(parameters, factor * weight_decay)
-        torch._foreach_add_([parameter.grad for parameter in parameters], decay)
-        group["weight_decay"] = 0.0
-    optimizer.step()
-    for group in optimizer.param_groups:
-        group["weight_decay"] = weight_decay
+    with torch.no_grad():
+        for group in optimizer.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            decay = torch._foreach_mul(parameters, factor * weight_decay)
+            torch._foreach_add_([parameter.grad for parameter in parameters], decay)
+            group["weight_decay"] = 0.0
+        optimizer.step()
+        for group in optimizer.param_groups:
+            group["weight_decay"] = weight_decay

@@ -5,7 +5,6 @@ Shapes: M places of the epoch, N of them when every row comes once; B batch, b t
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -13,17 +12,6 @@ import torch
 from labelaudit.engine.inputs import Inputs, Views
 from labelaudit.engine.step import Effort
 from labelaudit.methods.base import Batch, Mixing
-
-
-def derive_seed(seed: int, purpose: str, epoch: int = 0) -> int:
-    """Return a 63-bit seed that depends on all three arguments."""
-    digest = hashlib.sha256(f"{seed}/{purpose}/{epoch}".encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
-
-
-def make_generator(seed: int, purpose: str, epoch: int = 0) -> torch.Generator:
-    """Return a CPU generator seeded from (seed, purpose, epoch)."""
-    return torch.Generator().manual_seed(derive_seed(seed, purpose, epoch))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +56,3 @@ class EpochOrder:
         other_b = self.images(inputs, places.start + mixing.partner_B[share])
         factor_b = mixing.factor_B[share].to(x_b.device).view(-1, *[1] * (x_b.dim() - 1))
         return torch.lerp(other_b, x_b, factor_b)
-
-
-def split_places(count: int, batch_size: int) -> list[slice]:
-    """Cut an epoch into batches; a single left-over row joins the last batch, since batch norm cannot take it alone."""
-    starts = list(range(0, count, batch_size))
-    if len(starts) > 1 and count - starts[-1] == 1:
-        starts.pop()
-    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], count], strict=True)]

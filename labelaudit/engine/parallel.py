@@ -12,24 +12,18 @@ Shapes: B batch of all processes, b this process's share, C channels or classes.
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import copy
 import functools
-import gc
-import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from labelaudit.errors import LabelauditError
+from labelaudit.engine.devices import Device
 
 
 class _SumOverProcesses(torch.autograd.Function):
@@ -75,118 +69,18 @@ def _normalize(layer: nn.BatchNorm1d | nn.BatchNorm2d, x_bC: torch.Tensor) -> to
     return y
 
 
-Value = TypeVar("Value")
-
-_PATIENCE = timedelta(days=7)
-"""How long a process waits for the others: one may decode a large folder meanwhile. torchrun notices a dead one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class World:
-    """The processes of a training: this one's number and how many there are, in all and on its machine.
-
-    Process 0 alone writes and reports.
-    """
-
-    rank: int = 0
-    size: int = 1
-    local_rank: int = 0
-    local_size: int = 1
-
-    @property
-    def is_main(self) -> bool:
-        """True for the process that writes and reports."""
-        return self.rank == 0
-
-    def share(self, count: int) -> slice:
-        """Return the places of this process in a batch; where it cannot be divided evenly, the first get one more."""
-        smaller, larger = divmod(count, self.size)
-        start = self.rank * smaller + min(self.rank, larger)
-        return slice(start, start + smaller + (self.rank < larger))
-
-    def gather(self, part_bC: torch.Tensor, count: int) -> torch.Tensor:
-        """Return the whole batch of ``count`` samples, from every process's share of it, detached."""
-        if self.size == 1:
-            return part_bC
-        most = -(-count // self.size)
-        padded = part_bC.new_zeros((most, *part_bC.shape[1:]))
-        padded[: len(part_bC)] = part_bC
-        parts = [torch.empty_like(padded) for _ in range(self.size)]
-        distributed.all_gather(parts, padded)
-        shares = [World(rank=rank, size=self.size).share(count) for rank in range(self.size)]
-        return torch.cat([part[: share.stop - share.start] for part, share in zip(parts, shares, strict=True)])
-
-    def once(self, work: Callable[[], Value]) -> Value:
-        """Return what ``work`` gives in process 0, for which the others wait; its error is raised in all of them."""
-        if self.size == 1:
-            return work()
-        parcel: list[Any] = [None, None]
-        if self.is_main:
-            try:
-                parcel[0] = work()
-            except BaseException as error:
-                ours = isinstance(error, LabelauditError)
-                parcel[1] = error if ours else LabelauditError(f"process 0 failed: {error}")
-                distributed.broadcast_object_list(parcel)
-                raise
-        distributed.broadcast_object_list(parcel)
-        if parcel[1] is not None:
-            parcel[1].told = True
-            raise parcel[1]
-        value: Value = parcel[0]
-        return value
-
-    def wait(self) -> None:
-        """Wait until all processes have come here."""
-        if self.size > 1:
-            distributed.barrier()
-
-    def share_network(self, network: nn.Module, device: torch.device, batch_size: int) -> nn.Module:
-        """Return the network as a module whose gradients and batch norms are those of all processes' batches."""
-        if self.size == 1:
-            return in_threads(network, device, batch_size)
-        for layer in network.modules():
-            if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-                # The layers stay what they are, so the network's parameters and statistics keep their names.
-                layer.forward = functools.partial(_normalize, layer)  # type: ignore[method-assign]
-        with warnings.catch_warnings():
-            # Older versions of torch lack the name that replaces it.
-            warnings.filterwarnings("ignore", message=".*broadcast_buffers.*", category=FutureWarning)
-            return DistributedDataParallel(
-                network, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=False
-            )
-
-
-ALONE = World()
-
-
-@contextlib.contextmanager
-def joined(device: torch.device) -> Iterator[World]:
-    """Join the other processes that torchrun started, if it started any, to train on this device."""
-    if "MASTER_ADDR" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield ALONE
-        return
-    began = not distributed.is_initialized()
-    if began:
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
-    try:
-        yield World(
-            rank=distributed.get_rank(),
-            size=distributed.get_world_size(),
-            local_rank=int(os.environ.get("LOCAL_RANK", "0")),
-            local_size=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+def in_processes(network: nn.Module, device: Device) -> nn.Module:
+    """Return the network as a module that shares gradients and the statistics of batch norm with other processes."""
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            # The layers stay what they are, so the network's parameters and statistics keep their names.
+            layer.forward = functools.partial(_normalize, layer)  # type: ignore[method-assign]
+    with warnings.catch_warnings():
+        # Older versions of torch lack the name that replaces it.
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers.*", category=FutureWarning)
+        return DistributedDataParallel(
+            network, device_ids=[str(device)] if device.type == "cuda" else None, broadcast_buffers=False
         )
-        if began:
-            # A process that leaves first tears down connections that the others still use.
-            distributed.barrier()
-    finally:
-        if began:
-            distributed.destroy_process_group()
-            # DistributedDataParallel keeps the group's threads in a cycle of references. Threads that are still there
-            # when the interpreter exits sometimes end the process with SIGABRT, so they are collected before.
-            atexit.register(gc.collect)
 
 
 _LEAST_PART = 128
@@ -194,7 +88,7 @@ _LEAST_PART = 128
 (docs/log.md)."""
 
 
-def in_threads(network: nn.Module, device: torch.device, batch_size: int) -> nn.Module:
+def in_threads(network: nn.Module, device: Device, batch_size: int) -> nn.Module:
     """Return the network as a module that trains it in threads, as many as torch has; itself where that does not pay.
 
     It does not on a GPU or without convolutions. Random numbers would be drawn in any order.

@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import nn
 
+from labelaudit.engine.draws import derive_seed
+from labelaudit.engine.lazy import torch
 from labelaudit.engine.networks import create, is_known, pretrained_config, require_known
-from labelaudit.engine.order import derive_seed
 from labelaudit.engine.settings import SCRATCH
 from labelaudit.errors import ModelError, brief, reason
 
@@ -56,6 +54,8 @@ def read_weights_file(file: Path) -> tuple[dict[str, torch.Tensor], str | None]:
 
 
 def _read_checkpoint(file: Path) -> object:
+    from safetensors.torch import load_file
+
     try:
         with open(file, "rb") as handle:
             start = handle.read(len(_LFS_POINTER))
@@ -232,7 +232,7 @@ def build_network(
     seed: int,
     offline: bool = False,
     image_size: int | None = None,
-) -> nn.Module:
+) -> torch.nn.Module:
     """Build a network by its name; one that cannot be had is a ModelError.
 
     Args:
@@ -253,7 +253,9 @@ def build_network(
         torch.manual_seed(derive_seed(seed, "initial weights"))
         network = _from_timm(model, offline, kwargs) if weights == "timm" else _create(model, **kwargs)
     if weights == "embedded":
-        _load(network, _read_embedded(network, model), None, f"the embedded weights of {model}")
+        # The file has timm's tensors in the same order under other names; the last two are the ImageNet classifier.
+        tensors = read_weights_file(bundled_file(model))[0].values()
+        _load(network, dict(zip(network.state_dict(), tensors, strict=False)), None, f"the embedded weights of {model}")
     elif weights not in (SCRATCH, "timm"):
         if weights_file is None:
             what = f"the weights {weights[:14]}… of {model} are not available"
@@ -270,7 +272,7 @@ def fixed_size(model: str) -> int | None:
     return int(config.input_size[-1]) if config is not None and config.fixed_input_size else None
 
 
-def _require_size(network: nn.Module, model: str, channels: int, image_size: int) -> None:
+def _require_size(network: torch.nn.Module, model: str, channels: int, image_size: int) -> None:
     """Show the network a blank image: timm's models say in many ways that they cannot take a size."""
     config = pretrained_config(model)
     own = None if config is None else int(config.input_size[-1])
@@ -295,7 +297,7 @@ def file_digest(file: Path) -> str:
         raise ModelError(f"cannot read the weights file {file}: {reason(error)}", fix="check the path") from error
 
 
-def network_digest(network: nn.Module) -> str:
+def network_digest(network: torch.nn.Module) -> str:
     """Return the SHA-256 (hex) over a network's parameters and buffers."""
     digest = hashlib.sha256()
     for name, tensor in network.state_dict().items():
@@ -304,7 +306,7 @@ def network_digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _create(model: str, **kwargs: Any) -> nn.Module:
+def _create(model: str, **kwargs: Any) -> torch.nn.Module:
     try:
         return create(model, **kwargs)
     except Exception as error:  # timm has no type of its own
@@ -313,7 +315,7 @@ def _create(model: str, **kwargs: Any) -> nn.Module:
         raise ModelError(f"timm cannot build {model!r}: {brief(error, 160)}", fix="choose another --model") from error
 
 
-def _from_timm(model: str, offline: bool, kwargs: Any) -> nn.Module:
+def _from_timm(model: str, offline: bool, kwargs: Any) -> torch.nn.Module:
     if not has_pretrained(model):
         fix = "choose another --model, or give --network-weights FILE"
         raise ModelError(f"timm has no pretrained weights for {model!r}", fix=fix)
@@ -330,7 +332,7 @@ def _from_timm(model: str, offline: bool, kwargs: Any) -> nn.Module:
         raise ModelError(what, fix="check the network, or give --network-weights FILE") from error
 
 
-def _load(network: nn.Module, state: dict[str, torch.Tensor], named: str | None, source: str) -> None:
+def _load(network: torch.nn.Module, state: dict[str, torch.Tensor], named: str | None, source: str) -> None:
     """Copy a state dict from ``source`` into a network; ``named`` is the model that it says it is of."""
     config: Any = getattr(network, "pretrained_cfg", None) or {}
     names = config.get("classifier") or "fc"
@@ -377,7 +379,8 @@ def _fix(problem: str, names: Sequence[str], named: str | None) -> str:
     return "give the --model that the weights were saved from"
 
 
-def _read_embedded(network: nn.Module, model: str) -> dict[str, torch.Tensor]:
+def bundled_file(model: str) -> Path:
+    """Return the file with the weights of a bundled backbone; a ModelError where it is missing or another."""
     bundled = _BUNDLED.get(model)
     if bundled is None or (path := bundled.path) is None:
         package = (bundled or _BUNDLED[EMBEDDED_MODEL]).package.replace("_", "-")
@@ -386,5 +389,4 @@ def _read_embedded(network: nn.Module, model: str) -> dict[str, torch.Tensor]:
     if file_digest(path) != f"sha256:{bundled.sha256}":
         what = f"{path} is not the file that labelaudit expects (its SHA-256 differs)"
         raise ModelError(what, fix="reinstall the package")
-    # The file has timm's tensors in the same order under other names; the last two are the ImageNet classifier.
-    return dict(zip(network.state_dict(), read_weights_file(path)[0].values(), strict=False))
+    return path

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from labelaudit.engine.draws import make_generator, split_places
 from labelaudit.engine.loop import Training, Work, evaluating
 from labelaudit.engine.optimizers import set_pace
-from labelaudit.engine.order import make_generator, split_places
 from labelaudit.engine.step import Effort
 from labelaudit.methods.base import Clock, State, recorded_logits
 from labelaudit.selectors.base import Choice, ScoreName, Selector

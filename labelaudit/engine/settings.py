@@ -12,8 +12,8 @@ from labelaudit.engine.inputs import Augment
 from labelaudit.errors import RunError
 from labelaudit.hyperparameters import LEAST, Hyperparameters
 from labelaudit.names import ResizeName
+from labelaudit.run import losses
 from labelaudit.run.documents import OWN_EMBEDDINGS
-from labelaudit.run.layout import FORMER_SETTINGS
 
 ProbeKind = Literal["train", "frozen"]
 SCRATCH = "scratch"
@@ -33,6 +33,7 @@ class TrainingSettings(Hyperparameters):
         heads_weights: What these are trained on: the ``embedded`` backbone, or ``sha256:…`` of the user's embeddings.
         network_if_doubted: Train a network as well where these heads doubt many labels.
         folds: How many heads are trained side by side, each without its part of the data; 1 for one head on all.
+        apart: Splits that are judged by one of the heads alone, which is trained on all other splits.
         selector: Which samples are back-propagated; see `labelaudit.selectors.table`.
     """
 
@@ -48,6 +49,7 @@ class TrainingSettings(Hyperparameters):
     heads_weights: str = "embedded"
     network_if_doubted: bool = False
     folds: int = 1
+    apart: tuple[str, ...] = ()
     selector: str = "none"
 
     @property
@@ -59,6 +61,16 @@ class TrainingSettings(Hyperparameters):
     def takes_embeddings(self) -> bool:
         """True where heads are trained on embeddings that the user gave."""
         return self.model == OWN_EMBEDDINGS or self.heads_weights != "embedded"
+
+    @property
+    def has_folds(self) -> bool:
+        """True for held-out heads, which are trained without torch."""
+        return self.folds > 1
+
+    @property
+    def recording(self) -> str:
+        """The forward pass that the recorded losses are of."""
+        return losses.TRAINING_FORWARD if self.selector == "none" else losses.SCORING_PASS
 
     @property
     def recorded_epochs(self) -> int:
@@ -83,12 +95,10 @@ class TrainingSettings(Hyperparameters):
 def settings_from_json(value: object, where: str) -> TrainingSettings:
     """Read the settings that `TrainingSettings.as_json` wrote to the file ``where``; missing ones get their default.
 
-    Former settings are left out. One that is unknown, out of range, or missing without a default is a RunError.
+    One that is unknown, out of range, or missing without a default is a RunError.
     """
     required_of = {entry.name: entry.default is MISSING for entry in fields(TrainingSettings)}
     required = {name for name, is_required in required_of.items() if is_required}
-    if isinstance(value, dict):
-        value = {name: entry for name, entry in value.items() if name not in FORMER_SETTINGS or entry != 0}
     if not isinstance(value, dict) or not required <= set(value) <= set(required_of):
         raise RunError(f"{where} has settings that this version does not read", fix="audit into a new folder")
     try:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from labelaudit.errors import TrainingError
 from labelaudit.methods.base import Lesson
+from labelaudit.run.losses import require_finite
 
 _HELD_LOGITS = 1 << 18
 """So many logits are held back before they are looked at: a few large operations instead of many small ones."""
@@ -25,19 +25,15 @@ def lesson_loss(
     """Σ sample weight · weight · CE(logits, target) / count: the loss that is minimized.
 
     A batch whose weights are all zero gives 0 with zero gradient. The logits, float32, are of the batch or of the part
-    of it at ``places``; lesson and sample weights are of the whole batch, and so is the count. H heads side by side
-    have logits [b, H, C] and a lesson [B, H]; their losses, each with a count of its own, are added.
+    of it at ``places``; lesson and sample weights are of the whole batch, and so is the count.
     """
     weight_B = lesson.weight_B if sample_weight_B is None else sample_weight_B * lesson.weight_B
     target_b, weight_b = lesson.target[places], weight_B[places]
-    if weight_b.dim() > 1:  # each head's sample as one of its own: torch is faster where the classes come last
-        logits_bC, target_b = logits_bC.flatten(0, 1), target_b.flatten()
-    loss_b = functional.cross_entropy(logits_bC, target_b, reduction="none").view_as(weight_b)
-    loss = (weight_b * loss_b).sum(dim=0)
+    loss = (weight_b * functional.cross_entropy(logits_bC, target_b, reduction="none")).sum()
     if lesson.per == "sample" and sample_weight_B is None:
-        return (loss / len(weight_B)).sum()
-    total = (weight_B if lesson.per == "weight" else sample_weight_B).sum(dim=0)  # type: ignore[union-attr]
-    return (loss / torch.where(total > 0, total, torch.ones_like(total))).sum()
+        return loss / len(weight_B)
+    total = (weight_B if lesson.per == "weight" else sample_weight_B).sum()  # type: ignore[union-attr]
+    return loss / torch.where(total > 0, total, torch.ones_like(total))
 
 
 @torch.no_grad()
@@ -129,12 +125,7 @@ class Recorder:
         """Return the whole epoch, on the host; raise a TrainingError where a loss is not finite."""
         self._look()
         values_N = {f"{name}_N": value_N.cpu().numpy().copy() for name, value_N in self._values_N.items()}
-        taken_N = values_N["loss_N"][self._taken_N]
-        if bad := int((~np.isfinite(taken_N)).sum()):
-            raise TrainingError(
-                f"the training diverged in epoch {epoch}: {bad} of {len(taken_N)} losses are not finite",
-                fix="try a lower --lr, or --precision float32",
-            )
+        require_finite(values_N["loss_N"][self._taken_N], epoch)
         return EpochRecord(epoch=epoch, effort=effort, **values_N)
 
 

@@ -62,7 +62,7 @@ class Lesson:
 
     Attributes:
         target: int64 class numbers [B], or rows that sum to 1 [B, C]: probabilities, or what `steer` gives.
-        weight_B: float32, non-negative. Of H heads side by side, target and weight are [B, H].
+        weight_B: float32, non-negative.
         per: What the sum is divided by.
         decay: Factor on the weight decay in this step: a float32 scalar on the device. None for 1.
     """

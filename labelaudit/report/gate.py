@@ -134,7 +134,7 @@ def make_report(
     list_kept: bool = False,
     selection: ChosenCodes | None = None,
 ) -> Report:
-    """Check a finished audit; labels that are in ``baseline`` (a run folder or suspicious.csv) do not count.
+    """Check a finished audit; findings that are in ``baseline`` (a run folder, or a list of it) do not count.
 
     With ``list_kept`` the report has the labels that a person kept, too; they never count. Findings that are not in the
     ``selection`` are left out, and do not count either; rates are of all images. Raises a RunError where the run is
@@ -144,7 +144,7 @@ def make_report(
     run.read_description()  # says what is wrong with a folder that is no run
     noise, known = audit.summary, None
     if baseline is not None:
-        if baseline.resolve() in (run.root.resolve(), run.suspicious.resolve()):
+        if baseline.resolve() in (run.root.resolve(), run.suspicious.resolve(), run.findings_csv.resolve()):
             raise UsageError(
                 f"--baseline {baseline} is this audit itself: nothing could be new",
                 fix="give an earlier run, or a copy of its suspicious.csv",
@@ -155,14 +155,16 @@ def make_report(
     if not taken.is_all:
         rows = [row for row in rows if taken.takes(BY_NAME[kind_of(row)].code, row["path"])]
         total = len(rows)
-    listed = list_suspicious(rows, total, most=max(top, _MOST_LISTED), baseline=known)
+    listed = list_suspicious(rows, total, most=max(top, _MOST_LISTED), baseline=known and known.labels)
     unreadable = tuple(unreadable_rows(audit.catalogue)) if noise.unreadable else ()
     findings = [row for row in finding_rows(audit.findings) if taken.takes(row["code"], row["path"])]
+    found = Counter(row["code"] for row in findings)
+    known_of = Counter(row["code"] for row in findings if known and known.knows(row))
     listed = replace(listed, copies=[row for row in findings if row["code"] == "LA006"])
     return Report(
         noise=noise,
         listed=listed,
-        checks=check(noise, limits, listed=listed, found=(found := Counter(row["code"] for row in findings))),
+        checks=check(noise, limits, listed=listed, found=found, known=known_of),
         top=top,
         unreadable=tuple(row for row in unreadable if taken.takes("LA005", row["path"])),
         kept=tuple(audit.kept_rows) if list_kept else (),
@@ -183,12 +185,17 @@ def kind_of(row: Row) -> FindingName:
 
 
 def check(
-    noise: Noise, limits: Limits, *, listed: Listed | None = None, found: Mapping[str, int] | None = None
+    noise: Noise,
+    limits: Limits,
+    *,
+    listed: Listed | None = None,
+    found: Mapping[str, int] | None = None,
+    known: Mapping[str, int] = {},
 ) -> tuple[Check, ...]:
     """Make every check, in a fixed order; those without a limit are skipped, and left out where they are of a code.
 
-    ``listed`` and ``found`` say how many suspicious labels and findings of each code count: by default all. Raises a
-    RunError where a rate that has a limit is unknown.
+    ``listed`` and ``found`` say how many suspicious labels and findings of each code count: by default all. ``known``
+    are those of ``found`` that a baseline knows. Raises a RunError where a rate that has a limit is unknown.
     """
     listed = listed or Listed(rows=[], total=noise.suspicious)
     found = {**noise.findings, "LA005": noise.unreadable} if found is None else found
@@ -204,7 +211,9 @@ def check(
         ("warnings", "--fail-on-warning", _check_warnings(noise) if limits.fail_on_warning else None),
     ]
     for code, most in sorted(limits.max_of_code.items()):
-        made.append((code, "", _count(found.get(code, 0), f"{BY_CODE[code].name} image", most)))
+        made.append(
+            (code, "", _count(found.get(code, 0) - known.get(code, 0), f"{BY_CODE[code].name} image", most, since))
+        )
     return tuple(
         Check(name=name, outcome="failed" if result[0] else "passed", text=result[1], subjects=result[2])
         if result

@@ -187,8 +187,11 @@ def _rate(row: AnnotatorNoise) -> str:
 
 
 def copies_rows(noise: Noise) -> list[list[str]]:
-    """Return how many corrupted copies of each kind are found, with the columns of `COPIES_HEADER`."""
-    copies = noise.kinds.copies if noise.kinds else ()
+    """Return how many corrupted copies of each kind are found, with the columns of `COPIES_HEADER`.
+
+    None where no image is called corrupted: noise.json has them.
+    """
+    copies = noise.kinds.copies if noise.kinds and noise.kinds.samples.get("corrupted") else ()
     return [
         [_COPIES[row.kind], *(f"{count:,}" for count in (row.count, row.found, row.count - row.found))]
         for row in copies

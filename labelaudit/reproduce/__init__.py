@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labelaudit.auditing.options import TrainingOptions, option
-from labelaudit.names import PlotFormatName, ScaleName
+from labelaudit.names import ScaleName
 
 _MEASURED = "Measured"
 _measured = partial(option, panel=_MEASURED)
@@ -33,9 +33,10 @@ class ExperimentOptions:
     seeds: Sequence[int] = _several("For the data, the errors and the trainings.", metavar="N,N", default=(0,))
     test: Path | None = option("Test images, one folder per class.", panel=None)
     training: TrainingOptions
-    plots: PlotFormatName | None = option("Figures; default: svg if matplotlib is installed.", panel=_MEASURED)
-    scale: ScaleName | None = option(
-        "smoke: digits, two minutes; small: some thousand images; paper: its own settings.", panel=_MEASURED
+    scale: ScaleName = option(
+        "smoke: digits, two minutes; small: some thousand images; paper: its own settings.",
+        panel=_MEASURED,
+        default="small",
     )
     noises: Sequence[str] = _several(
         "Errors to plant: uniform:0.2, pair-flip:0.1, random-labels:0.5, asymmetric:0.3:cat,dog, one-class:0.3:cat.",
@@ -51,7 +52,6 @@ class ExperimentOptions:
     )
     also_models: Sequence[str] = _several("Audit with this network too, and correlate.", "--also-model", metavar="NAME")
     peers: bool = _measured("cleanlab and AUM beside it: six more trainings an audit.", default=False)
-    images: int | None = _measured("Take only so many images, of each class its share.")
     data_sets: Sequence[str] = _several(
         "clean, or random-labels, shuffle-pixels, gaussian with :0.25 or :0.5; default: all.",
         "--data-set",
@@ -66,7 +66,6 @@ class ExperimentOptions:
     parameters: Mapping[str, object] = _several(
         "A parameter of a row's method.", "-P", metavar="ROW.NAME=VALUE", default_factory=dict
     )
-    audit_epochs: int | None = _measured("Of the audit; default: those of score.")
     subset: int | None = _measured("Training images, drawn at random for each seed.")
 
     @property

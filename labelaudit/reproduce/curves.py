@@ -21,7 +21,7 @@ from labelaudit.data.containers import read_file
 from labelaudit.data.images import UnreadableImageError, decode_small
 from labelaudit.data.rendering import Rendering
 from labelaudit.detect import BoolArray, FloatArray
-from labelaudit.engine.order import derive_seed
+from labelaudit.engine.draws import derive_seed
 from labelaudit.names import EstimatorName
 from labelaudit.reproduce.runner import Figures, Panel, Row, Rows, Tables, call, grouped, in_lines, number, spread
 from labelaudit.reproduce.truth import AUDITED, OURS, TrueAudit, rank_quality

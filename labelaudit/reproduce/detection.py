@@ -37,10 +37,11 @@ from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.detect import BoolArray, FloatArray
+from labelaudit.engine.devices import Device
+from labelaudit.engine.draws import derive_seed
 from labelaudit.engine.inputs import Inputs, SomeRows
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.networks import require_known
-from labelaudit.engine.order import derive_seed
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.errors import DataError, UsageError
 from labelaudit.hyperparameters import Hyperparameters
@@ -58,7 +59,7 @@ PAPER_NOISE = (*(f"uniform:0.{tenth}" for tenth in range(1, 10)), *(f"pair-flip:
 """That of the AUL paper's Figures 7 and 9."""
 
 _COLUMNS = {
-    "audits": AUDITED + "samples:int64 wrong:int64 noise_rate low high held suggestion epochs:int64 seconds",
+    "audits": AUDITED + "samples:int64 wrong:int64 noise_rate low high held suggestion epochs:int64",
     "ranking": RANKINGS,
     "estimates": ESTIMATES,
     **curves.COLUMNS,
@@ -124,7 +125,7 @@ def _rows(found: TrueAudit) -> dict[str, list[Row]]:
     rate, (low, high) = found.true_rate, found.interval
     held = math.nan if math.isnan(low) else float(low <= rate <= high)
     audited = {"samples": len(found.wrong_U), "wrong": int(found.wrong_U.sum()), "noise_rate": rate, "held": held}
-    audited |= {"low": low, "high": high, "suggestion": found.suggestion, "seconds": found.seconds}
+    audited |= {"low": low, "high": high, "suggestion": found.suggestion}
     audited |= {**found.row, "epochs": found.fitted.statistics.epochs}
     rankings, estimates = list(found.rankings()), list(found.estimates())
     return {"audits": [audited], "ranking": rankings, "estimates": estimates}
@@ -167,13 +168,12 @@ def _page(tables: Tables) -> Iterator[str]:
     )
     yield from pivot(
         "The audit's interval",
-        "*Suggestion*: the share of wrong labels whose suggested label is right. An audit that was interrupted has no "
-        "seconds.",
+        "*Suggestion*: the share of wrong labels whose suggested label is right.",
         labeled("audits"),
         {"noise": "label"},
         {
             **{"true rate": ("noise_rate", 3), "low": ("low", 3), "high": ("high", 3), "held the truth": _held},
-            **{"suggestion": ("suggestion", 3), "audit, s": ("seconds", 1)},
+            "suggestion": ("suggestion", 3),
         },
     )
     by_epoch = []
@@ -301,7 +301,7 @@ def out_of_fold_probabilities(
     inputs: Inputs,
     label_R: torch.Tensor,
     settings: Hyperparameters,
-    device: torch.device,
+    device: Device,
     build: Callable[[], nn.Module],
 ) -> npt.NDArray[np.float32]:
     """Train five networks, each on four fifths of the rows, and return their probabilities on the rest: [R, K].

@@ -26,14 +26,14 @@ from labelaudit.auditing.plan import PAPER as PAPER_PROBE
 from labelaudit.auditing.plan import Preset
 from labelaudit.data.rendering import PLAIN
 from labelaudit.detect import BoolArray, FloatArray
-from labelaudit.engine.order import derive_seed
+from labelaudit.engine.draws import derive_seed
 from labelaudit.methods.table import find
 from labelaudit.names import CorruptionName, ScaleName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import ExperimentOptions, runner
 from labelaudit.reproduce.curves import images
-from labelaudit.reproduce.retraining import decides
 from labelaudit.reproduce.runner import Case, Figures, Panel, Row, Rows, Tables, grouped, number, spread
+from labelaudit.reproduce.table1 import decides
 from labelaudit.retraining.recipe import RetrainOptions, retrain
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.metrics import read_metrics, read_picks, read_seconds
@@ -121,8 +121,7 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
     runner.check_experiment(asked)
     data_sets = [Case(name=name) for name in named("--data-set", DATA_SETS, asked.data_sets)]
     algorithms = [STANDARD, *(name for name in named("--algorithm", ALGORITHMS, asked.algorithms) if name != STANDARD)]
-    scale = asked.scale or "small"
-    most, most_test, preset = SCALES[scale]
+    most, most_test, preset = SCALES[asked.scale]
     given = {name: value for name in _REPLACED if (value := getattr(asked.training, name)) is not None}
     preset = replace(preset, **given)
     source, test = runner.folders(asked)
@@ -135,7 +134,7 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
         corruptions, data = DATA_SETS[data_set.name], Data(root=folder / "data")
         truth = runner.corrupted_copy(source, data.root, corruptions, seed=seed, most=most, reporter=reporter)
         tables.about = (
-            f"Scale {scale}: {len(truth):,} images, {preset.epochs} epochs of {preset.model}, batch "
+            f"Scale {asked.scale}: {len(truth):,} images, {preset.epochs} epochs of {preset.model}, batch "
             f"{preset.batch_size}, rate {preset.lr:g}; seeds {asked.seeds_text}; labelaudit {__version__}."
         )
         corrupted_2N = np.array([[row[name] == "1" for row in truth] for name in ("selected", "changed")])

@@ -32,7 +32,6 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import require_outside
 from labelaudit.data.noise import LabelArray, NoiseName, flip_labels
 from labelaudit.errors import RunError, UsageError
-from labelaudit.names import PlotFormatName
 from labelaudit.progress import Reporter
 from labelaudit.report import markdown
 from labelaudit.reproduce import ExperimentOptions
@@ -213,15 +212,15 @@ def in_lines(panels: Sequence[Panel], width: int = 3) -> list[Sequence[Panel]]:
     return [panels[start : start + width] for start in range(0, len(panels), width)]
 
 
-def draw(figures: Figures, folder: Path, form: PlotFormatName = "svg") -> list[Path]:
-    """Draw each figure that has panels as ``<name>.<form>``; equal rows give equal files."""
-    files = {folder / f"{name}.{form}": lines for name, lines in figures.items() if any(lines)}
+def draw(figures: Figures, folder: Path) -> list[Path]:
+    """Draw each figure that has panels as ``<name>.svg``; equal rows give equal files."""
+    files = {folder / f"{name}.svg": lines for name, lines in figures.items() if any(lines)}
     for file, lines in files.items():
-        write_atomically(file, partial(_save, lines, form))
+        write_atomically(file, partial(_save, lines))
     return list(files)
 
 
-def _save(lines: Sequence[Sequence[Panel]], form: PlotFormatName, file: Path) -> None:
+def _save(lines: Sequence[Sequence[Panel]], file: Path) -> None:
     import matplotlib
     from matplotlib.figure import Figure  # without pyplot: no windows, and no state between figures
 
@@ -231,7 +230,7 @@ def _save(lines: Sequence[Sequence[Panel]], form: PlotFormatName, file: Path) ->
         for line, places in zip(lines, canvas.subplots(len(lines), columns, squeeze=False), strict=True):
             for panel, place in itertools.zip_longest(line, places):
                 place.set_axis_off() if panel is None else panel.draw(place)
-        canvas.savefig(file, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
+        canvas.savefig(file, format="svg", dpi=150, metadata={"Date": None})
 
 
 def needed(value: T | None, option: str) -> T:
@@ -248,8 +247,6 @@ def check_experiment(asked: ExperimentOptions) -> None:
         require_outside(asked.out, asked.data, "--out")
     if min(asked.seeds) < 0:
         raise UsageError(f"--seeds {min(asked.seeds)} is negative", fix="give 0 or more")
-    if asked.plots and not _HAS_MATPLOTLIB:
-        raise UsageError("--plots needs matplotlib, not installed here", fix="pip install 'labelaudit[plots]'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,7 +292,7 @@ def run_cases(
             tables.write(asked.out)
             write_text(asked.out / f"{asked.name}.md", text)
     if figures is not None and _HAS_MATPLOTLIB:
-        for file in draw(figures(tables), asked.out, asked.plots or "svg"):
+        for file in draw(figures(tables), asked.out):
             reporter.say(f"Figure: {file}")
     elif figures is not None:
         reporter.say("No figures are drawn: pip install 'labelaudit[plots]' for these")

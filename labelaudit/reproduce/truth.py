@@ -6,7 +6,6 @@ Shapes: N samples, U of them with a verdict.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -28,7 +27,6 @@ from labelaudit.errors import DataError, RunError
 from labelaudit.progress import Reporter
 from labelaudit.reproduce.runner import Row, ratio
 from labelaudit.run.documents import read_description
-from labelaudit.run.files import read_json, write_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import recorded_epochs
 
@@ -94,16 +92,16 @@ def true_labels(given: Catalogue, truth: Catalogue) -> LabelArray:
 
 
 class TrueAudit:
-    """An audit of labels whose truth is known, of the same images or more; NaN seconds if it was interrupted.
+    """An audit of labels whose truth is known, of the same images or more.
 
     ``wrong_N`` is true where the given label is wrong, ``used_N`` where there is a verdict.
     """
 
-    def __init__(self, noise: str, seed: int, run: RunFolder, fitted: Fitted, truth: Catalogue, seconds: float) -> None:
+    def __init__(self, noise: str, seed: int, run: RunFolder, fitted: Fitted, truth: Catalogue) -> None:
         verdicts = fitted.verdicts
         self.settings = read_description(run).settings
         self.row: Row = {"noise": noise, "model": self.settings["model"], "seed": seed}
-        self.run, self.fitted, self.seconds = run, fitted, seconds
+        self.run, self.fitted = run, fitted
         self._true_N = true_labels(fitted.catalogue, truth)
         self.wrong_N: BoolArray = fitted.catalogue.label_N != self._true_N
         self.used_N: BoolArray = np.isfinite(verdicts.p_mislabeled_N)
@@ -174,11 +172,6 @@ def audit(
     """
     if test is not None and len(recorded_epochs(run.test_losses)) < len(recorded_epochs(run.losses)):
         raise RunError(f"{run.root} was begun without --test", fix=f"give another --out, or delete {run.root}")
-    new, began = not run.exists, time.perf_counter()
     train_probe(data, run, options, reporter, test=test)
     fitted = score(None, run, options, settings, reporter)
-    file = run.root.with_name(f"{run.root.name}-seconds.json")
-    if new:
-        write_json(file, {"seconds": time.perf_counter() - began})
-    seconds = float(read_json(file)["seconds"]) if file.exists() else math.nan
-    return TrueAudit(noise, options.seed or 0, run, fitted, truth, seconds)
+    return TrueAudit(noise, options.seed or 0, run, fitted, truth)

@@ -31,30 +31,18 @@ class Comparison:
         differs: Those of its settings and parameters of which the table has several values; ``prior`` is true where
             sample weights multiplied the method's own.
         seeds: Of its runs.
-        validation_error_S: Error on held-out images after the last epoch; empty when a run has none.
-        mean, deviation: Of these; the deviation √(Σ (x − mean)² / (S − 1)), None for one seed.
+        validation_error, validation_error_deviation: Mean and deviation √(Σ (x − mean)² / (S − 1)), None for one seed.
+        validation_errors: Error on held-out images after the last epoch; empty when a run has none.
         train_error: Mean share of the given labels that the network disagrees with in its last epoch.
     """
 
     method: str
     differs: Result
     seeds: tuple[int, ...]
-    validation_error_S: tuple[float, ...]
-    mean: float | None
-    deviation: float | None
+    validation_error: float | None
+    validation_error_deviation: float | None
+    validation_errors: tuple[float, ...]
     train_error: float
-
-    def as_json(self) -> dict[str, object]:
-        """Return plain values by name."""
-        return {
-            "method": self.method,
-            "differs": dict(self.differs),
-            "seeds": list(self.seeds),
-            "validation_error": self.mean,
-            "validation_error_deviation": self.deviation,
-            "validation_errors": list(self.validation_error_S),
-            "train_error": self.train_error,
-        }
 
 
 def compare(folders: Sequence[Path]) -> list[Comparison]:
@@ -74,7 +62,7 @@ def compare(folders: Sequence[Path]) -> list[Comparison]:
         _row(results, {name: value for name, value in identity.items() if count_of[name] > 1 and name != "method"})
         for identity, results in zip(identities, groups.values(), strict=True)
     ]
-    return sorted(rows, key=lambda row: (row.mean is None, row.mean, row.method))
+    return sorted(rows, key=lambda row: (row.validation_error is None, row.validation_error, row.method))
 
 
 def _read_all(folder: Path) -> Iterator[tuple[Path, Result]]:
@@ -118,8 +106,8 @@ def _row(results: list[Result], differs: Result) -> Comparison:
         method=results[0]["method"],
         differs=differs,
         seeds=tuple(result["settings"]["seed"] for result in results),
-        validation_error_S=tuple(error_S),
-        mean=float(np.mean(error_S)) if error_S else None,
-        deviation=float(np.std(error_S, ddof=1)) if len(error_S) > 1 else None,
+        validation_error=float(np.mean(error_S)) if error_S else None,
+        validation_error_deviation=float(np.std(error_S, ddof=1)) if len(error_S) > 1 else None,
+        validation_errors=tuple(error_S),
         train_error=float(np.mean([result["metrics"]["train_error"] for result in results])),
     )

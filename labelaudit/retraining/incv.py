@@ -29,9 +29,9 @@ import torch
 from labelaudit.auditing.prepare import Prepared, Source, make_network
 from labelaudit.auditing.training import read_checkpoint, write_checkpoint
 from labelaudit.detect.confident import spread_over_pairs, surely_wrong
+from labelaudit.engine.draws import derive_seed
 from labelaudit.engine.inputs import SomeRows
 from labelaudit.engine.loop import Training, run_epochs
-from labelaudit.engine.order import derive_seed
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import RunError
 from labelaudit.methods.base import Verified
@@ -47,9 +47,6 @@ _STEP = 0.001
 _MOST_DISCARDED = 2.0
 _MILESTONES = ((0.4, 0.5), (0.6, 0.25), (0.8, 0.1))
 _NETWORK = 2  # those of the second half are numbers 0 and 1
-_SAVED = {"selected": "selected_R", "candidate": "candidate_R", "noise": "noise_rate"}
-_SAVED |= {name: name for name in ("iterations", "symmetric")}
-"""What the checkpoint has, by its names."""
 
 
 def after(found: Verified, agreeing: RowArray, discarded: RowArray) -> Verified:
@@ -159,14 +156,14 @@ def cross_validate(
         while found.iterations < parameters.iterations:
             found = _iterate(validation, found, parameters.noise_type, advance)
             if source.world.is_main:
-                write_checkpoint(out.verified, {name: getattr(found, field) for name, field in _SAVED.items()})
+                write_checkpoint(out.verified, vars(found))
             reporter.say(
                 f"Iteration {found.iterations}: {int(found.selected_R.sum()):,} labels are believed, "
                 f"{int(found.candidate_R.sum()):,} are open"
             )
     if not found.selected_R.any():
         reporter.warn("No label agrees with a network that has not seen it: all are trained on")
-    device = source.device
+    device = str(source.device)
     return replace(found, selected_R=found.selected_R.to(device), candidate_R=found.candidate_R.to(device))
 
 
@@ -236,11 +233,9 @@ def _read(out: RunFolder, prepared: Prepared) -> Verified:
     if not out.verified.exists():
         return Verified(selected_R=~everything_R, candidate_R=everything_R)
     try:
-        state = read_checkpoint(out.verified)
-        found = Verified(**{field: state[name] for name, field in _SAVED.items()})
+        found = Verified(**read_checkpoint(out.verified))
         if found.selected_R.shape != everything_R.shape:
             raise ValueError("other rows")
-        left = noise_left(found.noise_rate, len(prepared.catalogue.classes), symmetric=found.symmetric)
-        return replace(found, noise_left=left)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return found
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise RunError(f"{out.verified} is damaged", fix=f"delete {out.root} to train from the start") from error

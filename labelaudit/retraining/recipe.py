@@ -17,20 +17,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from labelaudit.auditing.begin import clear, earlier
+from labelaudit.auditing.begin import clear, earlier, write_network
 from labelaudit.auditing.mirror import settle_flip, without_flips
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import RETRAIN_PRESETS, Preset, build_selection, check_method, plan, set_up_device
 from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare
-from labelaudit.auditing.training import TrainingJob, read_checkpoint, train, write_network
+from labelaudit.auditing.training import TrainingJob, read_checkpoint, tensors_of, train
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.labels_file import read_labels
+from labelaudit.engine.devices import Device
 from labelaudit.engine.loop import Training
-from labelaudit.engine.parallel import joined
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.engine.step import EpochRecord
+from labelaudit.engine.world import joined
 from labelaudit.errors import DataError, RunError
 from labelaudit.methods.base import Ingredients, Mixes, Reports
 from labelaudit.methods.parameters import lacking, make_parameters
@@ -133,7 +134,7 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
             result["validation_error_of_all_networks"] = _error(training.predict(validation.inputs), validation.label_R)
         if isinstance(job.method, Reports):
             result["found"] = job.method.report()
-        world.once(lambda: write_network(out.model, training.networks[0], begun.catalogue.classes))
+        world.once(lambda: write_network(out.model, tensors_of(training.networks[0]), begun.catalogue.classes))
         world.once(lambda: write_json(out.result, result))
         return result
 
@@ -156,7 +157,7 @@ def _read_inputs(
     out: RunFolder,
     options: RetrainOptions,
     chosen: tuple[object, str | None],
-    device: torch.device,
+    device: Device,
     held: contextlib.ExitStack,
     reporter: Reporter,
 ) -> _Given:
@@ -176,7 +177,7 @@ def _read_inputs(
     if options.validation is not None:
         held_out = numbered_as(scan(options.validation, reporter=reporter), catalogue, reporter)
     planned = plan(catalogue, options.training, device, presets=options.presets or presets_of(entry))
-    settings = replace(planned.settings, folds=1)  # one network that has seen all images
+    settings = replace(planned.settings, folds=1, apart=())  # one network that has seen all images
     values = dataclasses.asdict(parameters)  # type: ignore[call-overload]
     about = {
         "method": entry.name,
@@ -238,7 +239,7 @@ def _job(
     settings, device = begun.settings, source.device
     label_R = prepared.label_R
     weight_R, truth_R = (
-        None if value_N is None else torch.from_numpy(value_N[prepared.sample_R]).to(dtype).to(device)
+        None if value_N is None else torch.from_numpy(value_N[prepared.sample_R]).to(dtype).to(str(device))
         for value_N, dtype in ((begun.weight_N, torch.float32), (begun.truth_N, torch.int64))
     )
     # A method that needs the sample weights applies them itself; for the others the loop does.
@@ -250,7 +251,7 @@ def _job(
         )
     method = entry.build(
         Ingredients(
-            label_R=label_R.to(device),
+            label_R=label_R.to(str(device)),
             classes=len(prepared.catalogue.classes),
             weight_R=weight_R,
             truth_R=truth_R,

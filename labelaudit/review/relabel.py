@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from labelaudit.data.catalogue import splits_of
 from labelaudit.data.folder import class_bases, fixed_labels
 from labelaudit.data.labels_file import LabelsFile, read_labels
 from labelaudit.data.sources import walk_data
@@ -163,8 +164,10 @@ def _listed(root: Path, split: Sequence[str], labels_file: Path | None) -> Label
         return read_labels(labels_file, root, walk_data(root).images)
     if (label_of := fixed_labels(root, split)) is None:
         return None
-    rows = [[path, label] for path, label in label_of.items()]
-    return LabelsFile(["path", "label"], rows, (0, 1), ",", label_of, list(label_of), (), [], [])
+    header, rows = ["path", "label"], [[path, label] for path, label in label_of.items()]
+    if names := splits_of(label_of, split):
+        header, rows = [*header, "split"], [[*row, name] for row, name in zip(rows, names, strict=True)]
+    return LabelsFile(header, rows, (0, 1), ",", label_of, list(label_of))
 
 
 def _corrected_lines(labels: LabelsFile, plan: RelabelingPlan) -> Iterator[str]:

@@ -120,7 +120,7 @@ def find_changes(before: Judged, after: Judged) -> Changes:
 
 def _listed(audit: Judged, other: Judged) -> Listed:
     rows, total = suspicious_rows(audit.run.suspicious), audit.summary.suspicious
-    return list_suspicious(rows, total, most=len(audit.catalogue), baseline=read_baseline(other.run.suspicious))
+    return list_suspicious(rows, total, most=len(audit.catalogue), baseline=read_baseline(other.run.suspicious).labels)
 
 
 def _counted(catalogue: Catalogue) -> Counter[Finding]:

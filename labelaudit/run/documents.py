@@ -328,11 +328,6 @@ def read_noise(run: RunFolder) -> Noise:
         return msgspec.json.decode(require_regular(run.noise).read_bytes(), type=Noise)
     except FileNotFoundError as error:
         raise RunError(f"{run.root} has no verdicts yet", fix=fix) from error
-    except msgspec.ValidationError as error:
-        damage = (
-            "names an estimator that this version does not have" if "$.fit.estimator" in str(error) else "is damaged"
-        )
-        raise RunError(f"{run.noise} {damage} ({error})", fix=fix) from error
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise RunError(f"{run.noise} is damaged ({error})", fix=fix) from error
 

@@ -23,7 +23,8 @@ from labelaudit.run.parquet import columns, read_table, write_table
 from labelaudit.text import csv_lines
 
 _FINDINGS = columns(
-    "code:str kind:str sample:int32 path:str given_label:str suggested_label:str other_path:str group:int32 score"
+    "code:str kind:str sample:int32 path:str given_label:str suggested_label:str other_path:str group:int32 score "
+    "sha256:str"
 )
 
 
@@ -64,6 +65,7 @@ def findings_table(catalogue: Catalogue, suggested: pa.Array, found: Sequence[Fi
             "other_path": paths.take(pa.array(other_F, pa.int32(), mask=other_F < 0)),
             "group": pa.array(group_F, pa.int32(), mask=group_F < 0),
             "score": pa.array(score_F, pa.float64(), mask=np.isnan(score_F)),
+            "sha256": pa.array(catalogue.sha256, pa.string()).take(sample_F),
         }
         tables.append(pa.table(values, schema=_FINDINGS))
     return pa.concat_tables(tables).combine_chunks()

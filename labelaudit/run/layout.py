@@ -13,9 +13,6 @@ from labelaudit.run.files import held, read_json, storage_errors, write_json
 
 SCHEMA_VERSION = 1
 
-FORMER_SETTINGS = frozenset({"controls", "pilot_epochs"})
-"""Settings of run.json that earlier versions had, of labels that were made wrong on purpose; 0 in runs without any."""
-
 
 class _Place:
     """A path below the run folder, as an attribute of `RunFolder`."""
@@ -39,6 +36,7 @@ class RunFolder:
     losses = _Place("losses")  # one Parquet file per epoch
     test_losses = _Place("test-losses")  # the same of held-out images, where an experiment measures them
     checkpoint = _Place("checkpoint.pt")  # the state after the last whole epoch
+    heads_state = _Place("heads-state.safetensors")  # the same of held-out heads, whose training takes long
     probe = _Place("probe.safetensors")  # the trained probe
     pictures = _Place("pictures.parquet")  # statistics of every image, and of copies that were corrupted on purpose
     scores = _Place("scores.parquet")  # every sample's statistics and verdict
@@ -87,7 +85,7 @@ class RunFolder:
     def read_description(self) -> dict[str, Any]:
         """Return the content of run.json.
 
-        Raises a RunError if there is none, or it is damaged, of another schema, or of an audit with --controls.
+        Raises a RunError if there is none, or it is damaged or of another schema.
         """
         if not self.exists:
             raise RunError(f"{self.root} is not a run folder (it has no run.json)", fix="give the folder of an audit")
@@ -95,10 +93,6 @@ class RunFolder:
         if value.get("schema_version") != SCHEMA_VERSION:
             what = f"{self.root} has schema {value.get('schema_version')!r}, this version reads {SCHEMA_VERSION}"
             raise RunError(what, fix="use the labelaudit that wrote it, or audit into a new folder")
-        settings = value.get("settings")
-        if isinstance(settings, dict) and any(settings.get(name) for name in FORMER_SETTINGS):
-            what = f"{self.root} was audited with --controls, which this version no longer has"
-            raise RunError(what, fix="audit again into a new --run")
         return value
 
     def write_description(self, value: Mapping[str, object]) -> None:

@@ -12,13 +12,16 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from labelaudit.codes import BY_NAME
 from labelaudit.data.catalogue import LONELY, Catalogue
 from labelaudit.errors import DataError, RunError, reason
+from labelaudit.names import KINDS
 from labelaudit.run.files import require_regular, write_bytes, write_lines
 from labelaudit.run.series import newest
 from labelaudit.text import csv_lines, listed, unguarded
@@ -154,24 +157,47 @@ def list_suspicious(
     return Listed(rows=found[0], known_rows=found[1], total=sum(counts), new=counts[0], gone=gone)
 
 
-def read_baseline(path: Path) -> frozenset[Finding]:
-    """Read what an earlier audit found suspicious, from its run folder or a copy of its suspicious.csv.
+_OF_LABELS = frozenset(BY_NAME[kind].code for kind in KINDS)
+"""Codes of a suspicious label: which of them it has may change from audit to audit."""
+
+
+class Baseline(NamedTuple):
+    """What an earlier audit found: its suspicious labels, and the findings by code."""
+
+    labels: frozenset[Finding]
+    by_code: frozenset[tuple[str, Finding]]
+
+    def knows(self, row: Row) -> bool:
+        """Return whether a row of findings.csv was found then, or was a suspicious label."""
+        finding = (row["sha256"], row["given_label"])
+        return (row["code"], finding) in self.by_code or (row["code"] in _OF_LABELS and finding in self.labels)
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Read what an earlier audit found, from its run folder, or a copy of its suspicious.csv or findings.csv.
 
     A folder without verdicts is a RunError, a file that is no such list a DataError.
     """
+    files = [path]
     if path.is_dir():
         folder = newest(path)
         folder.read_description()
         if not folder.suspicious.exists():
             raise RunError(f"{folder.root} has no verdicts yet", fix=f"run labelaudit fit {folder.root}")
-        path = folder.suspicious
-    fix = "give a run folder or the suspicious.csv of an audit"
-    found = set()
-    for line, row in read_csv(path, ("given_label", "sha256"), "list of suspicious labels", fix):
-        if not row["sha256"] or row["given_label"] is None:  # it would match nothing
-            raise DataError(f"{path} line {line} has no content hash", fix=fix)
-        found.add((row["sha256"], unguarded(row["given_label"])))
-    return frozenset(found)
+        files = [folder.suspicious, folder.findings_csv]
+    fix = "give a run folder, or the suspicious.csv or findings.csv of an audit"
+    labels, by_code = set(), set()
+    for file in files:
+        for line, row in read_csv(file, ("given_label", "sha256"), "list of suspicious labels", fix):
+            code, sha256 = row.get("code") or "", row["sha256"] or ""
+            if not (sha256 or code) or row["given_label"] is None:  # it would match nothing
+                raise DataError(f"{file} line {line} has no content hash", fix=fix)
+            finding = (sha256, unguarded(row["given_label"]))
+            if not code or (len(files) == 1 and code in _OF_LABELS):
+                labels.add(finding)
+            elif sha256:
+                by_code.add((code, finding))
+    return Baseline(frozenset(labels), frozenset(by_code))
 
 
 def write_weights(csv_path: Path, npy_path: Path, catalogue: Catalogue, weight_N: npt.NDArray[np.float64]) -> None:

@@ -11,12 +11,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from labelaudit.errors import RunError
+from labelaudit.errors import RunError, TrainingError
 from labelaudit.run.files import storage_errors
 from labelaudit.run.parquet import columns, read_table, write_table
 
@@ -49,6 +50,22 @@ class EpochLosses:
     margin_R: npt.NDArray[np.float32]
     predicted_R: npt.NDArray[np.int32]
     alternative_R: npt.NDArray[np.int32]
+
+    @classmethod
+    def of(cls, epoch: int, sample_R: npt.NDArray[np.int32], observed: Observed) -> EpochLosses:
+        """Return the records of an epoch from the columns of each sample by name."""
+        return cls(epoch=epoch, sample_R=sample_R, **{f"{name}_R": values_R for name, values_R in observed.items()})
+
+
+Observed = dict[str, npt.NDArray[Any]]
+"""The columns of an epoch that are recorded of each sample, by name."""
+
+
+def require_finite(loss_R: npt.NDArray[np.floating[Any]], epoch: int) -> None:
+    """Raise a TrainingError where a loss is not finite."""
+    if bad := int((~np.isfinite(loss_R)).sum()):
+        what = f"the training diverged in epoch {epoch}: {bad} of {len(loss_R)} losses are not finite"
+        raise TrainingError(what, fix="try a lower --lr, or --precision float32")
 
 
 def write_epoch(folder: Path, record: EpochLosses, *, recording: str = TRAINING_FORWARD) -> None:

@@ -1,7 +1,4 @@
-"""The runs of one data folder by number: ``labelaudit-runs/photos/1``, ``/2`` and so on; the largest is the newest.
-
-A folder of runs that has a run.json of its own, as earlier versions wrote it, is itself the oldest of them.
-"""
+"""The runs of one data folder by number: ``labelaudit-runs/photos/1``, ``/2`` and so on; the largest is the newest."""
 
 from __future__ import annotations
 
@@ -13,14 +10,13 @@ from labelaudit.run.layout import RunFolder
 def runs_in(home: Path) -> list[RunFolder]:
     """Return the runs in a folder that were begun, the oldest first; none where there is no such folder."""
     numbers = sorted(int(path.name) for path in home.glob("[1-9]*") if path.name.isdecimal() and path.name.isascii())
-    runs = [RunFolder(home), *(RunFolder(home / str(number)) for number in numbers)]
-    return [run for run in runs if run.exists]
+    return [run for run in (RunFolder(home / str(number)) for number in numbers) if run.exists]
 
 
 def newest(path: Path, *, judged: bool = True) -> RunFolder:
     """Return the run that a path means: with ``judged`` the newest with verdicts, if there is one; else the newest.
 
-    A folder without runs is returned as it is: reading it says what is wrong.
+    A folder without runs is returned as it is: it is a run, or reading it says what is wrong.
     """
     runs = runs_in(path)
     with_verdicts = [run for run in runs if run.noise.exists()] if judged else []
@@ -29,8 +25,7 @@ def newest(path: Path, *, judged: bool = True) -> RunFolder:
 
 def next_run(home: Path) -> RunFolder:
     """Return the run of the first number above those in use."""
-    numbers = [0, *(int(run.root.name) for run in runs_in(home) if run.root != home)]
-    return RunFolder(home / str(max(numbers) + 1))
+    return RunFolder(home / str(max((int(run.root.name) for run in runs_in(home)), default=0) + 1))
 
 
 def judged_before(run: RunFolder) -> RunFolder | None:
@@ -43,5 +38,4 @@ def earlier_runs(run: RunFolder) -> list[RunFolder]:
     """Return the runs of the same data folder that were begun before this one; none for a run without a number."""
     if not run.root.name.isdecimal():
         return []
-    number = int(run.root.name)
-    return [each for each in runs_in(run.root.parent) if each.root == run.root.parent or int(each.root.name) < number]
+    return [each for each in runs_in(run.root.parent) if int(each.root.name) < int(run.root.name)]

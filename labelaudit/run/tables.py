@@ -56,18 +56,20 @@ def write_samples(path: Path, catalogue: Catalogue) -> None:
         },
         schema=_SAMPLES,
     )
-    if split_N := catalogue.split_names:
-        table = table.append_column("split", pa.array(split_N, pa.string()))
+    if catalogue.split_N:
+        table = table.append_column("split", pa.array(catalogue.split_N, pa.string()))
     write_table(path, table)
 
 
 def read_samples(path: Path, *, root: Path, classes: Sequence[str]) -> Catalogue:
     """Read the catalogue back; raise a RunError where the file is missing or damaged."""
     fix = f"delete {path.parent} and audit again"
-    table = read_table(path, _SAMPLES, fix)
-    if absent := [name for name in _SAMPLES.names if table.column(name).null_count]:
+    table = read_table(path, _SAMPLES.append(pa.field("split", pa.string())), fix)
+    if table.column("split").null_count == len(table):
+        table = table.drop_columns("split")
+    if absent := [name for name in table.column_names if table.column(name).null_count]:
         raise RunError(f"{path} is damaged (no values in {', '.join(absent)})", fix=fix)
-    column = {name: table.column(name) for name in _SAMPLES.names}
+    column = {name: table.column(name) for name in table.column_names}
     label_N = column["label"].to_numpy()
     if not ((label_N >= 0) & (label_N < len(classes))).all():
         raise RunError(f"{path} has labels of unknown classes", fix=fix)
@@ -81,6 +83,7 @@ def read_samples(path: Path, *, root: Path, classes: Sequence[str]) -> Catalogue
         paths=tuple(column["path"].to_pylist()),
         sha256=tuple(column["sha256"].to_pylist()),
         reasons=tuple(column["reason"].to_pylist()),
+        split_N=tuple(column["split"].to_pylist()) if "split" in column else (),
         **{f"{name}_N": column[name].to_numpy() for name in ("label", "width", "height", "grey")},
     )
 
@@ -146,8 +149,8 @@ def verdict_table(
         "kind": _names(KINDS, (kinds.kind_N if kinds else np.full(samples, -1)).astype(np.int32)),
         "weight": verdicts.weight_N,
     }
-    if catalogue.split_names:
-        columns["split"] = catalogue.split_names
+    if catalogue.split_N:
+        columns["split"] = catalogue.split_N
     meanings = {
         "p_mislabeled": "high = suspicious",
         "label_score": "1 - p_mislabeled; low = suspicious",

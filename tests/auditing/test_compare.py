@@ -24,11 +24,16 @@ def test_mean_and_deviation_by_hand_and_the_best_first(tmp_path):
     retraining(tmp_path / "deep" / "b", method="oracle", error=0.05)
     retraining(tmp_path / "c", method="aul", error=None, weights_csv="weights.csv")
     best, standard, unmeasured = compare([tmp_path])
-    assert (best.method, best.mean, best.deviation, best.seeds) == ("oracle", 0.05, None, (0,))
-    assert standard.mean == pytest.approx(0.3)
-    assert standard.deviation == pytest.approx(0.07**0.5)  # (0.04 + 0.01 + 0.09) / 2
+    assert (best.method, best.validation_error, best.validation_error_deviation, best.seeds) == (
+        "oracle",
+        0.05,
+        None,
+        (0,),
+    )
+    assert standard.validation_error == pytest.approx(0.3)
+    assert standard.validation_error_deviation == pytest.approx(0.07**0.5)  # (0.04 + 0.01 + 0.09) / 2
     assert standard.seeds == (0, 1, 2)
-    assert (unmeasured.method, unmeasured.mean) == ("aul", None)
+    assert (unmeasured.method, unmeasured.validation_error) == ("aul", None)
     assert not any(row.differs for row in (best, standard, unmeasured))
 
 
@@ -37,7 +42,7 @@ def test_what_differs_makes_another_row_and_is_named(tmp_path):
     retraining(tmp_path / "b", method="reed-hard", parameters={"beta": 0.5}, error=0.4)
     retraining(tmp_path / "c", settings={"epochs": 9}, error=0.3)
     retraining(tmp_path / "d", weights_csv="weights.csv", error=0.2)
-    rows = {row.mean: row.differs for row in compare([tmp_path])}
+    rows = {row.validation_error: row.differs for row in compare([tmp_path])}
     assert rows == {
         0.2: {"epochs": 4, "prior": True},
         0.3: {"epochs": 9, "prior": False},

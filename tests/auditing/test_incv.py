@@ -38,13 +38,14 @@ def small_networks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return numbers
 
 
-def prepared(rows: int = ROWS) -> Prepared:
+def prepared(rows: int = ROWS, spread: bool = False) -> Prepared:
+    """Images of which the wrong labels are one class further, or spread over all classes."""
     pixels_NCHW, label_N = small_task(rows)
-    given_R = torch.where(torch.from_numpy(WRONG_R[:rows]), (label_N + 1) % 3, label_N)
+    further_N = torch.arange(rows) // 5 % 2 if spread else 0
+    given_R = torch.where(torch.from_numpy(WRONG_R[:rows]), (label_N + 1 + further_N) % 3, label_N)
     return Prepared(
-        catalogue=SimpleNamespace(classes=("a", "b", "c")),
+        catalogue=SimpleNamespace(classes=("a", "b", "c"), label_N=given_R.numpy()),
         inputs=image_inputs(pixels_NCHW),
-        label_R=given_R,
         sample_R=np.arange(rows),
         statistics=((0.5,) * 3, (0.25,) * 3),
     )
@@ -69,13 +70,10 @@ def test_right_labels_are_believed_and_wrong_ones_are_not(tmp_path, small_networ
 
 
 def test_the_type_of_noise_is_read_off_the_disagreement_and_asymmetric_noise_discards_nothing(tmp_path):
-    # All wrong labels are one class further; spread over all classes they look symmetric.
     pairs = verify(tmp_path / "pairs", iterations=1)
     assert pairs.symmetric is False
     assert (pairs.selected_R ^ pairs.candidate_R).all()
-    label_N = small_task(ROWS)[1]
-    spread_R = torch.where(torch.from_numpy(WRONG_R), (label_N + 1 + torch.arange(ROWS) // 5 % 2) % 3, label_N)
-    assert verify(tmp_path / "spread", replace(prepared(), label_R=spread_R), iterations=1).symmetric is True
+    assert verify(tmp_path / "spread", prepared(spread=True), iterations=1).symmetric is True
 
 
 def test_it_goes_on_after_the_last_whole_iteration(tmp_path, small_networks):

@@ -4,7 +4,6 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 
 import labelaudit
 from labelaudit.auditing.model import Data, read_courses
@@ -12,7 +11,6 @@ from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.predictions import record_predictions, recorded
 from labelaudit.data.folder import scan
 from labelaudit.detect.curves import Course
-from labelaudit.engine.step import observe
 from labelaudit.errors import RunError, UsageError
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs
@@ -57,19 +55,6 @@ def test_what_is_recorded_by_hand():
     assert record.predicted_R.tolist() == [0, 1, 2, 1]
     assert record.alternative_R.tolist() == [1, 1, 2, 1]
     assert record.sample_R.tolist() == [3, 5, 6, 9]
-
-
-def test_what_is_recorded_is_what_a_training_records_of_these_probabilities():
-    generator = torch.Generator().manual_seed(0)
-    logits_RK, label_R = 3 * torch.randn(200, 7, generator=generator), torch.randint(7, (200,), generator=generator)
-    p_RK = logits_RK.softmax(dim=1).numpy()
-    record = recorded(1.0005 * p_RK, label_R.numpy(), np.arange(200, dtype=np.int32))
-    for name, expected_R in observe(logits_RK, label_R).items():
-        np.testing.assert_allclose(getattr(record, f"{name}_R"), expected_R.numpy(), rtol=1e-4, atol=1e-5)
-    certain = recorded(np.float32([[1.0, 0.0]]), np.array([0]), np.array([0], dtype=np.int32))
-    assert certain.loss_R.tolist() == [0.0]
-    even = recorded(np.float32([[0.5, 0.5]]), np.array([1]), np.array([0], dtype=np.int32))
-    assert even.predicted_R.tolist() == [0]  # a tie does not count as right
 
 
 def test_predictions_are_an_audit_like_any_other(photos, predictions, tmp_path):

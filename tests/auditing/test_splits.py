@@ -1,8 +1,10 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from labelaudit.auditing.splits import absent_classes, find_leaked, split_figures
+from labelaudit.auditing.splits import absent_classes, find_leaked, judged_apart, split_figures
+from labelaudit.data.catalogue import splits_of
 from labelaudit.run.findings import Findings
 from tests.detect.helpers import verdicts_with
 from tests.run.helpers import catalogue_of
@@ -13,7 +15,8 @@ UNEQUAL = np.full(6, -1, dtype=np.int32)
 
 
 def in_splits(*paths, split=("train", "test")):
-    return replace(catalogue_of(paths or PATHS), split=split)
+    catalogue = catalogue_of(paths or PATHS)
+    return replace(catalogue, split=split, split_N=splits_of(catalogue.paths, split))
 
 
 def labeled():
@@ -30,7 +33,7 @@ def near(*groups):
 
 def test_copies_in_another_split_are_leaked_and_name_the_best_one_there():
     # Two groups across the splits; one within train.
-    found = find_leaked(near([2, 0, 4], [3, 5], [1, 5]), UNEQUAL, labeled().split_names)
+    found = find_leaked(near([2, 0, 4], [3, 5], [1, 5]), UNEQUAL, labeled().split_N)
     assert found.name == "leaked"
     assert found.sample_F.tolist() == [2, 0, 4, 1, 5]
     assert found.other_F.tolist() == [0, 2, 0, 5, 1]
@@ -40,20 +43,20 @@ def test_copies_in_another_split_are_leaked_and_name_the_best_one_there():
 
 def test_an_equal_image_is_named_before_a_better_copy():
     equal_N = np.array([0, 1, -1, 1, 0, -1], dtype=np.int32)
-    found = find_leaked(near([2, 0, 4, 1, 3]), equal_N, labeled().split_names)
+    found = find_leaked(near([2, 0, 4, 1, 3]), equal_N, labeled().split_N)
     assert dict(zip(found.sample_F.tolist(), found.other_F.tolist(), strict=True)) == {2: 0, 0: 4, 4: 0, 1: 3, 3: 1}
 
 
 def test_without_splits_or_copies_nothing_is_leaked():
-    for found in (find_leaked(near([2, 0]), UNEQUAL, []), find_leaked(near(), UNEQUAL, labeled().split_names)):
+    for found in (find_leaked(near([2, 0]), UNEQUAL, []), find_leaked(near(), UNEQUAL, labeled().split_N)):
         assert len(found.sample_F) == 0
-    assert len(find_leaked(near([2, 4], [0, 1]), UNEQUAL, labeled().split_names).sample_F) == 0
+    assert len(find_leaked(near([2, 4], [0, 1]), UNEQUAL, labeled().split_N).sample_F) == 0
 
 
 def test_figures_of_each_split_by_hand():
     catalogue = labeled()
     verdicts = verdicts_with([0.75, 0.25, 0.0, 0.0, 0.5, np.nan], [0, 4, 1, 2, 3], 1)
-    leaked = find_leaked(near([2, 0], [1, 5]), UNEQUAL, catalogue.split_names)
+    leaked = find_leaked(near([2, 0], [1, 5]), UNEQUAL, catalogue.split_N)
     train, test = split_figures(catalogue, verdicts, leaked)
     assert (train.name, train.samples, train.suspicious, train.leaked, train.contradicting) == ("train", 4, 0, 2, 1)
     assert (test.name, test.samples, test.suspicious, test.leaked, test.contradicting) == ("test", 2, 1, 2, 1)
@@ -61,8 +64,27 @@ def test_figures_of_each_split_by_hand():
     assert split_figures(replace(catalogue, split=("train",)), verdicts, leaked) == ()
 
 
+@pytest.mark.parametrize(
+    ("train", "val", "apart"),
+    [
+        ([30, 30], [30, 10], ("val",)),
+        ([30, 30], [30, 30], ("train", "val")),
+        ([30, 29], [1, 1], ()),  # the second class is rare in the other split
+        ([30, 29], [9, 0], ("val",)),  # and not in this one
+        ([30, 30], [30, 31], ("train",)),
+        ([0, 0], [30, 31], ()),
+    ],
+)
+def test_splits_are_judged_by_others_that_have_enough_of_each_class(train, val, apart):
+    label_N = np.repeat([0, 1, 0, 1], [*train, *val]).astype(np.int32)
+    split_N = ("train",) * sum(train) + ("val",) * sum(val)
+    catalogue = replace(catalogue_of(["x"] * len(label_N)), label_N=label_N, split=("train", "val"), split_N=split_N)
+    assert judged_apart(catalogue) == apart
+    assert judged_apart(replace(catalogue, split=("train",))) == ()
+
+
 def test_a_split_that_lacks_a_class_is_named():
     assert list(absent_classes(labeled())) == ["The split test has no images of 1 class that another split has: dog."]
-    assert list(absent_classes(replace(labeled(), split=()))) == []
+    assert list(absent_classes(replace(labeled(), split=(), split_N=()))) == []
     both = replace(labeled(), label_N=np.array([0, 1, 0, 0, 1, 1], dtype=np.int32))
     assert list(absent_classes(both)) == []

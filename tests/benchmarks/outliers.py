@@ -69,7 +69,7 @@ def scores_of(root: Path, run: Path) -> tuple[Mapping[str, FloatArray], FloatArr
     settings = plan(catalogue, TrainingOptions(probe="frozen"), torch.device("cpu")).settings
     inputs = prepare(catalogue, settings, Source(device=torch.device("cpu")), QUIET).inputs
     assert isinstance(inputs, FeatureInputs)
-    unit_ND = inputs.feature_ND.numpy() / inputs.feature_ND.norm(dim=1, keepdim=True).numpy()
+    unit_ND = inputs.feature_ND / np.linalg.norm(inputs.feature_ND, axis=1, keepdims=True)
     nearest_NK = np.sort(unit_ND @ unit_ND.T, axis=1)[:, -11:-1]
     course, _ = read_courses(found.run)
     beliefs = read_curves(found.run, course, catalogue.label_N, classes).beliefs
@@ -92,7 +92,7 @@ def scores_of(root: Path, run: Path) -> tuple[Mapping[str, FloatArray], FloatArr
     p_NK[np.arange(len(p_NK)), catalogue.label_N] = beliefs.given_N
     p_NK /= p_NK.sum(axis=1, keepdims=True)
     quiet = {"verbose": False}
-    scores["cleanlab, by features"] = 1.0 - OutOfDistribution().fit_score(features=inputs.feature_ND.numpy(), **quiet)
+    scores["cleanlab, by features"] = 1.0 - OutOfDistribution().fit_score(features=inputs.feature_ND, **quiet)
     scores["cleanlab, by probabilities"] = 1.0 - OutOfDistribution().fit_score(
         pred_probs=p_NK, labels=catalogue.label_N, **quiet
     )

@@ -156,7 +156,7 @@ def embed(data: Path, where: Device = "cpu", rounds: Count = 3) -> list[Row]:
     backbone, form = backbone_of(settings, Source(device=device)), settings.pixel_format
     same: dict[str, Any] = {"statistics": normalization(settings.model, settings.weights), "device": device}
     same |= {"precision": settings.precision, "reporter": QUIET}
-    network, samples = build_embedder(backbone.build(), form.size, **same), list(range(len(catalogue)))
+    network, samples = build_embedder(backbone, form.size, **same), list(range(len(catalogue)))
     batch, workers = BATCH[device.type], torch.get_num_threads() + 1
     fixed_BCHW = np.stack([decode_sample(catalogue, sample, form) for sample in samples[:batch]])
 
@@ -237,7 +237,7 @@ def audit(
     with empty_folder() as scratch:
         began, run = time.perf_counter(), RunFolder(scratch / "run")
         fitted, ended = score(noisy, run, options, reporter=stages), time.perf_counter()
-        found = TrueAudit("", seed, run, fitted, clean, 0.0)
+        found = TrueAudit("", seed, run, fitted, clean)
     chosen = next(row for row in found.rankings() if row["chosen"])
     rows += _quality(OURS, chosen["auroc"], chosen["average_precision"])
     rows += [figure(f"{OURS}: {name[:1].lower()}{name[1:]}", taken, "s") for name, taken in stages.seconds.items()]

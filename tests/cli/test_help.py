@@ -2,13 +2,9 @@
 
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
-import pytest
-
 from labelaudit import __version__
-from labelaudit.auditing.options import TrainingOptions
 from labelaudit.cli import reproduce
 from labelaudit.cli.main import app
 from labelaudit.cli.reference import render
@@ -46,14 +42,3 @@ def test_every_command_has_help_with_examples_and_is_on_the_first_screen() -> No
 
 def test_the_page_in_the_docs_is_up_to_date() -> None:
     assert (DOCS / "cli.md").read_text(encoding="utf-8") == render()
-
-
-@pytest.mark.parametrize("command", ["score", "train-probe", "retrain"])
-def test_every_training_option_is_offered_and_most_are_advanced(command: str) -> None:
-    basic, _, advanced = succeed(command, "--help").out.partition(" Advanced ")
-    names = {f"--{field.name.replace('_', '-')}" for field in fields(TrainingOptions)} - {"--selector-parameters"}
-    names -= {"--members", "--folds", "--embeddings", "--predictions"} if command == "retrain" else set()
-    assert names <= {*basic.split(), *advanced.split()}
-    if command == "score":
-        assert sum(word.startswith("--") for word in basic.split()) <= 17
-        assert "--weight-decay" in advanced

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import urllib.request
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageOps
 
-from tests.cli.helpers import QUICK, read_rows, run, start, succeed
+from tests.cli.helpers import QUICK, run, start, succeed
 from tests.detect.test_near import pictures
 
 
@@ -79,6 +80,14 @@ def test_limits_of_codes_in_options_and_file(audited: Path) -> None:
     failed = run("report", audited, "--max", "LA006=5", "--no-html", "--format", "junit")
     assert failed.code == 1
     assert "6 near-duplicate images are more than 5" in failed.out
+    shutil.copytree(audited, "before")
+    lines = Path("before/findings.csv").read_text().splitlines(keepends=True)
+    Path("part.csv").write_text("".join(line for line in lines if "ant/00.png" not in line))
+    # What the baseline has does not count: all of it, or all but one of a copied list.
+    for baseline, code in (("before", 0), ("before/findings.csv", 0), ("part.csv", 1), ("before/suspicious.csv", 1)):
+        outcome = run("report", audited, "--max", "LA006=0", "--no-html", "--baseline", baseline)
+        assert outcome.code == code, baseline
+    assert "6 near-duplicate images are new since the baseline, more than 0" in outcome.out
     Path("labelaudit.toml").write_text('max = { LA006 = 2 }\n[per-path-ignores]\n"ant/*" = ["LA006"]\n')
     assert run("report", audited, "--no-html").code == 0  # one is left
     Path("labelaudit.toml").write_text("max = { LA06 = 2 }\n")
@@ -120,8 +129,3 @@ def test_explain() -> None:
     assert succeed("explain", "la003").out.startswith("LA003 (ambiguous): The label of this image is in doubt.\n\n")
     assert [row for row in succeed("explain").out.splitlines() if "LA009" in row]
     assert run("explain", "LA777").code == 2
-
-
-def test_rows_of_the_list_are_those_of_the_table(audited: Path) -> None:
-    rows = read_rows((audited / "findings.csv").read_text())
-    assert len(rows) == len(pq.read_table(audited / "findings.parquet"))

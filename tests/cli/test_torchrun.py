@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
-from labelaudit.engine.parallel import joined
+from labelaudit.engine.world import joined
 from tests.cli.helpers import QUICK, read_rows, run
 
 CO_TEACHING = ("--method", "co-teaching", "-P", "noise_rate=.2", "-P", "warm_up_epochs=1", *QUICK)

@@ -4,22 +4,12 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from labelaudit.data.catalogue import LONELY, in_parallel, in_parts, trainable
+from labelaudit.data.catalogue import LONELY, in_parallel, trainable
 from labelaudit.errors import DataError
 from tests.data.helpers import catalogue_of
 
 SIX = [0, 0, 0, 1, 1, 1]
-
-
-@given(st.lists(st.integers()), st.integers(1, 20))
-def test_parts_are_full_in_order_and_complete(items, size):
-    parts = list(in_parts(items, size))
-    assert [item for part in parts for item in part] == items
-    assert all(len(part) == size for part in parts[:-1])
-    assert all(1 <= len(part) <= size for part in parts)
 
 
 def test_threads_work_a_few_parts_ahead_only(monkeypatch):
@@ -43,11 +33,6 @@ def test_the_fingerprint_depends_on_paths_labels_and_contents_only():
     assert len({each.fingerprint for each in (catalogue, *others)}) == 6
     assert replace(catalogue, root=Path("/elsewhere")).fingerprint == catalogue.fingerprint
     assert catalogue.set_aside({0: "damaged"}).fingerprint == catalogue.fingerprint
-
-
-def test_the_first_reason_stays():
-    found = catalogue_of(SIX).set_aside({1: "empty file"}).set_aside({1: "later", 2: "damaged"})
-    assert found.reasons == ("", "empty file", "damaged", "", "", "")
 
 
 def test_size_and_colour_are_those_of_the_readable_images():

@@ -1,4 +1,7 @@
+import bz2
+import gzip
 import io
+import lzma
 import os
 import tarfile
 import zipfile
@@ -11,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.data import containers
-from labelaudit.data.containers import inside, opened, read_file
+from labelaudit.data.containers import opened, read_file
 from labelaudit.data.images import UnreadableImageError
 from labelaudit.errors import DataError
-from tests.data.helpers import plain_png, write_files
+from tests.data.helpers import plain_png
 
 PNG = plain_png()
 
@@ -51,13 +54,6 @@ def test_members_are_read_by_several_threads_as_they_were_written(make, tmp_path
     for name in ("cat/none.png", "cat"):
         with pytest.raises(UnreadableImageError, match=r"not in photos"):
             read_file(file / name)
-
-
-def test_a_path_leads_into_the_first_file_on_it(tmp_path):
-    write_files(tmp_path, {"a/b.zip": b""})
-    assert inside(tmp_path / "a" / "b.zip" / "c.zip" / "d") == (tmp_path / "a" / "b.zip", "c.zip/d")
-    assert inside(tmp_path / "a" / "b.zip") == (tmp_path / "a" / "b.zip", "")
-    assert inside(tmp_path / "a" / "none" / "c") is None
 
 
 @pytest.mark.parametrize(
@@ -132,9 +128,27 @@ def test_damaged_archives_say_so_in_one_line(tmp_path):
     file.write_bytes(file.read_bytes().replace(PNG, PNG[:-1] + b"?", 1))
     with pytest.raises(UnreadableImageError, match=r"damaged in b\.zip"):
         read_file(file / "cat/1.png")
-    (tmp_path / "c.tgz").write_bytes(b"\x1f\x8b" + bytes(600))
-    with pytest.raises(DataError, match="is compressed as a whole"):
-        opened(tmp_path / "c.tgz")
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_compressed_tar_is_read_from_the_cache_and_bombs_are_refused(tmp_path, compress, monkeypatch, cache_folder):
+    plain = tar_of(tmp_path / "a.tar", {"cat/1.png": PNG, "dog/2.png": os.urandom(9000)})
+    file = tmp_path / "a.tgz"
+    file.write_bytes(compress(plain.read_bytes()))
+    assert opened(file).names == opened(plain).names
+    assert read_file(file / "dog/2.png") == read_file(plain / "dog/2.png")
+    assert len(list((cache_folder / "archives").iterdir())) == 1
+    for content, message in (
+        (compress(plain.read_bytes())[:-40], r"a\.tgz is not a whole tar archive"),
+        (compress(b"no tar" * 999), r"a\.tgz is not a whole tar"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(DataError, match=message):
+            opened(file)
+    monkeypatch.setattr(containers, "_BOMB_BYTES", 1 << 20)
+    file.write_bytes(compress(bytes(9 << 20)))
+    with pytest.raises(DataError, match=r"a\.tgz is refused: it unpacks to over \d+ MiB, as a bomb does"):
+        opened(file)
 
 
 @pytest.mark.timeout(20)

@@ -297,13 +297,13 @@ def test_splits_are_read_as_one_data_set(tmp_path):
     assert catalogue.classes == ("cat", "dog", "owl")
     assert catalogue.paths[::4] == ("train/cat/0.png", "val/cat/0.png", "val/owl/0.png")
     assert catalogue.split == ("train", "val")
-    assert catalogue.split_names == ["train"] * 4 + ["val"] * 6
+    assert catalogue.split_N == ("train",) * 4 + ("val",) * 6
     assert {row.reason: row.files for row in catalogue.left_out} == {
         "outside the folders of --split": 4,
         "beside the class folders": 1,
     }
     whole = scan(root, split=["."])
-    assert (whole.classes, whole.split_names) == (("test", "train", "val"), [])
+    assert (whole.classes, whole.split_N) == (("test", "train", "val"), ())
 
 
 def test_unusable_splits_are_refused(tmp_path):
@@ -317,5 +317,6 @@ def test_unusable_splits_are_refused(tmp_path):
     ):
         with pytest.raises(DataError, match=message):
             scan(root, split=split.split())
-    with pytest.raises(UsageError, match="--labels and --split"):
+    (tmp_path / "labels.csv").write_text("path,label\ntrain/cat/0.png,cat\n")
+    with pytest.raises(UsageError, match=r"--split names splits, and .*labels\.csv has no column split"):
         scan(root, split=["train"], labels_file=tmp_path / "labels.csv")

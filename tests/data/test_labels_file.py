@@ -71,6 +71,12 @@ def test_written_names_are_read_back(tmp_path_factory, labels):
         ('path,label\n"a.png,cat\n', r"is not a readable CSV from line 2 on"),
         (b"path,label\n\xff.png,cat\n", r"is not UTF-8 text\W save it as CSV in UTF-8"),
         ("path,label\na.png,fox, red\n", r"line 2: 3 cells for 2 columns\W put quotes"),
+        ("path,label,split\na.png,cat,\n", r"line 2: '' is no split for 'a\.png'; give each image one, as train"),
+        ("path,label,split\na.png,cat,a=b\n", r"line 2: 'a=b' is no split"),
+        (
+            "path,label,annotator,split\na.png,cat,bo,x\na.png,cat,di,y\n",
+            r"line 3: 'y' is no split for 'a\.png', which is in x above",
+        ),
         ("file,image,class\na.png,b.png,cat\n", r"line 1: the columns 'file' and 'image' mean the same"),
     ],
 )
@@ -117,6 +123,23 @@ def test_ambiguous_paths_are_not_changed(tmp_path):
     for listed in ("cat/../dog/x.png", "/etc/passwd"):
         with pytest.raises(DataError, match=r"line 2: .* leads out of the image folder"):
             read_labels(labels_csv(tmp_path, f"path,label\n{listed},cat\n"), root, images)
+
+
+def test_a_column_makes_splits_of_which_some_may_be_asked_for(tmp_path):
+    root = write_files(tmp_path / "images", {f"{name}.png": plain_png() for name in "abcd"})
+    rows = ("a.png,cat,test,x", "b.png,cat,train,x", "c.png,dog,extra,x", "d.png,dog,train,y", "d.png,cat,train,x")
+    file = labels_csv(tmp_path, "\n".join(("path,label,Split,annotator", *rows)))
+    whole = scan(root, labels_file=file)
+    assert (whole.splits, whole.split_N) == (("extra", "train", "test"), ("test", "train", "extra", "train"))
+    some = scan(root, labels_file=file, split=["test", "train"])
+    assert (some.splits, some.paths) == (("test", "train"), ("a.png", "b.png", "d.png"))
+    assert [(row.reason, row.files) for row in some.left_out] == [("outside the folders of --split", 1)]
+    assert len(some.annotations.rows) == 4
+    with pytest.raises(DataError, match=r"there is no val in the column split of .*; there are: extra, train, test"):
+        scan(root, labels_file=file, split=["val"])
+    # Other splits are other data, though the labels are the same.
+    file.write_text(file.read_text().replace("b.png,cat,train", "b.png,cat,test"))
+    assert scan(root, labels_file=file).fingerprint != whole.fingerprint
 
 
 def test_suspicious_labels_are_warned_of(tmp_path):

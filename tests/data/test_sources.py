@@ -11,7 +11,7 @@ import pytest
 from labelaudit.data.containers import read_file
 from labelaudit.data.folder import fixed_labels, scan
 from labelaudit.data.pixels import PixelFormat, load_pixels
-from labelaudit.errors import DataError, UsageError
+from labelaudit.errors import DataError
 from tests.data.helpers import plain_png, write_files
 from tests.data.test_containers import table_of, tar_of, zip_of
 from tests.helpers import Listener
@@ -90,7 +90,7 @@ def test_shards_of_a_folder_are_one_data_set_and_names_lead_back_to_them(tmp_pat
     assert len(catalogue) == 8
     assert catalogue.paths[5] == "data/train-00001-of-00002.parquet/000001"
     assert read_file(tmp_path / catalogue.paths[5]) == plain_png(11)
-    assert len(scan(tmp_path, split=["train", "test"])) == 12
+    assert scan(tmp_path, split=["train", "test"]).split_N == ("test",) * 4 + ("train",) * 8
     with pytest.raises(DataError, match=r"there is no val in .*; there are: train, test"):
         scan(tmp_path, split=["val"])
 
@@ -105,12 +105,20 @@ def test_web_dataset_labels_lie_beside_the_images(tmp_path):
         ("without a label", ".png", 1),
         ("not an image by its name", ".json", 1),
     }
+    described = {name.replace(".cls", ".json"): b'{"label": "%s", "n": 1}' % label for name, label in keys.items()}
+    found = scan(tar_of(tmp_path / "j.tar", {**shards, **described}))
+    assert (given(found), found.left_out) == (given(catalogue), ())
+    with pytest.raises(DataError, match=r"dog-0\.json has no label; store"):
+        scan(tar_of(tmp_path / "k.tar", {**shards, **described, "dog-0.json": b"{}"}))
+    # JSON files without a label describe something else.
+    notes = {name.replace(".png", ".json"): b'{"photographer": "x"}' for name in FILES}
+    assert given(scan(zip_of(tmp_path / "n.zip", {**FILES, **notes}))) == {name: name[:3] for name in FILES}
     (tmp_path / "shards").mkdir()
     shutil.copy(file, tmp_path / "shards" / "0.tar")
     shutil.copy(file, tmp_path / "shards" / "1.tar")
     assert len(scan(tmp_path / "shards")) == 18
     tar_of(tmp_path / "shards" / "2.tar", shards)
-    with pytest.raises(DataError, match=r"2\.tar has no labels: a shard has a file with the end \.cls"):
+    with pytest.raises(DataError, match=r"2\.tar has no labels: a shard has a file \.cls, or \.json with a label"):
         scan(tmp_path / "shards")
     with pytest.raises(DataError, match=r"cat-0\.cls is empty"):
         scan(tar_of(tmp_path / "b.tar", {**shards, **keys, "cat-0.cls": b"\n"}))
@@ -175,8 +183,6 @@ def test_a_labels_file_replaces_the_labels_of_any_source(tmp_path):
     labels.write_text("path,label\n000000,x\n000001,x\n000003,y\n")
     catalogue = scan(tmp_path / "a.parquet", labels_file=labels)
     assert given(catalogue) == {"000000": "x", "000001": "x", "000003": "y"}
-    with pytest.raises(UsageError, match=r"--labels and --split"):
-        scan(tmp_path / "a.parquet", labels_file=labels, split=["train"])
 
 
 def test_the_packages_that_write_such_data_agree(tmp_path):

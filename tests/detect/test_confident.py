@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from labelaudit.detect.confident import confident_joint, spread_against_chance, surely_wrong
+from labelaudit.detect.confident import confident_joint, indistinct_pairs, spread_against_chance, surely_wrong
 from tests.detect.helpers import beliefs_of, certain
 
 
@@ -46,11 +46,22 @@ def test_the_most_probable_of_several_sure_classes_counts_and_all_slots_are_used
     assert found.alternative_N.tolist() == [2, -1, -1, 2]
 
 
+def test_classes_that_cannot_be_told_apart_by_hand():
+    """Sixty images each of 0, 1 and 2, and two of 3; all as much like the next class as is given."""
+    label_N = np.repeat([0, 1, 2, 3], [60, 60, 60, 2]).astype(np.int32)
+    for to_1, to_0, expected in ((0.4, 0.35, 0.35 / 0.85), (0.6, 0.24, None), (0.0, 0.4, None)):
+        other_K = np.array([to_1, to_0, 0.1, 0.5])
+        found = beliefs_of(np.full(182, 0.5), [np.array([1, 0, 3, 2])[label_N]], [other_K[label_N]])
+        pairs = indistinct_pairs(label_N, found, 4)
+        assert pairs == ({} if expected is None else {(0, 1): pytest.approx(expected)})
+
+
 def test_ten_thousand_classes_take_no_table_of_all_pairs():
     label_N = np.arange(20_000, dtype=np.int32) % 10_000
     true_N = np.where(np.arange(20_000) < 500, (label_N + 7) % 10_000, label_N).astype(np.int32)
     joint = confident_joint(label_N, certain(label_N, true_N), 10_000)
     assert joint.noise_rate == pytest.approx(500 / 20_000)
+    assert indistinct_pairs(label_N, certain(label_N, true_N), 10_000) == {}
     assert len(joint.share_Q) <= 10_500
     assert joint.share_Q[(joint.given_Q == 0) & (joint.true_Q == 7)] == pytest.approx(1 / 20_000)
 

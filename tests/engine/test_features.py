@@ -120,9 +120,9 @@ SIZE = 32
 PIXELS_BCHW = np.random.default_rng(1).integers(0, 256, (5, 3, SIZE, SIZE), dtype=np.uint8)
 
 
-def build(backbone, listener=None, precision="float32"):
-    how = {"statistics": (MEAN_C, STD_C), "device": CPU, "precision": precision}
-    return module.build_embedder(backbone, SIZE, **how, reporter=listener or Listener())
+def build(backbone, listener=None):
+    how = {"statistics": (MEAN_C, STD_C), "device": CPU, "precision": "float32"}
+    return module.build_embedder(Backbone("", lambda: backbone), SIZE, **how, reporter=listener or Listener())
 
 
 def by_torch(backbone):
@@ -133,53 +133,25 @@ def by_torch(backbone):
         return backbone.eval()(x_BCHW).numpy()
 
 
-@pytest.mark.parametrize(("model", "weights"), [("tf_efficientnet_lite0", "embedded"), ("resnet10t", "scratch")])
-def test_openvino_gives_the_features_of_torch(model, weights):
+@pytest.mark.parametrize("model", ["tf_efficientnet_lite0", "tf_efficientnet_lite2"])
+def test_the_bundled_backbone_is_built_from_its_file(model):
     pytest.importorskip("openvino")
-    backbone = build_network(model, weights=weights, num_classes=0, channels=3, seed=0)
-    listener = Listener()
-    embedder = build(backbone, listener)
-    assert listener.lines == []
-    expected_BD = by_torch(backbone)
-    for images in (1, 3, 5):  # whatever the size of a batch
-        np.testing.assert_allclose(embedder(PIXELS_BCHW[:images]), expected_BD[:images], atol=1e-4)
+    backbone = build_network(model, weights="embedded", num_classes=0, channels=3, seed=0)
+    how = {"statistics": (MEAN_C, STD_C), "device": CPU, "precision": "float32", "reporter": Listener()}
+    embedder = module.build_embedder(Backbone("", lambda: pytest.fail("it was built"), model), SIZE, **how)
+    np.testing.assert_allclose(embedder(PIXELS_BCHW), by_torch(backbone), atol=1e-4)
 
 
-class Branching(nn.Module):
-    """Runs other code for darker images."""
-
-    def forward(self, x_BCHW):
-        mean_BC = x_BCHW.mean(dim=(2, 3))
-        return mean_BC if mean_BC.mean() > -0.1 else mean_BC.flip(1)
-
-
-class Untraceable(nn.Module):
-    def forward(self, x_BCHW):
-        if torch.jit.is_tracing():
-            raise TypeError("no such operation")
-        return x_BCHW.mean(dim=(2, 3))
-
-
-@pytest.mark.parametrize(
-    ("backbone", "precision", "reason"),
-    [
-        (Branching(), "float32", "its features come out differently there"),
-        (Untraceable(), "float32", "no such operation"),
-        (Untraceable(), "bfloat16", "this processor has no bfloat16"),
-    ],
-)
-def test_torch_runs_what_openvino_cannot(backbone, precision, reason, monkeypatch):
+def test_torch_runs_what_openvino_cannot(monkeypatch):
     openvino = pytest.importorskip("openvino")
     monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32"])
-    listener = Listener()
-    embedder = build(backbone, listener, precision)
-    assert listener.lines == [f"torch runs the network, OpenVINO cannot: {reason}"]
-    tolerance = {"float32": 1e-5, "bfloat16": 1e-2}[precision]
-    np.testing.assert_allclose(embedder(PIXELS_BCHW), by_torch(backbone), atol=tolerance)
+    how = {"statistics": (MEAN_C, STD_C), "device": CPU, "precision": "bfloat16", "reporter": (listener := Listener())}
+    embedder = module.build_embedder(Backbone("", MeanColour, "tf_efficientnet_lite0"), SIZE, **how)
+    assert listener.lines == ["torch runs the network, OpenVINO cannot: this processor has no bfloat16"]
+    np.testing.assert_allclose(embedder(PIXELS_BCHW), by_torch(MeanColour()), atol=1e-2)
 
 
-def test_without_openvino_torch_runs_the_network_and_halves_a_batch_for_which_there_is_no_memory(monkeypatch):
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda _name: None)
+def test_torch_halves_a_batch_for_which_there_is_no_memory():
     shown = []
 
     class Small(nn.Module):
@@ -191,7 +163,7 @@ def test_without_openvino_torch_runs_the_network_and_halves_a_batch_for_which_th
 
     limit = 2
     listener = Listener()
-    np.testing.assert_allclose(build(Small(), listener)(PIXELS_BCHW), by_torch(Untraceable()), atol=1e-5)
+    np.testing.assert_allclose(build(Small(), listener)(PIXELS_BCHW), by_torch(MeanColour()), atol=1e-5)
     assert listener.lines == []
     assert shown == [5, 3, 2, 1, 2]
     limit = 0

@@ -103,7 +103,7 @@ def test_channel_statistics_by_hand():
 
 
 def test_features_are_standardized_and_constant_ones_stay_finite():
-    feature_ND = torch.tensor([[1.0, 5.0], [3.0, 5.0], [5.0, 5.0]])
+    feature_ND = np.array([[1.0, 5.0], [3.0, 5.0], [5.0, 5.0]], dtype=np.float32)
     statistics = FeatureInputs.statistics(feature_ND)
     assert statistics[0] == pytest.approx((3.0, 5.0))
     assert statistics[1] == pytest.approx(((8 / 3) ** 0.5, 1.0))
@@ -112,7 +112,7 @@ def test_features_are_standardized_and_constant_ones_stay_finite():
     x_BD = inputs.batch(torch.tensor([2, 0]), None)
     assert x_BD.flatten().tolist() == pytest.approx([1.5**0.5, 0.0, -(1.5**0.5), 0.0])
     assert (x_BD.dtype, len(inputs)) == (torch.float32, 3)
-    other = FeatureInputs(torch.tensor([[7.0, 1.0]]), statistics=((3.0, 2.0), (2.0, 0.5)), device=CPU)
+    other = FeatureInputs(np.array([[7.0, 1.0]], dtype=np.float32), statistics=((3.0, 2.0), (2.0, 0.5)), device=CPU)
     assert other.batch(torch.tensor([0]), None).tolist() == [[2.0, -2.0]]
 
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from labelaudit.engine.draws import derive_seed, make_generator
 from labelaudit.engine.inputs import Augment, draw_views, show
 from labelaudit.engine.loop import Training, run_epochs, split_places
-from labelaudit.engine.order import derive_seed, make_generator
 from labelaudit.errors import TrainingError
 from labelaudit.methods.base import Lesson
 from labelaudit.methods.standard import Standard

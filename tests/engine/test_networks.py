@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from labelaudit.engine.networks import PaddedShortcut, create, linear_head, require_known
+from labelaudit.engine.networks import create, linear_head, require_known
 from labelaudit.engine.pretrained import build_network
+from labelaudit.engine.small_networks import PaddedShortcut
 from labelaudit.errors import ModelError
 
 OURS = {

@@ -13,7 +13,8 @@ from torch import nn
 from labelaudit.engine.inputs import Augment
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.networks import create
-from labelaudit.engine.parallel import World, in_threads
+from labelaudit.engine.parallel import in_threads
+from labelaudit.engine.world import World
 from labelaudit.methods.standard import Standard
 from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings
 from tests.engine.train_together import train_together

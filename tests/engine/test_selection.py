@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from labelaudit.engine.draws import make_generator
 from labelaudit.engine.inputs import Augment
 from labelaudit.engine.loop import Training, run_epochs
-from labelaudit.engine.order import make_generator
 from labelaudit.engine.selection import Selection, scores
 from labelaudit.engine.step import observe
 from labelaudit.methods.standard import Standard

@@ -16,14 +16,13 @@ def test_settings_survive_json():
     for settings in (SETTINGS, adam):
         assert settings_from_json(json.loads(json.dumps(settings.as_json())), "run.json") == settings
     older = {name: value for name, value in SETTINGS.as_json().items() if name not in ("beta2", "border")}
-    assert settings_from_json({**older, "controls": 0, "pilot_epochs": 0}, "run.json") == SETTINGS
+    assert settings_from_json(older, "run.json") == SETTINGS
 
 
 def test_bad_settings_are_refused():
     for value, error in (
         ([], "has settings that this version does not read"),
         ({"more": 1}, "has settings that this version does not read"),
-        ({"controls": 30}, "has settings that this version does not read"),
         ({"epochs": 0}, r"is damaged \(epochs is 0\)"),
         ({"lr": math.nan}, r"is damaged \(lr is nan\)"),
         ({"seed": -1}, r"is damaged \(seed is -1\)"),

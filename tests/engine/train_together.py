@@ -9,12 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from labelaudit.auditing.probe import Folds
 from labelaudit.engine.inputs import Augment
 from labelaudit.engine.loop import Training, run_epochs
-from labelaudit.engine.networks import Heads, linear_head
-from labelaudit.engine.parallel import joined
 from labelaudit.engine.selection import Selection
+from labelaudit.engine.world import joined
 from labelaudit.errors import DataError
 from labelaudit.methods.base import EpochPlan, Mixing
 from labelaudit.methods.standard import Standard, weighted
@@ -53,7 +51,6 @@ def trainings(everything: bool):
     yield "selected", Standard(), "selective-backprop beta=3 warm_up_epochs=0", how
     if not everything:
         return
-    yield "folds", Folds(torch.arange(43) // 3 % 3), None, how
     yield "weighted", weighted(torch.linspace(0, 1, 43)), None, how
     yield "drawn", Standard(), "variance-reduction pool=2 weights=unbiased switch=none", how
     for entry in METHODS:
@@ -69,8 +66,6 @@ def train_together(folder: Path, everything: bool, environment: Mapping[str, str
         for name, method, selector, how in trainings(everything):
             label_N = noisy_labels(TRUTH_N) if name.startswith("method ") else TRUTH_N
             networks = [small_network(seed=number) for number in range(method.networks)]
-            if name == "folds":
-                networks[0][-1] = Heads([linear_head(32, 3, seed=seed) for seed in range(3)])
             training = Training(networks, loop_settings(**how), CPU, world)
             inputs = image_inputs(PIXELS_NCHW, Augment())
             selection = None if selector is None else Selection(build_selector(selector), 43)

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from labelaudit.auditing.fit import fit
+from labelaudit.auditing.members import rewind_to_checkpoint
 from labelaudit.auditing.model import Audit, is_trained, open_run, read_catalogue, recorded_data
-from labelaudit.auditing.probe import rewind_to_checkpoint
 from labelaudit.auditing.sample import draw_sample
 from labelaudit.auditing.training import read_checkpoint
 from labelaudit.data.labels_file import read_labels

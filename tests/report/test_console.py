@@ -148,6 +148,7 @@ def test_sentences_on_kinds_by_hand():
         ["part noise", "1,500", "900", "600"],
     ]
     assert kinds_sentences(noise()) == copies_rows(noise()) == []
+    assert copies_rows(noise(kinds={**KINDS, "samples": {**KINDS["samples"], "corrupted": 0}})) == []
 
 
 def test_sentences_on_what_is_not_in_the_audit():

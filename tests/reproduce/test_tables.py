@@ -8,31 +8,30 @@ from labelaudit.auditing.options import TrainingOptions
 from labelaudit.data.folder import scan
 from labelaudit.methods.table import METHODS as TABLE
 from labelaudit.progress import QUIET
-from labelaudit.reproduce import ExperimentOptions, curves, prioritization, retraining
-from labelaudit.reproduce.kinds import share
+from labelaudit.reproduce import ExperimentOptions, curves, prioritization, table1
 from labelaudit.reproduce.prioritization import MEAN, results
-from labelaudit.reproduce.retraining import ROWS, SCALES, Trainings, cells_of, orders, published, with_parameters
 from labelaudit.reproduce.runner import Row, Tables, draw, parse_noise
+from labelaudit.reproduce.table1 import ROWS, SCALES, Trainings, cells_of, published, with_parameters
 from labelaudit.selectors.table import build_selector, describe_selector
 from tests.cli.helpers import write_images
 
 NAN = math.nan
 
 
-def trained(method: str, error: float, *, seed: int = 0, noise: str = "uniform:0.4", epoch: float = 1.0) -> Row:
+def trained(method: str, error: float, *, seed: int = 0, noise: str = "uniform:0.4") -> Row:
     status = "diverged" if math.isnan(error) else "trained"
-    spent = {"best_error": error / 2, "epoch_seconds": epoch, "seconds": 10 * epoch}
-    return {"noise": noise, "rate": 0.4, "seed": seed, "method": method, "status": status, "error": error, **spent}
+    return {
+        **{"noise": noise, "rate": 0.4, "seed": seed, "method": method, "status": status},
+        **{"error": error, "best_error": error / 2, "seconds": 10.0},
+    }
 
 
-def test_a_cell_has_mean_and_deviation_in_percent_and_times_beside_standards() -> None:
-    rows = [trained("aul", 0.10), trained("aul", 0.14, seed=1, epoch=4.0)]
-    rows += [trained("standard", 0.4, epoch=2.0), trained("standard", 0.4, seed=1, epoch=2.0)]
+def test_a_cell_has_mean_and_deviation_in_percent_beside_the_papers() -> None:
+    rows = [trained("aul", 0.10), trained("aul", 0.14, seed=1)]
+    rows += [trained("standard", 0.4), trained("standard", 0.4, seed=1)]
     cell, standard = cells_of(rows, 10)
     assert (cell["error"], cell["deviation"]) == (pytest.approx(12.0), pytest.approx(math.sqrt(8)))
     assert (cell["seeds"], cell["diverged"], cell["paper_error"], cell["paper_deviation"]) == (2, 0, 11.5, 0.2)
-    assert cell["relative_epoch"] == cell["relative_time"] == pytest.approx((1 / 2 + 4 / 2) / 2)
-    assert math.isnan(next(cells_of(rows[:2], None))["relative_epoch"])
     assert standard["deviation"] == 0
 
 
@@ -41,32 +40,12 @@ def test_table_1_has_all_methods_and_says_what_diverged() -> None:
     runs += [trained("d2l", NAN, seed=1), trained("d2l", NAN, noise="uniform:0.8")]
     tables = Tables("", table1="", runs="", audits="")
     tables.add({"runs": runs})
-    page = "\n".join(retraining.page_tables("table1", 10, tables))
+    page = "\n".join(table1.page_tables(10, tables))
     assert "| D2L | 15.00 (1 of 2, others diverged) | 15.6 ± 0.6 | diverged | diverged |" in page
     assert "| AUL | 17.00 | 11.5 ± 0.2 | – | – |\n| Oracle " in page
     assert "| labelaudit | 19.00 | – | – | – |" in page
-    assert "| uniform:0.4 | Oracle < AUL < Standard | 18.00 < 17.00 < 10.00 | **no** |" in page
     assert "nan" not in page
-    assert "paper" not in "\n".join(retraining.page_tables("table1", None, tables)).split("##")[1]
     assert set(ROWS) == {entry.name for entry in TABLE} | {"labelaudit"}
-
-
-@pytest.mark.parametrize(
-    ("errors", "came_out"),
-    [
-        ({"oracle": 0.1, "aul": 0.12, "standard": 0.4, "random": 0.2, "reed-hard": 0.35}, [True, True, True]),
-        ({"oracle": 0.13, "aul": 0.12, "standard": 0.4, "random": 0.11, "reed-hard": 0.12}, [False, False, False]),
-        ({"labelaudit": 0.1, "random": 0.2, "reed-hard": 0.1}, [True, False]),
-        ({"oracle": 0.1, "aul": NAN, "standard": 0.4}, [None]),
-        ({"oracle": 0.1, "standard": 0.4}, []),
-    ],
-)
-def test_the_papers_orders_come_out_or_do_not(errors: dict[str, float], came_out: list[bool | None]) -> None:
-    cells = list(cells_of([trained(row, error) for row, error in errors.items()], 10))
-    assert [found for *_, found in orders(cells)] == came_out
-    # On CIFAR-100 at uniform 20% the paper itself has AUL before Oracle.
-    rest = orders(list(cells_of([trained(row, error, noise="uniform:0.2") for row, error in errors.items()], 100)))
-    assert not [order for _, order, *_ in rest if "oracle" in order]
 
 
 @pytest.mark.parametrize(
@@ -87,10 +66,10 @@ def test_what_is_published_for_some_noise_or_data_only(row, noise, classes, para
 
 def test_published_steps_reach_the_training_at_the_papers_scale(image_folder, tmp_path, monkeypatch) -> None:
     asked = []
-    monkeypatch.setattr(retraining, "train_method", lambda start, data, options, *_: asked.append(options) or [])
+    monkeypatch.setattr(table1, "train_method", lambda start, data, options, *_: asked.append(options) or [])
     clean, noise = scan(image_folder()), parse_noise("pair-flip:0.4", ())
     for scale in (SCALES["paper"], SCALES["small"]):
-        trainings = Trainings(clean=clean, test=tmp_path, rows=["elr"], scale=scale, paper=10)
+        trainings = Trainings(clean=clean, test=tmp_path, rows=["elr"], scale=scale)
         list(trainings.measure(QUIET, noise, 0, tmp_path))
     preset = asked[0].presets["paper"]
     assert (preset.epochs, preset.schedule, preset.lr, asked[1].presets) == (120, "milestones", 0.02, None)
@@ -98,10 +77,9 @@ def test_published_steps_reach_the_training_at_the_papers_scale(image_folder, tm
 
 def test_with_100_classes_the_papers_figures_are_those_of_cifar_100(tmp_path, monkeypatch) -> None:
     photos = write_images(tmp_path / "photos", classes=tuple(f"c{number:02d}" for number in range(100)), each=2)
-    monkeypatch.setattr(retraining, "Trainings", lambda **given: pytest.fail(f"with the paper's {given['paper']}"))
+    monkeypatch.setattr(table1.runner, "run_cases", lambda *given: given[4].args)
     folders = {"data": photos, "test": photos, "out": tmp_path / "out"}
-    with pytest.raises(pytest.fail.Exception, match="with the paper's 100"):
-        retraining.measure(ExperimentOptions(name="table1", scale="small", training=TrainingOptions(), **folders))
+    assert table1.measure(ExperimentOptions(name="table1", training=TrainingOptions(), **folders)) == (100,)
 
 
 def curve(algorithm: str, errors: list[float], per_epoch: int, *, seed: int = 0, share: float = 0.5) -> list[Row]:
@@ -206,19 +184,3 @@ def test_networks_are_correlated_by_what_both_have() -> None:
     tables = Tables("", **curves.COLUMNS)
     tables.add({"networks": [row]})
     assert list(curves.measured(tables)) == ["aul"]  # without --test there are no panels of held-out losses
-
-
-def test_shares_of_kinds_by_hand() -> None:
-    cells = [
-        ("shuffled", "corrupted", 8, True),
-        ("shuffled", "mislabeled", 2, True),
-        ("shuffled", "corrupted", 25, False),
-        ("shuffled", "", 5, False),
-        ("clean", "mislabeled", 100, True),
-    ]
-    names = ("true_kind", "called", "samples", "suspicious")
-    matrix = [dict(zip(names, cell, strict=True)) for cell in cells]
-    assert share(matrix, ("shuffled",), "corrupted", True) == 0.8
-    assert share(matrix, ("shuffled",), "corrupted", None) == 33 / 40
-    assert share(matrix, ("shuffled",), None, None) == 10 / 40
-    assert math.isnan(share(matrix, ("gaussian",), "corrupted", True))

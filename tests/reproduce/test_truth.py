@@ -11,13 +11,10 @@ from labelaudit.data.folder import scan
 from labelaudit.errors import DataError, RunError, UsageError
 from labelaudit.progress import QUIET
 from labelaudit.reproduce import detection
-from labelaudit.reproduce.curves import read_loss_curves
 from labelaudit.reproduce.detection import aum_below_threshold, measure_peers, require
 from labelaudit.reproduce.runner import noisy_data, parse_noise
 from labelaudit.reproduce.truth import TrueAudit, audit, calibration_error, flag_quality, rank_quality, true_labels
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.losses import EpochLosses, write_epoch
-from labelaudit.run.tables import write_samples
 from tests.cli.helpers import write_images
 
 
@@ -53,20 +50,6 @@ def test_true_labels_go_by_path_and_by_the_names_of_classes(image_folder: Callab
     assert true_labels(found, scan(root)).tolist() == [-1, 1]
     with pytest.raises(DataError, match="1 of 3 labeled images have no true label"):
         true_labels(scan(root), found)
-
-
-def test_loss_and_aul_over_the_epochs_by_hand(image_folder: Callable[..., Path], tmp_path: Path) -> None:
-    run = RunFolder(tmp_path / "run")
-    run.root.mkdir()
-    write_samples(run.samples, scan(image_folder(each=2)))
-    zero_R, sample_R = np.zeros(4, dtype=np.int32), np.arange(4, dtype=np.int32)[::-1].copy()
-    for epoch, loss in enumerate(([3.0, 1.0, 2.0, 0.5], [0.1, 0.3, 0.2, 0.25])):
-        loss_R = np.array(loss, dtype=np.float32)[::-1].copy()
-        record = {"margin_R": np.zeros(4, dtype=np.float32), "predicted_R": zero_R, "alternative_R": zero_R}
-        write_epoch(run.losses, EpochLosses(epoch=epoch, sample_R=sample_R, loss_R=loss_R, **record))
-    (loss_N, aul_N), (last_N, sum_N) = read_loss_curves(run, 4)
-    np.testing.assert_allclose([loss_N, aul_N, last_N], [[3.0, 1.0, 2.0, 0.5]] * 2 + [[0.1, 0.3, 0.2, 0.25]], rtol=1e-6)
-    np.testing.assert_allclose(sum_N, [3.1, 1.3, 2.2, 0.75], rtol=1e-6)
 
 
 def test_aums_threshold_by_hand() -> None:

@@ -61,15 +61,6 @@ def test_a_damaged_noise_json_is_refused_in_one_line(run, changes):
     assert error.value.fix == f"run labelaudit fit {run.root}"
 
 
-def test_a_fit_by_an_estimator_of_another_version_is_refused_in_one_line(run):
-    run.noise.write_text(json.dumps(noise_json(fit={"rank_by": "aul", "estimator": "bmm"})))
-    with pytest.raises(
-        RunError, match=r"noise\.json names an estimator that this version does not have \(.*'bmm'"
-    ) as error:
-        documents.read_noise(run)
-    assert error.value.fix == f"run labelaudit fit {run.root}"
-
-
 def test_a_run_json_has_what_is_known_and_is_read_back(run):
     data = documents.RecordedData.of(catalogue_of(root=run.root))
     description = documents.Description(status=documents.TRAINED, data=data, settings={"epochs": 3}, diverged=True)

@@ -35,16 +35,6 @@ def half_then(end):
     return write
 
 
-def test_the_old_file_is_there_until_the_new_one_is_whole(file):
-    def write(partial):
-        partial.write_text("new")
-        assert partial.parent == file.parent
-        assert file.read_text() == "old"
-
-    write_atomically(file, write)
-    assert file.read_text() == "new"
-
-
 def test_a_killed_writer_leaves_the_old_file_and_does_not_block_the_next(file):
     write = half_then(lambda: os.kill(os.getpid(), signal.SIGKILL))
     child = multiprocessing.get_context("fork").Process(target=write_atomically, args=(file, write))
@@ -97,14 +87,6 @@ def test_lines_that_cannot_all_be_written_leave_the_old_file(file, lines):
     with room_for(1000), pytest.raises((StorageError, TypeError), match=r"no space left|write"):
         write_lines(file, iter(lines))
     assert file.read_text() == "old"
-
-
-def test_places_that_cannot_hold_a_file(tmp_path):
-    (tmp_path / "out.csv").mkdir()
-    for place, message in (("nowhere/out.csv", "No such file or directory"), ("out.csv", "Is a directory")):
-        with pytest.raises(StorageError, match=rf"cannot write .*out\.csv: {message}"):
-            write_text(tmp_path / place, "new")
-    assert names_in(tmp_path) == ["out.csv"]
 
 
 def test_a_pipe_is_written_to_and_not_replaced(tmp_path):

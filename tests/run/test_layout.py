@@ -3,7 +3,6 @@ import fcntl
 import os
 import threading
 import warnings
-from pathlib import Path
 
 import pytest
 
@@ -11,41 +10,13 @@ from labelaudit.auditing.begin import clear
 from labelaudit.errors import NoLocksWarning, RunError, StorageError
 from labelaudit.run.caches import PixelCache
 from labelaudit.run.files import _warn_of_no_locks, held, holder, write_text
-from labelaudit.run.layout import SCHEMA_VERSION, RunFolder
+from labelaudit.run.layout import RunFolder
 from tests.helpers import failing
 
 
 @pytest.fixture
 def run(tmp_path):
     return RunFolder(tmp_path / "run")
-
-
-def test_files_have_the_names_that_other_tools_rely_on(run):
-    paths = [getattr(run, name) for name in vars(RunFolder) if not name.startswith("_")]
-    assert {str(path.relative_to(run.root)) for path in paths if isinstance(path, Path)} == {
-        *("run.json", "samples.parquet", "pictures.parquet", "losses", "test-losses", "checkpoint.pt"),
-        *("probe.safetensors", "scores.parquet", "noise.json", "suspicious.csv", "corrupted.csv", "unreadable.csv"),
-        *("weights.csv", "weights.npy", "decisions.csv", "report.html"),
-        *("findings.parquet", "findings.csv", "near.parquet"),
-        *("annotations.parquet", "annotators.parquet", "annotators.json"),
-        *("sample.parquet", "sample.csv", "answers.csv"),
-        *("annotations.parquet", "annotators.parquet", "annotators.json"),
-        *("metrics.parquet", "seconds.parquet", "picks", "model.safetensors", "result.json", "verified.pt"),
-    }
-    assert run.heads.root == run.root / "heads"
-    assert run.retraining("co-teaching", 7).root == run.root / "retrain" / "co-teaching-seed7"
-
-
-def test_a_description_is_read_back_with_its_schema_and_updated(run):
-    with pytest.raises(RunError, match=r"run is not a run folder \(it has no run\.json\)"):
-        run.read_description()
-    assert not run.exists
-    run.root.mkdir()
-    run.write_description({"status": "training", "seed": 3})
-    assert run.exists
-    assert run.read_description() == {"schema_version": SCHEMA_VERSION, "status": "training", "seed": 3}
-    run.update_description(status="finished", device="cpu")
-    assert list(run.read_description().values()) == [SCHEMA_VERSION, "finished", 3, "cpu"]
 
 
 @pytest.mark.parametrize(

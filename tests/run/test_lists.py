@@ -148,17 +148,6 @@ def test_weights_belong_to_paths_and_are_0_for_a_sample_that_is_set_aside(tmp_pa
     assert lists.read_weights(file, catalogue_of(FOUR, reasons=["empty file", "", "", ""])).tolist() == [0, 2, 3, 4]
 
 
-def test_weights_of_other_data_are_refused(tmp_path):
-    file = written(tmp_path / "weights.csv", "path,weight\ncat/0.png,1\ndog/3.png,1\n")
-    with pytest.raises(DataError, match=r"other data: it has no weight for 'cat/1\.png' and 1 more\W .*/data"):
-        lists.read_weights(file, catalogue_of(FOUR))
-    lists.write_weights(file, tmp_path / "weights.npy", catalogue_of(FOUR), WEIGHT_4)
-    with pytest.raises(DataError, match=r"no weight for 'dog/x\.png'\W "):
-        lists.read_weights(file, catalogue_of((*FOUR[:2], "dog/x.png", FOUR[2])))
-    with pytest.raises(DataError, match=r"the content of 'cat/1\.png' and 1 more has changed since"):
-        lists.read_weights(file, catalogue_of((FOUR[1], FOUR[0], *FOUR[2:])))
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -214,7 +203,19 @@ def test_a_baseline_tells_new_labels_from_known_ones(rows, baseline, new, known,
 
 def test_a_baseline_is_hash_and_label_whatever_the_other_columns_are(tmp_path):
     text = '\ufeffpath,given_label,sha256\n"new\nline.png","a,""b""\r\nc",ff\nx,猫,ee\ny,猫,ee\n'
-    assert lists.read_baseline(written(tmp_path / "a.csv", text)) == {("ff", 'a,"b"\r\nc'), ("ee", "猫")}
+    found = lists.read_baseline(written(tmp_path / "a.csv", text))
+    assert found == (frozenset({("ff", 'a,"b"\r\nc'), ("ee", "猫")}), frozenset())
+
+
+def test_a_list_of_findings_knows_each_code_and_labels_by_any_of_theirs(tmp_path):
+    text = "code,given_label,sha256\nLA001,ant,ff\nLA006,bee,ee\nLA005,bee,\n"
+    found = lists.read_baseline(written(tmp_path / "findings.csv", text))
+    assert found.labels == {("ff", "ant")}
+    for code, label, sha256, known in (
+        *(("LA003", "ant", "ff", True), ("LA001", "bee", "ff", False), ("LA006", "ant", "ff", False)),
+        *(("LA006", "bee", "ee", True), ("LA007", "bee", "ee", False), ("LA005", "bee", "", False)),
+    ):
+        assert found.knows({"code": code, "given_label": label, "sha256": sha256}) == known
 
 
 def test_a_run_folder_stands_for_its_list(tmp_path):
@@ -225,13 +226,14 @@ def test_a_run_folder_stands_for_its_list(tmp_path):
     with pytest.raises(RunError, match="has no verdicts yet; run labelaudit fit"):
         lists.read_baseline(tmp_path)
     written(folder.suspicious, "path,given_label,sha256\na.png,ant,ff\n")
-    assert lists.read_baseline(tmp_path) == {("ff", "ant")}
+    written(folder.findings_csv, "code,given_label,sha256\nLA002,bee,ee\n")
+    assert lists.read_baseline(tmp_path) == ({("ff", "ant")}, {("LA002", ("ee", "bee"))})
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"cannot read .*a\.csv: no such file or directory; give a run folder or"),
+        (None, r"cannot read .*a\.csv: no such file or directory; give a run folder, or"),
         ("", r"a\.csv has no column given_label and sha256"),
         ("given_label,sha256\nant\n", r"a\.csv line 2 has no content hash"),
         ('given_label,sha256\n"cut,ff', "is not a list of suspicious labels"),

@@ -33,22 +33,6 @@ def test_epochs_are_read_back_in_order_from_folders_of_any_name(tmp_path, monkey
             require_equal(record, epoch_record(epoch))
 
 
-def test_a_file_has_the_documented_columns_in_compact_encodings(tmp_path):
-    write_epoch(tmp_path, epoch_record(3, count=2000))
-    file = pq.ParquetFile(tmp_path / "epoch-0003.parquet")
-    assert {field.name: str(field.type) for field in file.schema_arrow} == {
-        **dict.fromkeys(("sample", "epoch", "predicted", "alternative"), "int32"),
-        **dict.fromkeys(("loss", "margin"), "float"),
-    }
-    group = file.metadata.row_group(0)
-    columns = {group.column(number).path_in_schema: group.column(number) for number in range(6)}
-    assert {column.compression for column in columns.values()} == {"ZSTD"}
-    for name, encoding in (("loss", "BYTE_STREAM_SPLIT"), ("margin", "BYTE_STREAM_SPLIT"), ("sample", "DELTA_BINARY")):
-        assert any(found.startswith(encoding) for found in columns[name].encodings), name
-    assert b"nats" in file.schema_arrow.metadata[b"loss"]
-    file.close()
-
-
 def test_epochs_are_ordered_by_number_and_other_files_ignored(tmp_path):
     others = (".epoch-0003.parquet.partial", "epoch-0004.parquet.bak", "epoch-.parquet", "notes.txt")
     for name in ("epoch-10000.parquet", "epoch-9999.parquet", "epoch-0002.parquet", *others):

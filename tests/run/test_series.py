@@ -37,13 +37,3 @@ def test_a_path_means_the_newest_run_with_verdicts_or_the_newest(tmp_path: Path)
     assert earlier_runs(third) == [first, second]
     assert (judged_before(third), judged_before(second)) == (second, None)
     assert earlier_runs(RunFolder(tmp_path / "photos")) == []
-
-
-def test_a_folder_with_a_run_of_its_own_is_the_oldest_of_its_runs(tmp_path: Path) -> None:
-    own = begin(tmp_path / "photos", judged=True)
-    assert (newest(own.root), next_run(own.root).root) == (own, tmp_path / "photos/1")
-    first = begin(tmp_path / "photos/1")
-    assert (newest(own.root), newest(own.root, judged=False)) == (own, first)
-    assert earlier_runs(first) == [own]
-    first.noise.write_text("{}")
-    assert newest(own.root) == first

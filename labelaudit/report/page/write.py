@@ -435,7 +435,10 @@ def _content(
     }
     if not sampled and (before := judged_before(run)):
         try:
-            known, findings = read_baseline(before.suspicious), zip(digests, catalogue.label_N[samples], strict=True)
+            known, findings = (
+                read_baseline(before.suspicious).labels,
+                zip(digests, catalogue.label_N[samples], strict=True),
+            )
             new = np.array([(sha256, catalogue.classes[label]) not in known for sha256, label in findings], dtype=bool)
             content["since"] = {"name": before.root.name, "new": (suspicious_N[samples] & new).tolist()}
         except LabelauditError as error:

@@ -1,14 +1,13 @@
-"""What robust training is worth: test error of networks retrained on noisy labels, by method and seed.
+"""What robust training is worth: Table 1 of "Detecting label noise from loss curves", beside the paper's figures.
 
-Table 1 of "Detecting label noise from loss curves" is made of the same trainings, with the paper's figures beside it:
-test error in percent, mean and deviation over 4 trials. Beside its rows are ``labelaudit``, ELR and DivideMix. The rows
-``aul`` and ``labelaudit`` are one method with the weights of two audits, see `AUDITS`.
+That is the test error of networks retrained on noisy labels, by method and seed; the paper's are in percent, mean and
+deviation over 4 trials. Beside its rows are ``labelaudit``, ELR and DivideMix. The rows ``aul`` and ``labelaudit`` are
+one method with the weights of two audits, see `AUDITS`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +35,7 @@ from labelaudit.reproduce.truth import OURS, audit
 from labelaudit.retraining.recipe import RetrainOptions, presets_of, retrain
 from labelaudit.run.files import write_text
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.metrics import read_metrics, read_seconds
+from labelaudit.run.metrics import read_metrics
 
 DIVERGED = "diverged"
 NOISES = ("uniform:0.2", "uniform:0.4", "uniform:0.6", "uniform:0.8", "pair-flip:0.4")
@@ -78,15 +77,6 @@ AUDITS: Mapping[str, FitSettings] = {
 """The row ``aul`` has the paper's weights: w = 1 − z, z the posterior of a Gaussian mixture on the AUL of a training at
 a constant rate. The other rows that need weights or a noise rate have those of a default audit."""
 
-EXPECTATIONS = (
-    ("oracle", "aul", "standard"),
-    ("aul", "random"),
-    ("aul", "reed-hard"),
-    (OURS, "random"),
-    (OURS, "reed-hard"),
-)
-"""Rows in the order of the paper's errors, least first; what holds for ``aul`` is expected of ``labelaudit`` too."""
-
 
 def method_of(row: str) -> MethodEntry:
     """Return the method of a row."""
@@ -123,28 +113,22 @@ def published(row: str, noise: Case, classes: int) -> tuple[dict[str, object], M
     return {}, {}
 
 
-TRAINED = (
-    "noise:str rate seed:int64 method:str status:str error best_error train_error epochs:int64 epoch_seconds seconds "
-    "noise_rate"
-)
+TRAINED = "noise:str rate seed:int64 method:str status:str error best_error train_error epochs:int64 seconds noise_rate"
 """One training of one row, trained or diverged. Errors are shares; NaN stands for what there is no figure of.
 
 - error: Test error after the last epoch, of the first of two networks, for DivideMix of both together.
 - best_error: The least error after an epoch: what early stopping on the test data would have given.
 - train_error: Share of the given labels that the network disagrees with in its last epoch.
-- epoch_seconds, seconds: Mean wall time of an epoch without measuring the error, and of all of it but the audit.
+- seconds: Wall time of all of it but the audit.
 - noise_rate: What the method was told or found of the noise.
 """
 
-_NO_FIGURES = dict.fromkeys(("error", "best_error", "train_error", "epoch_seconds", "seconds", "noise_rate"), math.nan)
-_AUDIT_COLUMNS = "noise:str rate seed:int64 audit:str noise_rate precision recall seconds"
+_NO_FIGURES = dict.fromkeys(("error", "best_error", "train_error", "seconds", "noise_rate"), math.nan)
+_AUDIT_COLUMNS = "noise:str rate seed:int64 audit:str noise_rate precision recall"
 """One of the `AUDITS`, whose weights and noise rate the rows share: its estimate, and the quality of its flags."""
 
-_CELLS = (
-    "method:str noise:str error deviation seeds:int64 diverged:int64 relative_epoch relative_time paper_error "
-    "paper_deviation paper_note:str"
-)
-"""One cell of the table, over all seeds, beside the paper's; errors in percent, times as multiples of Standard's.
+_CELLS = "method:str noise:str error deviation seeds:int64 diverged:int64 paper_error paper_deviation paper_note:str"
+"""One cell of the table, over all seeds, beside the paper's; errors in percent.
 
 The paper's error is NaN where it has no figure, and the note says what it has instead.
 """
@@ -157,7 +141,7 @@ class Scale:
     Attributes:
         audits, training: Options of each of the `AUDITS` and of every method; their seeds are replaced.
         parameters: The parameters of each row's method.
-        subset: Draw so many of the training images for each seed; None takes all.
+        subset: Draw at most so many of the training images for each seed.
         measure_every: Measure the test error after so many epochs and the last.
         noises, about: The columns when none are asked for, and what the heading says.
     """
@@ -165,10 +149,10 @@ class Scale:
     audits: Mapping[str, TrainingOptions]
     training: TrainingOptions
     parameters: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    subset: int | None = None
+    subset: int
     measure_every: int = 1
     noises: Sequence[str] = NOISES
-    about: str = ""
+    about: str
 
 
 # A network that does not memorize wrong labels needs no robust training (docs/accuracy.md).
@@ -212,20 +196,18 @@ SCALES: dict[ScaleName, Scale] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Trainings:
-    """What is trained on noisy labels: right labels, test images, rows, how much, and which of the `PAPERS` beside."""
+    """What is trained on noisy labels: right labels, test images, rows and how much."""
 
     clean: Catalogue
     test: Path
     rows: Sequence[str]
     scale: Scale
-    paper: int | None = None
 
     def measure(self, reporter: Reporter, case: Case, seed: int, folder: Path) -> Iterator[dict[str, list[Row]]]:
         """Plant errors, do the audits that are needed, and train every method; yield the row of each."""
         rows, scale = np.flatnonzero(self.clean.used_N), self.scale
-        if scale.subset is not None:
-            rows = np.sort(np.random.default_rng([seed, scale.subset]).permutation(rows)[: scale.subset])
-        chosen = runner.take(self.clean, rows)
+        drawn = np.random.default_rng([seed, scale.subset]).permutation(rows)[: scale.subset]
+        chosen = runner.take(self.clean, np.sort(drawn))
         data, rate = runner.noisy_data(chosen, case, folder, seed), round(case.rate * len(chosen)) / len(chosen)
         truth_csv = folder / "truth.csv"
         if not truth_csv.exists():
@@ -236,13 +218,12 @@ class Trainings:
             if name in map(audit_of, self.rows):
                 options = replace(scale.audits[name], seed=seed)
                 found = audit(case.name, data, runs[name], self.clean, options, reporter, AUDITS[name])
-                audited = {**same, **found.flags, "audit": name, "noise_rate": found.noise_rate}
-                yield {"audits": [{**audited, "seconds": found.seconds}]}
+                yield {"audits": [{**same, **found.flags, "audit": name, "noise_rate": found.noise_rate}]}
         for row in dict.fromkeys(self.rows):
             reporter.say(f"{case.name}, seed {seed}: {row}")
             method, run = method_of(row), runs[audit_of(row) or "default"]
             needs, presets = method.needs, presets_of(method)
-            own, hyperparameters = published(row, case, len(self.clean.classes)) if self.paper else ({}, {})
+            own, hyperparameters = published(row, case, len(self.clean.classes))
             if row == "aul":
                 own = {"cut": 0.0}  # in the paper all labels count
             presets["paper"] = replace(presets["paper"], **hyperparameters)
@@ -275,7 +256,7 @@ def train_method(start: Row, data: Data, options: RetrainOptions, folder: Path, 
             yield start
             return
         seconds = time.perf_counter() - began if is_new else math.nan
-        metrics, epochs = read_metrics(out.metrics), read_seconds(out.seconds)
+        metrics = read_metrics(out.metrics)
         both = find_method(options.method).predicts_together
         known = {**result["parameters"], **result.get("found", {})}.get("noise_rate")
         yield {
@@ -285,7 +266,6 @@ def train_method(start: Row, data: Data, options: RetrainOptions, folder: Path, 
             "best_error": min(row["validation_error"] for row in metrics if row["validation_error"] is not None),
             "train_error": metrics[-1]["train_error"],
             "epochs": len(metrics),
-            "epoch_seconds": sum(row["seconds"] for row in epochs) / len(epochs),
             "seconds": seconds,
             "noise_rate": math.nan if known is None else known,
         }
@@ -322,30 +302,23 @@ def with_parameters(scale: Scale, rows: Sequence[str], given: Mapping[str, objec
     return replace(scale, parameters=parameters)
 
 
-def cells_of(runs: Rows, paper: int | None) -> Iterator[Row]:
-    """Yield mean and deviation over the seeds, and times as multiples of Standard's with the same noise and seed."""
-    standard = {(run["noise"], run["seed"]): run for run in runs if run["method"] == "standard"}
-
-    def relative(group: Rows, name: str) -> float:
-        base = (standard.get((run["noise"], run["seed"]), _NO_FIGURES)[name] for run in group)
-        return spread(run[name] / time for run, time in zip(group, base, strict=True)).mean
-
+def cells_of(runs: Rows, paper: int) -> Iterator[Row]:
+    """Yield mean and deviation over the seeds."""
     for (method, noise), group in grouped(runs, "method", "noise").items():
         mean, deviation, _ = spread(100 * run["error"] for run in group)
-        theirs = dict(zip(NOISES, PAPERS[paper].get(method, ()), strict=False)).get(noise, "") if paper else ""
+        theirs = dict(zip(NOISES, PAPERS[paper].get(method, ()), strict=False)).get(noise, "")
         error, paper_deviation = (math.nan, math.nan) if isinstance(theirs, str) else theirs
         yield {
             **{"method": method, "title": _title(method), "noise": noise, "error": mean, "deviation": deviation},
             **{"seeds": len(group), "diverged": sum(run["status"] == DIVERGED for run in group)},
-            **{"relative_epoch": relative(group, "epoch_seconds"), "relative_time": relative(group, "seconds")},
             **{"paper_error": error, "paper_deviation": paper_deviation},
             "paper_note": theirs if isinstance(theirs, str) else "",
         }
 
 
-def page_tables(name: str, paper: int | None, tables: Tables) -> Iterator[str]:
-    """Fill the table of cells, which has this name, and yield the lines of the page."""
-    cells = tables[name] = list(cells_of(tables["runs"], paper))
+def page_tables(paper: int, tables: Tables) -> Iterator[str]:
+    """Fill the table of cells, and yield the lines of the page."""
+    cells = tables["table1"] = list(cells_of(tables["runs"], paper))
     titled = [{**run, "title": _title(run["method"])} for run in tables["runs"]]
     has_paper = any(math.isfinite(cell["paper_error"]) for cell in cells)
     note = "Test error in percent after the last epoch, ± the standard deviation over the seeds (n − 1)."
@@ -356,30 +329,14 @@ def page_tables(name: str, paper: int | None, tables: Tables) -> Iterator[str]:
         )
     errors: dict[str, Cell] = {"{}": _error, **({"paper, {}": _published} if has_paper else {})}
     yield from runner.pivot("Test error", note, cells, _METHOD, errors, across="noise")
-    outcomes = {
-        (noise, " < ".join(map(_title, order))): {
-            "errors": " < ".join(number(error, 2) for error in found),
-            "came out": {True: "yes", False: "**no**", None: "no figure"}[came_out],
-        }
-        for noise, order, found, came_out in orders(cells)
-        if paper
-    }
-    yield from runner.table("Do the paper's orders come out?", _ORDERS, ("noise", "order"), outcomes)
     best = {"{}": partial(_mean, "best_error", 100)}
     yield from runner.pivot("With early stopping on the test images", _BEST, titled, _METHOD, best, across="noise")
-    of_epoch = {_title(method): _mean("epoch_seconds", 1, group) for method, group in grouped(titled, "method").items()}
-    times: dict[str, Cell] = {
-        "seconds an epoch": lambda own: of_epoch[own[0]["title"]],
-        "epoch / Standard's": partial(_mean, "relative_epoch", 1),
-        "whole training / Standard's": partial(_mean, "relative_time", 1),
-    }
-    yield from runner.pivot("Time", _TIME, cells, _METHOD, times)
+    yield from runner.pivot("Time", _TIME, titled, _METHOD, {"seconds": partial(_mean, "seconds", 1)})
     shared = {
         (row["noise"], row["seed"], row["audit"]): {
             "rate": number(row["rate"], 3),
             "estimate": number(row["noise_rate"], 3),
             "precision / recall": f"{number(row['precision'], 2)} / {number(row['recall'], 2)}",
-            "seconds": number(row["seconds"], 0),
         }
         for row in tables["audits"]
     }
@@ -387,16 +344,11 @@ def page_tables(name: str, paper: int | None, tables: Tables) -> Iterator[str]:
 
 
 _METHOD = {"method": "title"}
-_ORDERS = "Of the means over the seeds. The paper has no row labelaudit: it is expected where AUL is."
 _BEST = (
     "The least test error after any epoch, of the first network: what one would have with the test images to stop by. "
     "Far below the table above means that wrong labels were memorized in the end."
 )
-_TIME = (
-    "Wall time, of an epoch without measuring the error, of the whole training with all but the audit: INCV's "
-    "cross-validation counts in the last column alone. An epoch of DivideMix is a pass over the believed images, in "
-    "all views, with as many suspicious ones."
-)
+_TIME = "Wall time of a training, with INCV's cross-validation and without an audit. None where it was interrupted."
 _AUDITS = (
     "paper: a training at a constant rate, the AUL, a Gaussian mixture; it gives the weights of the row AUL. default: "
     "labelaudit's own audit; it gives the weights of labelaudit and DivideMix, and the noise rate of Co-Teaching."
@@ -424,53 +376,30 @@ def _published(cells: Rows) -> str:
     return cell["paper_note"] or runner.with_deviation(cell["paper_error"], cell["paper_deviation"], 1)
 
 
-def orders(cells: Rows) -> Iterator[tuple[str, tuple[str, ...], list[float], bool | None]]:
-    """Yield noise, rows, errors, and whether these rise strictly (None without a figure), for each of `EXPECTATIONS`.
-
-    Left out is what the paper itself has in another order: AUL before Oracle at uniform 20% on CIFAR-100.
-    """
-    cell_of = {(cell["method"], cell["noise"]): cell for cell in cells}
-    for noise, order in itertools.product(grouped(cells, "noise"), EXPECTATIONS):
-        found = [cell_of[row, noise] for row in order if (row, noise) in cell_of]
-        disagrees = any(a["paper_error"] >= b["paper_error"] for a, b in itertools.pairwise(found))
-        if len(found) == len(order) and not disagrees:
-            errors = [cell["error"] for cell in found]
-            known = all(map(math.isfinite, errors))
-            yield noise, order, errors, all(a < b for a, b in itertools.pairwise(errors)) if known else None
-
-
 def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
-    """Measure, and write the experiment's page and the Parquet tables; without a scale it trains as it is asked."""
+    """Measure, and write ``table1.md`` and the Parquet tables."""
     runner.check_experiment(asked)
     if asked.subset is not None and asked.subset < 2:
         raise UsageError(f"--subset {asked.subset} is too small", fix="give at least 2")
-    if asked.scale is None:
-        runner.needed(asked.data, "--data")
-        audits = {name: replace(options, epochs=asked.audit_epochs) for name, options in _SMALL_AUDITS.items()}
-        scale = Scale(audits=audits, training=replace(asked.training, probe="train"))
-    else:
-        scale = SCALES[asked.scale]
-        scale = replace(scale, training=replace(scale.training, epochs=asked.training.epochs or scale.training.epochs))
     rows, device = asked.methods or ROWS, asked.training.device
-    scale = with_parameters(scale, rows, asked.parameters)
+    scale = with_parameters(SCALES[asked.scale], rows, asked.parameters)
     data, test = runner.folders(asked)
     clean = trainable(scan(data, reporter=reporter))
     cases = runner.noise_cases(asked.noises or scale.noises, clean.classes)
     images, classes = int(clean.used_N.sum()), len(clean.classes)
-    subset = None if asked.scale is None else min(asked.subset or scale.subset or images, images)
     scale = replace(
         scale,
         audits={name: replace(options, device=device) for name, options in scale.audits.items()},
-        training=replace(scale.training, device=device),
-        subset=subset,
+        training=replace(scale.training, device=device, epochs=asked.training.epochs or scale.training.epochs),
+        subset=min(asked.subset or scale.subset, images),
     )
-    about = f"{images:,} images"
-    if subset is not None:
-        about = f"{subset:,} training images of {classes} classes, scale {asked.scale} ({scale.about})"
-    about += f", seeds {asked.seeds_text}; labelaudit {__version__}."
-    columns = {asked.name: _CELLS, "runs": TRAINED, "audits": _AUDIT_COLUMNS}
-    paper = None if asked.scale is None else 100 if classes == 100 else 10
-    trainings = Trainings(clean=clean, test=test, rows=rows, scale=scale, paper=paper)
+    about = (
+        f"{scale.subset:,} training images of {classes} classes, scale {asked.scale} ({scale.about}), seeds "
+        f"{asked.seeds_text}; labelaudit {__version__}."
+    )
+    columns = {"table1": _CELLS, "runs": TRAINED, "audits": _AUDIT_COLUMNS}
+    paper = 100 if classes == 100 else 10
+    trainings = Trainings(clean=clean, test=test, rows=rows, scale=scale)
     tables = Tables("Robust training on noisy labels", about, **columns)
-    page = partial(page_tables, asked.name, paper)
-    return runner.run_cases(asked, cases, tables, partial(trainings.measure, reporter), page, reporter)
+    measure_case = partial(trainings.measure, reporter)
+    return runner.run_cases(asked, cases, tables, measure_case, partial(page_tables, paper), reporter)
