@@ -25,6 +25,7 @@ from labelaudit.review.tree import (
     numbered,
     parents,
 )
+from labelaudit.text import plural
 
 _MOST_NAMES = 20  # numbered names that are looked at for a file that was moved before
 _UPLOAD = re.compile(r"(?:^|/)upload/[0-9]+/[0-9a-f]{8}-[^/]+$")  # where Label Studio keeps an uploaded file
@@ -75,7 +76,8 @@ class RelabelingPlan:
     def summary(self) -> str:
         """The plan's counts in one line."""
         changed = sum(step.action == "change" for step in self.steps)
-        text = f"{changed:,} change, {len(self.steps) - changed:,} dropped, {self.kept:,} kept"
+        labels = f"{plural(changed, 'label')} {'is' if changed == 1 else 'are'} changed"
+        text = f"{labels}, {plural(len(self.steps) - changed, 'image')} dropped, {self.kept:,} kept"
         more = {"done before": self.done_before, "not reviewed": self.unreviewed, "refused": len(self.refused)}
         return text + "".join(f", {count:,} {what}" for what, count in more.items() if count)
 

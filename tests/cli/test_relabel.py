@@ -12,7 +12,7 @@ from tests.cli.helpers import run, succeed
 from tests.review.helpers import change, drop, keep, snapshot, write_corrections, write_tree
 
 FILES = ("cat/1.png", "cat/2.png", "cat/3.png", "dog/1.png", "dog/4.png")
-SUMMARY = "2 change, 1 dropped, 1 kept, 1 refused"
+SUMMARY = "2 labels are changed, 1 image dropped, 1 kept, 1 refused"
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_it_serves_until_ctrl_c_and_ends_with_the_next_command(made: MadeUp) -> 
     assert f"8 suspicious labels to review. Decisions go to {made.run.decisions}" in err
     then = f"labelaudit relabel {made.run.root}"
     assert err.splitlines()[-1] == f"1 decision in {made.run.decisions}. To apply them: {then}"
-    assert "1 change, 0 dropped, 0 kept" in run(*then.split()[1:], "--dry-run").out
+    assert "1 label is changed, 0 images dropped, 0 kept" in run(*then.split()[1:], "--dry-run").out
 
 
 def test_what_cannot_be_reviewed_is_one_line(made: MadeUp, tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_a_round_from_planted_errors_to_a_green_gate(data: Path) -> None:
     decide(HOME / "1", "drop", wrong[0])
     decide(HOME / "1", "keep", *right)
     moved, place = succeed("relabel", HOME, "--yes"), data.resolve()
-    assert f"{len(wrong) - 1} change, 1 dropped, {len(right)} kept\n" in moved.out
+    assert f"{len(wrong) - 1} labels are changed, 1 image dropped, {len(right)} kept\n" in moved.out
     told = f"Moved {len(wrong)} files. To undo: labelaudit relabel {place} --undo\n"
     assert moved.err == f"{told}To audit again: labelaudit score {place}\n"
     old = run(*gate)

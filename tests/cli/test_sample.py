@@ -197,7 +197,7 @@ def test_relabel_applies_the_answers_and_the_next_audit_keeps_what_they_kept(pho
     later.add([[(known.paths.index("dog/001.png"), "keep", "")]])  # of two decisions the later counts
     succeed("fit", home)
     said = succeed("relabel", home, "--yes")
-    assert "7 change, 0 dropped, 40 kept" in said.out
+    assert "7 labels are changed, 0 images dropped, 40 kept" in said.out
     assert "Moved 7 files" in said.err
     assert (data / "bee/000-2.png").exists()
     assert (data / "dog/001.png").exists()

@@ -223,7 +223,7 @@ def test_the_plan_is_shown_and_carried_out_as_it_was_shown(client: Client) -> No
     client.decide((client.sample("ant/1.png"), "change", "bee"))
     assert not client.site.is_applied
     plan = json.loads(client.ask("plan")[1])
-    assert (plan["change"], plan["summary"]) == (2, "2 change, 0 dropped, 0 kept")  # the copy too
+    assert (plan["change"], plan["summary"]) == (2, "2 labels are changed, 0 images dropped, 0 kept")  # the copy too
     client.decide((client.sample("bee/0.png"), "drop", ""))
     status, content, _ = client.ask("plan", {"plan": plan["plan"]})
     assert (status, content) == (409, b"the plan has changed since it was shown: look at it again")

@@ -467,6 +467,7 @@ def _content(
         "thumbnails": {"kind": "", "content": [], "reasons": []},
         "examples": {**choose_examples(audit, sample_S, suggested, most=examples).as_json(), "content": []},
         "sampled": sampled,
+        "unreadable": 0 if sampled else audit.summary.unreadable,
         "decisions": [],
         "command": "",
         "dropped": f"{catalogue.root.name}-dropped" if recorded_data(run).moves else "",

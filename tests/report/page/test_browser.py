@@ -346,6 +346,13 @@ SIMILAR = ("watch_vertical_quartz_gold_strap", "watch_vertical_quartz_silver_str
 CUT = """[...document.querySelectorAll('.thumbnail img')].filter((image) => {
   const [one, box] = [image, image.parentElement].map((node) => node.getBoundingClientRect());
   return one.width > box.width + 1 || one.height > box.height + 1; }).length"""
+PATH_ENDS = """[...document.querySelectorAll('article .path')].filter((node) => {
+  const [box, range] = [node.getBoundingClientRect(), document.createRange()];
+  const text = node.querySelector('bdi').firstChild;
+  range.setStart(text, text.length - 5);
+  range.setEnd(text, text.length);
+  const end = range.getBoundingClientRect();
+  return node.scrollWidth > node.clientWidth && end.left >= box.left && end.right <= box.right + 1; }).length"""
 HIDDEN = """[...document.querySelectorAll('article .label bdi, article .actions, article .foot')]
   .filter((node) => node.scrollHeight > node.clientHeight + 1
     || node.getBoundingClientRect().bottom > node.closest('article').getBoundingClientRect().bottom).length"""
@@ -364,6 +371,7 @@ def test_images_are_whole_and_similar_names_differ(tmp_path: Path, tab: Tab) -> 
         assert tab.evaluate(f"{decoded}.then((all) => all.length)") == 10
         assert tab.evaluate(CUT) == 0
         assert tab.evaluate(HIDDEN) == 0
+        assert tab.evaluate(PATH_ENDS) == 10  # of a long path the start is cut, and only that
         assert set(tab.texts("article .given")) == set(SIMILAR)
         assert set(tab.texts("article .given span")) == {"watch_vertical_quartz_", "_strap"}  # all but the bold part
         tab.click("#tab-overview")

@@ -21,7 +21,7 @@ from labelaudit.review.server import Site, serving
 from labelaudit.run.caches import Embedded, EmbeddingCache
 from labelaudit.run.findings import finding_rows
 from labelaudit.run.tables import write_near
-from tests.cli.helpers import QUICK, run, start, succeed, write_images
+from tests.cli.helpers import QUICK, edit, run, start, succeed, write_images
 from tests.data.helpers import write_files
 from tests.report.page.browser import Tab
 from tests.report.page.helpers import MadeUp, make_run, noise_png, page_of, write_noise_images
@@ -114,13 +114,14 @@ def test_thirty_images_are_reviewed_by_keys_in_the_large_view_and_applied(served
     tab.press("c")
     assert tab.on("#focus", "return node.open") is False
     assert tab.text("#end-title") == "All 30 labels reviewed"
-    assert tab.text("#end-counts") == "28 changed · 1 kept · 1 dropped"
+    assert tab.text("#end-counts") == "28 labels are changed, 1 image dropped, 1 kept"
+    assert tab.text("#end-open") == "3 groups of copies undecided (tab Duplicates)"
     assert tab.text("#command") == "labelaudit relabel ZOO"
     written(served, 30)
     assert sorted(action for _, action, _ in served.decided) == ["change"] * 28 + ["drop", "keep"]
     tab.click("#plan")
     tab.page.wait_for_selector("#apply:not([hidden])")
-    assert tab.text("#plan-text") == "28 change, 1 dropped, 1 kept."
+    assert tab.text("#plan-text") == "28 labels are changed, 1 image dropped, 1 kept."
     assert tab.text("#apply") == "Move 29 files"
     lines = tab.texts("#plan-list li")
     assert len(lines) == 29
@@ -166,10 +167,15 @@ def test_of_copies_the_best_stays_or_another_and_a_false_group_is_not_shown_agai
     assert tab.texts(".copies .state") == ["", "", ""]
     tab.press("b", "1")  # the second group: the best goes, the others stay
     assert tab.texts(".copies .state") == ["1 to drop", "1 to drop", ""]
-    tab.press("3", "2")  # the last one has to stay
+    assert tab.text("#copies-open") == "1 to decide"
+    tab.press("3", "ArrowUp", "2")  # nothing is left to decide: the next group; the last file has to stay
     assert tab.text("#copies-tally") == "3 copies to drop"
     assert tab.page.locator(".copies li button:disabled").count() == 2
+    assert tab.on("#end", "return node.open") is False
     tab.press("ArrowDown", "x")
+    assert tab.text("#end-title") == "0 labels reviewed, 30 to go"
+    assert tab.text("#end-open") == ""
+    tab.press("Escape")
     shows(tab, "#copies-decided", "3 of 3 groups")
     written(served, 7, "no-copy")
     tab.press("u", "u")
@@ -180,8 +186,7 @@ def test_of_copies_the_best_stays_or_another_and_a_false_group_is_not_shown_agai
     assert tab.text("#copies-tally") == "3 copies to drop · 1 group without copies"
     written(served, 7, "no-copy")
     assert tab.text("#reviewed") == "0"
-    tab.click("#copies-finish")
-    assert tab.text("#end-counts") == "0 changed · 0 kept · 3 copies to drop · 1 group without copies"
+    assert tab.text("#end-counts") == "0 labels are changed, 3 images dropped, 0 kept · 1 group without copies"
     tab.click("#plan")
     tab.page.wait_for_selector("#apply:not([hidden])")
     tab.click("#apply")
@@ -196,10 +201,13 @@ def test_of_copies_the_best_stays_or_another_and_a_false_group_is_not_shown_agai
 
 def test_the_file_decides_on_copies_too_and_its_csv_says_all(tmp_path: Path, tab: Tab) -> None:
     made = make(tmp_path, each=25, wrong=1)
+    edit(made.run.noise, unreadable=3)
     page_of(made.run)
     open_copies(tab, made.run.page)
     tab.press("x")
     tab.click("#copies-rest")
+    assert tab.text("#end-open") == "3 files that cannot be read (tab Overview)"
+    tab.press("Escape")
     tab.click(".copies:nth-of-type(1) [data-action=drop][data-at='1']")
     assert tab.texts(".copies .state") == ["1 to drop", "2 to drop", "1 to drop"]
     tab.press("u", "k")  # a key of the other part means nothing here
@@ -209,7 +217,10 @@ def test_the_file_decides_on_copies_too_and_its_csv_says_all(tmp_path: Path, tab
     assert tab.texts(".copies .state") == states
     tab.click("#copies-finish")
     file = tab.download(tmp_path / "out", "#download")
-    assert "0 change, 3 dropped, 0 kept\n" in succeed("relabel", made.catalogue.root, file, "--dry-run").out
+    assert (
+        "0 labels are changed, 3 images dropped, 0 kept\n"
+        in succeed("relabel", made.catalogue.root, file, "--dry-run").out
+    )
     made.run.decisions.write_bytes(file.read_bytes())
     tab.evaluate("localStorage.clear()")
     page_of(made.run)
@@ -230,6 +241,30 @@ def test_the_file_decides_on_copies_too_and_its_csv_says_all(tmp_path: Path, tab
     tab.page.set_input_files("#open", file)
     assert tab.text("#end-title") == "7 decisions taken from decisions.csv."
     assert tab.texts(".copies .state") == states
+
+
+@pytest.mark.parametrize("served", [(25, 12)], indirect=True)
+def test_in_duplicates_a_number_goes_on_and_an_image_is_shown_large_with_its_new_label(
+    served: Served, tab: Tab
+) -> None:
+    tab.open(served.address)
+    tab.choose("#words", "ant/011")
+    tab.press("c")
+    tab.click("#tab-copies")
+    group = ".copies:nth-of-type(1)"
+    assert tab.texts(f"{group} li p:first-of-type") == ["best · ant · 24 × 20", "ant → bee · 12 × 10"]
+    tab.click(f"{group} li:nth-of-type(2) img")
+    shows(tab, "#copy-path", "ant/011.png")
+    assert f"/image/{served.made.catalogue.paths.index('ant/011.png')}" in str(tab.on("#copy img", "return node.src"))
+    tab.press("Escape", "2")  # of two files one is left: the second group
+    assert tab.on(".copies:nth-of-type(2)", "return node.classList.contains('active')")
+    tab.click("#copies-finish")
+    changed = "0 labels are changed, 1 image dropped, 0 kept; 1 changed image is dropped as a copy"
+    assert tab.text("#end-counts") == changed
+    assert tab.texts("#end-pairs li") == []
+    tab.click("#plan")
+    tab.page.wait_for_selector("#apply:not([hidden])")
+    assert tab.text("#plan-text").startswith("0 labels are changed, 1 image dropped, 0 kept")
 
 
 def sample_of(tab: Tab, position: int) -> int:
@@ -316,8 +351,16 @@ def test_a_new_class_is_named_in_the_picker_which_shows_likely_classes_first(ser
     tab.on("article", "node.focus()")
     tab.press("o")
     assert tab.texts("#choices li") == ["bee", "cat"]
+    taken = "[...document.querySelectorAll('#choose li button, #new-class')]"
+    taken += ".map((node) => getComputedStyle(node).boxShadow !== 'none')"
+    assert tab.evaluate(taken) == [False, False, False]  # Enter alone takes none
+    tab.type("c")
+    assert tab.evaluate(taken) == [True, False]
+    tab.press("ArrowDown", "ArrowDown")
+    assert tab.evaluate(taken) == [False, True]
+    tab.page.fill("#choice-words", "")
     assert tab.page.locator("#choose-image img").count() == 1
-    tab.type("../x")
+    tab.page.fill("#choice-words", "../x")
     assert tab.on("#new-class", "return node.hidden")
     assert tab.on("#not-a-class", "return node.hidden") is False
     tab.page.fill("#choice-words", "<b>zebra")
@@ -334,6 +377,12 @@ def test_a_new_class_is_named_in_the_picker_which_shows_likely_classes_first(ser
     tab.open(served.address)
     shows(tab, "#reviewed", "1")
     assert tab.text("article [data-action=other]") == "→ <b>zebra"
+    tab.on("article", "node.focus()")
+    tab.press("ArrowRight", "Space", "o")
+    tab.type("ant" if tab.text("#focus-labels .given") != "ant" else "cat")
+    tab.press("Enter")  # the large view stays open, at the next image
+    assert tab.on("#focus", "return node.open")
+    assert tab.text("#focus-place") == "3 of 30"
 
 
 def test_a_server_that_has_ended_is_told_and_what_was_not_written_is_counted(served: Served, tab: Tab) -> None:
@@ -547,9 +596,9 @@ def test_a_drawn_sample_is_answered_by_keys_and_fit_takes_the_answers(tmp_path: 
     assert "Reviewed by a person: 37 right, 2 wrong, 1 skipped of 40 labels drawn by chance" in fitted
     assert "reviewed noise rate" in fitted
     plan = succeed("relabel", made.run.root, "--dry-run").out
-    assert "2 change, 0 dropped, 37 kept\n" in plan  # a copy of the changed image too
+    assert "2 labels are changed, 0 images dropped, 37 kept\n" in plan  # a copy of the changed image too
     plan = succeed("relabel", made.catalogue.root, made.run.answers, "--dry-run").out
-    assert "1 change, 0 dropped, 37 kept, 2 refused" in plan
+    assert "1 label is changed, 0 images dropped, 37 kept, 2 refused" in plan
     assert "is wrong, and nobody said what is right" in plan
 
 

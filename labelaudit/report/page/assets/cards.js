@@ -1,7 +1,6 @@
 // One suspicious sample as a card: its image, its labels, what can be decided.
 
 const CURVE = { width: 150, height: 46 };
-const PATH_END = 18;
 const LABEL = { line: 17, lines: 3, height: 20 }; // characters in a line of the narrowest card
 const KEYS = { keep: "K", suggested: "C", other: "O", drop: "D" };
 const ANSWER_KEYS = { keep: "R", wrong: "W", other: "O", skip: "S" };
@@ -109,7 +108,7 @@ class Cards {
         "div",
         { class: "foot" },
         make("span", { class: "numbers" }, this.numbers(row)),
-        make("p", { class: "path" }, this.path(row)),
+        make("p", { class: "path" }, nameOf(rows.path[row], { dir: "ltr" })),
         this.kind(row),
       ),
       this.actions(row),
@@ -125,11 +124,6 @@ class Cards {
 
   numbers(row) {
     return `#${this.rows.rank ? this.rows.rank[row] : row + 1}${this.sampled ? "" : ` · P ${probability(this.rows.p[row])}`}`;
-  }
-
-  path(row) {
-    const path = this.rows.path[row];
-    return parted(path, Math.max(0, Array.from(visible(path)).length - PATH_END), { dir: "ltr" });
   }
 
   labels(given, suggested, nothing) {

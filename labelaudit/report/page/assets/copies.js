@@ -3,12 +3,13 @@
 const COPY_ACTIONS = ["keep-copy", "drop-copy", "no-copy"];
 
 class Copies {
-  // first: the number of the first copy's item; done: called with a text after a decision.
-  constructor({ review, first, done }) {
-    Object.assign(this, { review, done, active: 0, groups: [] });
+  // first: the number of the first copy's item; done: called after a decision with a text, and whether it was the last;
+  // enlarge: called with the item and the image that was clicked on.
+  constructor({ review, first, done, enlarge }) {
+    Object.assign(this, { review, done, enlarge, active: 0, groups: [] });
     let item = first;
     for (const node of document.querySelectorAll("#copies .copies")) {
-      const group = { node, files: [...node.querySelectorAll("li")].map((file) => ({ file, item: (item += 1) - 1 })) };
+      const group = { node, files: [...node.querySelectorAll("li")].map((file) => ({ file, changed: make("span"), item: (item += 1) - 1 })) };
       this.groups.push(group);
       this.build(group, this.groups.length);
     }
@@ -30,6 +31,7 @@ class Copies {
     group.node.prepend(
       make("header", {}, make("span", {}, make("strong", {}, name), " ", group.state), make("span", { class: "buttons" }, button("best", "Keep the best", "B"), button("apart", "No copies", "X"))),
     );
+    for (const { file, changed } of group.files) file.querySelector("bdi").after(changed);
     group.files.forEach(({ file }, at) => file.append(make("button", { type: "button", "data-action": "drop", "data-at": at }, "Drop", at < 9 ? make("kbd", { class: "keyboard" }, String(at + 1)) : null)));
   }
 
@@ -55,14 +57,18 @@ class Copies {
       const press = (name, isOn) => group.node.querySelector(`[data-action=${name}]`).setAttribute("aria-pressed", String(isOn));
       press("best", isBest);
       press("apart", state === "apart");
-      group.files.forEach(({ file }, at) => {
+      group.files.forEach(({ file, changed, item }, at) => {
+        const label = this.review.labelOf(item);
+        changed.replaceChildren(...(label === null ? [] : [" → ", nameOf(this.review.store.classes[label], { class: "changed" })]));
         const [button, isDropped] = [file.querySelector("button"), actions[at] === "drop-copy"];
         file.classList.toggle("dropped", isDropped);
         button.setAttribute("aria-pressed", String(isDropped));
         button.disabled = actions[at] === "keep-copy" && kept === 1; // one has to stay
       });
     }
-    const open = this.groups.filter((group) => this.state(group) === "open").length;
+    const { open } = this;
+    byId("copies-open").textContent = `${whole.format(open)} to decide`;
+    byId("copies-open").hidden = !open;
     this.decided = `${whole.format(this.groups.length - open)} of ${count(this.groups.length, "group")}`;
     byId("copies-decided").textContent = this.decided;
     byId("copies-tally").textContent = this.tally || "nothing to drop yet";
@@ -70,17 +76,26 @@ class Copies {
     byId("copies-rest").disabled = !open;
   }
 
+  // The number of groups without a decision.
+  get open() {
+    return this.groups.filter((group) => this.state(group) === "open").length;
+  }
+
   // What was decided, in words.
   get tally() {
     const states = this.groups.map((group) => this.state(group));
     const dropped = states.reduce((sum, state) => sum + (state > 0 ? state : 0), 0);
-    const apart = states.filter((state) => state === "apart").length;
-    return [dropped ? `${count(dropped, "copy", "copies")} to drop` : "", apart ? `${count(apart, "group")} without copies` : ""].filter(Boolean).join(" · ");
+    return [dropped ? `${count(dropped, "copy", "copies")} to drop` : "", this.apart].filter(Boolean).join(" · ");
+  }
+  get apart() {
+    const apart = this.groups.filter((group) => this.state(group) === "apart").length;
+    return apart ? `${count(apart, "group")} without copies` : "";
   }
 
   decide(changes, text) {
+    const before = this.open;
     this.review.step(changes.map(([item, action]) => [item, action && { action, label: null }]));
-    this.done(text);
+    this.done(text, before > 0 && !this.open);
   }
 
   // Decides on whole groups; the same decision again takes it back.
@@ -91,15 +106,19 @@ class Copies {
     return !isSo;
   }
 
+  // Drops or keeps a file; returns whether only one is left, so that nothing more can be decided on.
   toggle(group, at) {
     const actions = this.actions(group).map((action) => (action === "drop-copy" ? action : "keep-copy"));
     actions[at] = actions[at] === "drop-copy" ? "keep-copy" : "drop-copy";
-    if (!actions.includes("keep-copy")) return;
+    if (!actions.includes("keep-copy")) return false;
     this.decide(group.files.map(({ item }, which) => [item, actions[which]]), actions[at] === "drop-copy" ? "Dropped." : "Kept.");
+    return actions.filter((action) => action === "keep-copy").length === 1;
   }
 
   click(event) {
     const button = event.target.closest("button");
+    const [shown] = this.groups.flatMap(({ files }) => files).filter(({ file }) => file.contains(event.target));
+    if (shown && event.target.matches("img")) this.enlarge(shown.item, event.target);
     if (!button) return;
     if (button.id === "copies-rest") this.all(this.groups.filter((group) => this.state(group) === "open"), "best");
     const group = this.groups.find(({ node }) => node.contains(button));
@@ -142,10 +161,10 @@ class Copies {
     const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[key];
     if (step) this.go(this.active + step);
     else if (/^[bx1-9]$/.test(key) && !this.inSight) this.go(this.active);
-    else if (key === "b" || key === "x") {
-      const isDecided = this.all([group], key === "b" ? "best" : "apart");
+    else if (/^[bx1-9]$/.test(key) && !(Number(key) > group.files.length)) {
+      const isDecided = /[bx]/.test(key) ? this.all([group], key === "b" ? "best" : "apart") : this.toggle(group, Number(key) - 1);
       this.go(this.active + (isDecided ? 1 : 0));
-    } else if (/^[1-9]$/.test(key) && Number(key) <= group.files.length) this.toggle(group, Number(key) - 1);
+    }
     else if (key === "n" && open >= 0) this.go(open);
     else return false;
     return true;

@@ -29,6 +29,16 @@ const tallyOf = ({ keep, change, drop, wrong, skip }, isSample) =>
     ? `${whole.format(keep)} right · ${whole.format(change + wrong)} wrong${skip ? ` · ${whole.format(skip)} unsure` : ""}`
     : [`${whole.format(change)} changed`, `${whole.format(keep)} kept`, drop ? `${whole.format(drop)} dropped` : ""].filter(Boolean).join(" · ");
 
+// What becomes of the data, in the words of the plan. Of an image that is dropped no other decision counts.
+const goneOf = ({ decisions, rows: { sample } }) =>
+  new Set([...decisions].filter(([, { action }]) => /^drop/.test(action)).map(([item]) => sample[item]));
+const outcomeOf = ({ decisions, rows: { sample } }, gone) => {
+  const number = (wanted, isGone) => [...decisions].filter(([item, { action }]) => action === wanted && gone.has(sample[item]) === isGone).length;
+  const [changed, both] = [number("change", false), number("change", true)];
+  const also = both ? `; ${count(both, "changed image is", "changed images are")} dropped as ${both === 1 ? "a copy" : "copies"}` : "";
+  return `${count(changed, "label is", "labels are")} changed, ${count(gone.size, "image")} dropped, ${whole.format(number("keep", false))} kept${also}`;
+};
+
 const MOST_PAIRS = 8;
 
 // The decisions when files were moved last, as text.
@@ -39,13 +49,17 @@ const showApplied = (isApplied) => {
   byId("to-apply").hidden = isApplied;
 };
 
-const showEnd = ({ rows, classes, review, command, relabel, sampled, copies }) => {
-  const open = rows.all.length - review.count;
+const showEnd = ({ rows, classes, review, command, relabel, sampled, copies, unreadable }) => {
+  const [open, gone] = [rows.all.length - review.count, goneOf(review)];
   byId("end-title").textContent = !rows.all.length && copies.decided ? `${copies.decided} reviewed` : open ? `${count(review.count, "label")} reviewed, ${whole.format(open)} to go` : `All ${count(review.count, "label")} reviewed`;
-  byId("end-counts").textContent = [rows.all.length ? tallyOf(review.counts(), sampled) : "", copies.tally].filter(Boolean).join(" · ");
+  byId("end-counts").textContent = sampled ? tallyOf(review.counts(), sampled) : [outcomeOf(review, gone), copies.apart].filter(Boolean).join(" · ");
+  byId("end-open").textContent = [
+    copies.open ? `${count(copies.open, "group")} of copies undecided (tab Duplicates)` : "",
+    unreadable ? `${count(unreadable, "file")} that cannot be read (tab Overview)` : "",
+  ].filter(Boolean).join(" · ");
   const pairs = new Map();
   for (const [row, { action, label }] of review.decisions) {
-    if (action !== "change") continue;
+    if (action !== "change" || gone.has(rows.sample[row])) continue;
     const pair = `${rows.given[row]} ${label}`;
     pairs.set(pair, (pairs.get(pair) ?? 0) + 1);
   }

@@ -401,6 +401,7 @@ byId("choose").addEventListener("keydown", (event) => {
   const added = byId("new-class").hidden ? [] : [byId("new-class")];
   const buttons = [...byId("choices").querySelectorAll("button"), ...added];
   const at = buttons.indexOf(document.activeElement);
+  event.stopPropagation(); // a choice closes this dialog: the one below would take the same key
   if (event.key === "Enter" && document.activeElement === byId("choice-words")) {
     // The first that fits, once something was typed: Enter alone should not change a label.
     event.preventDefault();
@@ -487,7 +488,19 @@ const DECISIONS = Object.fromEntries(Object.entries(cards.keys).map(([action, ke
 
 // Groups of copies.
 
-const copies = new Copies({ review, first: rows.all.length, done: (text) => announce(text) });
+const copies = new Copies({
+  review,
+  first: rows.all.length,
+  done: (text, isLast) => {
+    announce(text);
+    if (isLast) showEnd({ ...data, rows, review, copies });
+  },
+  enlarge: (item, { src }) => {
+    byId("copy-path").replaceChildren(nameOf(items.path[item], { dir: "ltr" }));
+    byId("copy-image").replaceChildren(picture(data.server ? `image/${items.sample[item]}` : src));
+    byId("copy").showModal();
+  },
+});
 for (const [id, action] of [["copies-undo", undo], ["copies-finish", () => showEnd({ ...data, rows, review, copies })]]) {
   document.getElementById(id)?.addEventListener("click", action);
 }

@@ -22,6 +22,12 @@ class Review {
     return this.decisions.get(row);
   }
 
+  // Returns the label to which a copy's image is changed in the gallery, or null.
+  labelOf(item) {
+    const row = this.twins.get(`${this.rows.sha256(item, 8)}:${this.rows.given[item]}`)?.[0];
+    return this.of(row)?.action === "change" ? this.of(row).label : null;
+  }
+
   // The number of decided rows of the gallery.
   get count() {
     let found = 0;
