@@ -181,8 +181,10 @@ def _correction(decision: Decision, path: str, action: ActionName) -> Correction
 def _read_csv(file: Path, content: bytes) -> Iterator[Correction]:
     try:
         rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-        is_unreadable = tuple(rows.fieldnames or ()) == UNREADABLE_COLUMNS
-        if not is_unreadable and (missing := [name for name in ("path", "action", "label") if name not in (rows.fieldnames or ())]):
+        columns = tuple(rows.fieldnames or ())
+        is_unreadable = columns == UNREADABLE_COLUMNS
+        missing = [name for name in ("path", "action", "label") if name not in columns]
+        if missing and not is_unreadable:
             fix = "give a decisions.csv, an unreadable.csv, Label Studio's JSON export or CVAT's export for images"
             raise DataError(f"{file} has no column {' and no column '.join(missing)}", fix=fix)
         for row in rows:

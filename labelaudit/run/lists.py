@@ -114,7 +114,8 @@ class Listed:
     """The first suspicious labels of an audit, in the order of suspicious.csv, and how many there are (``total``).
 
     Where there is a baseline, ``rows`` are not in it and ``known_rows`` are; ``new`` are not in it, listed or not, and
-    ``gone`` of its findings are no longer suspicious. ``copies`` are the rows of findings.csv about near duplicates.
+    ``gone`` of its findings are no longer suspicious. ``copies`` are the rows of findings.csv about near duplicates,
+    ``of_no_class`` those about images of no class whose label is not suspicious.
     """
 
     rows: list[Row]
@@ -123,6 +124,7 @@ class Listed:
     new: int | None = None
     gone: int = 0
     copies: list[Row] = field(default_factory=list)
+    of_no_class: list[Row] = field(default_factory=list)
 
     @property
     def counted(self) -> int:

@@ -200,7 +200,7 @@ def test_the_statistic_that_ranks_is_drawn_beside_the_aul(made, settings, low):
 
 def test_a_list_of_other_samples_is_refused(made):
     made.run.suspicious.write_text(re.sub(r",\d+,([0-9a-f]{64})", r",40,\1", made.run.suspicious.read_text(), count=1))
-    with pytest.raises(RunError, match=r"suspicious\.csv names samples that"):
+    with pytest.raises(RunError, match=r"suspicious\.csv has other samples than"):
         page_of(made.run)
 
 
