@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import labelaudit
-from labelaudit.report.exports.base import FORMATS
 from labelaudit.run.layout import RunFolder
 
 PACKAGE = Path(labelaudit.__file__).parent
@@ -147,12 +146,6 @@ def test_detection_is_arithmetic_only() -> None:
     for module in MODULES:
         if module.startswith("labelaudit.detect"):
             assert {name.partition(".")[0] for name in imports(module)} <= allowed, module
-
-
-def test_each_format_is_a_file_that_knows_no_other() -> None:
-    writers = {f"labelaudit.report.exports.{entry.writer.partition(':')[0]}" for entry in FORMATS}
-    for module in writers:
-        assert not imports(module) & writers, module
 
 
 def test_no_module_is_needed_to_load_itself() -> None:
