@@ -2,7 +2,6 @@
 
 import ast
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -155,11 +154,6 @@ def test_no_module_is_needed_to_load_itself() -> None:
     while ready := {name for name, needed in needs.items() if not needed & needs.keys()}:
         needs = {name: needed for name, needed in needs.items() if name not in ready}
     assert not needs, f"circular: {sorted(needs)}"
-
-
-def test_no_class_name_stands_twice() -> None:
-    names = [node.name for tree in TREES.values() for node in tree.body if isinstance(node, ast.ClassDef)]
-    assert sorted(name for name, count in Counter(names).items() if count > 1) == []
 
 
 def test_the_shape_of_the_code() -> None:

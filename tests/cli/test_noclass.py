@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.cli.helpers import CLASSES, succeed
+from tests.cli.helpers import CLASSES, decide, read_rows, succeed
 
 FOREIGN = {f"{name}/x{number}.png" for name in CLASSES for number in (0, 1)}
 
@@ -28,9 +28,12 @@ def zoo(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "zoo", tmp_path / "own.npy"
 
 
+def rows_of(run: str) -> list[dict[str, str]]:
+    return [row for row in read_rows(Path(run, "findings.csv").read_text()) if row["code"] == "LA008"]
+
+
 def no_class(run: str) -> set[str]:
-    rows = pq.read_table(Path(run, "findings.parquet")).to_pylist()
-    return {row["path"] for row in rows if row["code"] == "LA008"}
+    return {row["path"] for row in rows_of(run)}
 
 
 def test_they_are_findings_without_a_suggested_label(zoo: tuple[Path, Path]) -> None:
@@ -58,11 +61,7 @@ def test_a_fit_without_images_finds_the_same_and_a_label_that_was_kept_is_of_its
     root.rename("moved")
     succeed("fit", "audit")
     assert Path("audit/findings.parquet").read_bytes() == before
-    first = min(found)
-    given = first.split("/")[0]
-    sha256 = {row["path"]: row["sha256"] for row in pq.read_table("audit/samples.parquet").to_pylist()}
-    columns = "time,reviewer,path,given_label,action,label,sha256"
-    line = f"2026-01-01T00:00:00+00:00,me,{first},{given},keep,{given},{sha256[first]}"
-    Path("audit/decisions.csv").write_text(f"{columns}\n{line}\n")
+    first = next(row for row in rows_of("audit") if row["path"] == min(found))
+    decide(Path("audit"), "keep", first)
     succeed("fit", "audit")
-    assert no_class("audit") == found - {first}
+    assert no_class("audit") == found - {first["path"]}
