@@ -146,7 +146,7 @@ def audit(
     """
     for place in (run, labels_file):
         require_local(place or "")
-    if runs_in(Path(folder)):
+    if RunFolder(Path(folder)).exists or runs_in(Path(folder)):
         raise UsageError(f"{folder} is a run folder", fix=f"read it with labelaudit.open_run({str(folder)!r})")
     for name, value in training.items():
         find("option", name, {field.name: field for field in fields(TrainingOptions)})

@@ -89,7 +89,8 @@ class TrainingSettings(Hyperparameters):
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values by name, which `settings_from_json` reads."""
-        return {**asdict(self), "milestones": [list(milestone) for milestone in self.milestones]}
+        lists = {"milestones": [list(milestone) for milestone in self.milestones], "apart": list(self.apart)}
+        return asdict(self) | lists
 
 
 def settings_from_json(value: object, where: str) -> TrainingSettings:

@@ -121,7 +121,7 @@ def prepare_folder(data: Data, options: TrainingOptions, limit: int | None = Non
     count = min(limit or len(readable), len(readable))
     some = take(whole, readable[np.arange(count) * len(readable) // count])
     prepared = prepare(some, settings, source, QUIET)
-    return Problem(prepared, settings, device, partial(make_network, settings, prepared, source))
+    return Problem(prepared, settings, torch.device(str(device)), partial(make_network, settings, prepared, source))
 
 
 @contextlib.contextmanager
