@@ -114,7 +114,7 @@ class Problem(NamedTuple):
 
 def prepare_folder(data: Data, options: TrainingOptions, limit: int | None = None) -> Problem:
     """Scan a folder, and decode or embed its images, at most so many of them, evenly spaced."""
-    device = torch.device(str(choose_device(options.device)))
+    device = choose_device(options.device)
     whole = scan(data.root, labels_file=data.labels_file)
     settings, source = plan(whole, options, device).settings, Source(device=device)
     readable = np.flatnonzero(whole.used_N)
