@@ -277,7 +277,7 @@ def kept_sentence(noise: Noise) -> str:
 def unreadable_sentence(noise: Noise) -> str:
     """Return how many images could not be read; empty where all could."""
     count = plural(noise.unreadable, "image")
-    text = f"{count} of {noise.samples:,} cannot be read; unreadable.csv says which and why."
+    text = f"{count} of {noise.samples:,} cannot be read. unreadable.csv says why; labelaudit relabel with it drops them."
     return text if noise.unreadable else ""
 
 
