@@ -4,15 +4,10 @@ import zipfile
 from dataclasses import replace
 
 import pytest
-from hypothesis import strategies as st
 
 from labelaudit.errors import DataError
 from labelaudit.review.corrections import read_review
 from tests.review.helpers import change, drop, keep
-
-names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1) | st.text(
-    "';=-\r\n\t,\"", min_size=1, max_size=6
-)
 
 
 def read(folder, content, **options):
