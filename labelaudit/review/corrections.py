@@ -33,6 +33,7 @@ from labelaudit.review.decisions import (
     read_decisions,
 )
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.lists import UNREADABLE_COLUMNS
 from labelaudit.text import unguarded
 
 
@@ -95,6 +96,8 @@ _Decision = tuple[ActionName, str] | str  # action and label, or why there are n
 
 def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
     """Read decisions.csv, answers.csv, another CSV, Label Studio's JSON export, or CVAT's XML, also in its ZIP.
+
+    Of a run's unreadable.csv every image is dropped.
 
     With ``accept_suggestions`` tags of CVAT that nobody touched are taken as accepted; else they are not reviewed.
     Raises a DataError that says the place where the file cannot be read, or is none of these.
@@ -178,13 +181,16 @@ def _correction(decision: Decision, path: str, action: ActionName) -> Correction
 def _read_csv(file: Path, content: bytes) -> Iterator[Correction]:
     try:
         rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-        if missing := [name for name in ("path", "action", "label") if name not in (rows.fieldnames or ())]:
-            fix = "give a decisions.csv, Label Studio's JSON export or CVAT's export for images"
+        columns = tuple(rows.fieldnames or ())
+        is_unreadable = columns == UNREADABLE_COLUMNS
+        missing = [name for name in ("path", "action", "label") if name not in columns]
+        if missing and not is_unreadable:
+            fix = "give a decisions.csv, an unreadable.csv, Label Studio's JSON export or CVAT's export for images"
             raise DataError(f"{file} has no column {' and no column '.join(missing)}", fix=fix)
         for row in rows:
             where = f"line {rows.line_num}"
             cells = {name: unguarded(row.get(name) or "") for name in _COLUMNS}
-            word = (row["action"] or "").strip().lower()
+            word = "drop" if is_unreadable else (row["action"] or "").strip().lower()
             if word not in _ACTIONS:
                 raise DataError(f"{file} {where}: {word!r} is no action", fix="write keep, change or drop")
             label = cells["label"] if word == "change" else ""
