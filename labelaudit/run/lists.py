@@ -184,7 +184,7 @@ def read_baseline(path: Path) -> Baseline:
     fix = "give a run folder, or the suspicious.csv or findings.csv of an audit"
     labels, by_code = set(), set()
     for file in files:
-        for line, row in read_csv(file, ("given_label", "sha256"), "list of suspicious labels", fix):
+        for line, row in read_csv(file, ("given_label", "sha256"), fix):
             code, sha256 = row.get("code") or "", row["sha256"] or ""
             if not (sha256 or code) or row["given_label"] is None:  # it would match nothing
                 raise DataError(f"{file} line {line} has no content hash", fix=fix)
@@ -212,7 +212,7 @@ def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
     """
     rows: dict[str, tuple[float, str]] = {}
     other = f"{file} belongs to other data"
-    for line, row in read_csv(file, ("path", "weight"), "weights file", "give the weights.csv of an audit"):
+    for line, row in read_csv(file, ("path", "weight"), "give the weights.csv of an audit"):
         weight = np.nan
         with contextlib.suppress(ValueError):
             weight = float(row["weight"] or "nan")
@@ -232,7 +232,7 @@ def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
     return np.array([rows.get(path, (0.0, ""))[0] for path in catalogue.paths])
 
 
-def read_csv(path: Path, columns: tuple[str, ...], what: str, fix: str) -> Iterator[tuple[int, dict[str, str | None]]]:
+def read_csv(path: Path, columns: tuple[str, ...], fix: str) -> Iterator[tuple[int, dict[str, str | None]]]:
     """Read a CSV that a user gave: line number and cells of each row."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as handle:  # a spreadsheet may have added a byte order mark
@@ -243,5 +243,8 @@ def read_csv(path: Path, columns: tuple[str, ...], what: str, fix: str) -> Itera
                 yield reader.line_num, row
     except OSError as error:
         raise DataError(f"cannot read {path}: {reason(error)}", fix=fix) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not a {what} ({error})", fix=fix) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
+    except csv.Error as error:
+        what = f"{path} is not a readable CSV: {error}"
+        raise DataError(what, fix="check its quotes, or save it as CSV again") from error

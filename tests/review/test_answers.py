@@ -157,5 +157,5 @@ def test_files_that_are_no_review_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"cannot read .*gone.csv: no such file or directory; check the path"):
         read_answers(tmp_path / "gone.csv", catalogue())
     (tmp_path / "x.csv").write_bytes(b"path,answer\nant/a.png,\xff\n")
-    with pytest.raises(DataError, match="is not a sample of labelaudit"):
+    with pytest.raises(DataError, match="is not UTF-8 text"):
         read_answers(tmp_path / "x.csv", catalogue())
