@@ -1,10 +1,7 @@
 from pathlib import Path
 from typing import get_args
 
-import pytest
-
-from labelaudit.codes import BY_CODE, BY_NAME, CODES, find_code
-from labelaudit.errors import UsageError
+from labelaudit.codes import BY_CODE, BY_NAME, CODES
 from labelaudit.names import KINDS, FindingName
 
 
@@ -22,9 +19,3 @@ def test_the_table_in_the_documents_is_that_of_the_codes() -> None:
     assert [line for line in text.splitlines() if line.startswith("| LA")] == [
         f"| {each.code} | {each.name} | {each.title} |" for each in CODES
     ]
-
-
-def test_a_code_is_found_by_itself_or_its_name() -> None:
-    assert find_code("la006") is find_code(" Near-Duplicate") is BY_CODE["LA006"]
-    with pytest.raises(UsageError, match=r"pyproject.toml: 'LA999' is no code of a finding; give one of LA001 \(misl"):
-        find_code("LA999", "pyproject.toml")

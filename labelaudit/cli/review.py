@@ -78,7 +78,8 @@ def command(
     with serving(site, port) as address:
         what, written = ("suspicious label", "decision") if count is None else ("drawn label", "answer")
         groups = len({row["group"] for row in listed.copies})
-        more = f" and {plural(groups, 'group')} of copies" if groups else ""
+        more = f", {plural(groups, 'group')} of copies" if groups else ""
+        more += f", {plural(len(listed.of_no_class), 'image')} of no class" if listed.of_no_class else ""
         terminal.say(f"{plural(len(listed.rows), what)}{more} to review. {written.capitalize()}s go to {file}")
         print(address, flush=True)
         if not no_browser and _has_screen():

@@ -51,7 +51,7 @@ def show_summary(console: Console, noise: Noise) -> None:
     if noise.confusion:
         pairs = ", ".join(f"{pair.given} → {pair.suggested} ({pair.count:,})" for pair in noise.confusion[:5])
         console.print(f"Most frequent given → suggested: {shown(pairs)}")
-    if useful := sentences.useful_reviews(noise):
+    if noise.suspicious and (useful := sentences.useful_reviews(noise)):
         parts = ", ".join(f"the top {row.top:,} contain about {row.caught:.0%}" for row in useful)
         console.print(f"{parts.capitalize()} of the estimated errors")
     _show_kinds(console, noise)

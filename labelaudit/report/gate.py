@@ -180,7 +180,12 @@ def make_report(
     findings = [row for row in finding_rows(audit.findings) if taken.takes(row["code"], row["path"])]
     found = Counter(row["code"] for row in findings)
     known_of = Counter(row["code"] for row in findings if known and known.knows(row))
-    listed = replace(listed, copies=[row for row in findings if row["code"] == "LA006"])
+    flagged = {str(sample) for sample in audit.flagged_S.tolist()}
+    listed = replace(
+        listed,
+        copies=[row for row in findings if row["code"] == "LA006"],
+        of_no_class=[row for row in findings if row["code"] == "LA008" and row["sample"] not in flagged],
+    )
     return Report(
         noise=noise,
         listed=listed,

@@ -277,8 +277,8 @@ def kept_sentence(noise: Noise) -> str:
 def unreadable_sentence(noise: Noise) -> str:
     """Return how many images could not be read; empty where all could."""
     count = plural(noise.unreadable, "image")
-    text = f"{count} of {noise.samples:,} cannot be read; unreadable.csv says which and why."
-    return text if noise.unreadable else ""
+    what = "cannot be read. unreadable.csv says why; labelaudit relabel with it drops them."
+    return f"{count} of {noise.samples:,} {what}" if noise.unreadable else ""
 
 
 def left_out_sentences(noise: Noise) -> list[str]:

@@ -22,7 +22,7 @@ from labelaudit.errors import DataError, brief, reason
 from labelaudit.names import ActionName
 from labelaudit.review import decisions as ledger
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import read_csv
+from labelaudit.run.lists import UNREADABLE_COLUMNS, read_csv
 from labelaudit.text import unguarded
 
 
@@ -86,6 +86,8 @@ _Decision = tuple[ActionName, str] | str  # action and label, or why there are n
 def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
     """Read decisions.csv, answers.csv, another CSV, Label Studio's JSON export, or CVAT's XML, also in its ZIP.
 
+    Of a run's unreadable.csv every image is dropped.
+
     With ``accept_suggestions`` tags of CVAT that nobody touched are taken as accepted; else they are not reviewed.
     Raises a DataError that says the place where the file cannot be read, or is none of these.
     """
@@ -102,7 +104,7 @@ def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
     elif start == b"time":
         found = _read_ledger(file)
     else:
-        found = [*_read_csv(file)]
+        found = [*_read_csv(file, content)]
     return _review(file, hashlib.sha256(content).hexdigest(), found)
 
 
@@ -165,12 +167,14 @@ def _correction(decision: ledger.Decision, path: str, action: ActionName) -> Cor
     )
 
 
-def _read_csv(file: Path) -> Iterator[Correction]:
-    fix = "give a decisions.csv, Label Studio's JSON export or CVAT's export for images"
-    for line, row in read_csv(file, ("path", "action", "label"), fix):
+def _read_csv(file: Path, content: bytes) -> Iterator[Correction]:
+    fix = "give a decisions.csv, an unreadable.csv, Label Studio's JSON export or CVAT's export for images"
+    header = content.partition(b"\n")[0].decode("utf-8-sig", "replace").rstrip()
+    is_unreadable = tuple(header.replace('"', "").split(",")) == UNREADABLE_COLUMNS
+    for line, row in read_csv(file, ("path",) if is_unreadable else ("path", "action", "label"), fix, content):
         where = f"line {line}"
         cells = {name: unguarded(row.get(name) or "") for name in _COLUMNS}
-        word = cells["action"].strip().lower()
+        word = "drop" if is_unreadable else cells["action"].strip().lower()
         if word not in _ACTIONS:
             raise DataError(f"{file} {where}: {word!r} is no action", fix="write keep, change or drop")
         if word == "change" and not cells["label"]:

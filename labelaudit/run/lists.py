@@ -35,7 +35,7 @@ Finding = tuple[str, str]
 _LABELS = ("rank", "path", "given_label", "suggested_label", "p_mislabeled", "label_score")
 SUSPICIOUS_COLUMNS = (*_LABELS, "aul", "aum", "kind", "sample", "sha256")
 """Where the data are in splits, ``split`` follows."""
-_UNREADABLE_COLUMNS = ("path", "given_label", "reason", "sha256")
+UNREADABLE_COLUMNS = ("path", "given_label", "reason", "sha256")
 
 _FORMATS = {
     **dict.fromkeys(("p_mislabeled", "label_score"), ".6f"),
@@ -64,7 +64,7 @@ def unreadable_rows(catalogue: Catalogue) -> list[Row]:
     """Return the samples whose image cannot be read, in the order of their paths."""
     columns = catalogue.paths, [catalogue.classes[label] for label in catalogue.label_N], catalogue.reasons
     return [
-        dict(zip(_UNREADABLE_COLUMNS, [each[sample] for each in (*columns, catalogue.sha256)], strict=True))
+        dict(zip(UNREADABLE_COLUMNS, [each[sample] for each in (*columns, catalogue.sha256)], strict=True))
         for sample in unreadable_samples(catalogue).tolist()
     ]
 
@@ -72,7 +72,7 @@ def unreadable_rows(catalogue: Catalogue) -> list[Row]:
 def write_unreadable(path: Path, catalogue: Catalogue) -> None:
     """Write the samples whose image cannot be read."""
     rows = unreadable_rows(catalogue)
-    write_lines(path, _lines({name: [row[name] for row in rows] for name in _UNREADABLE_COLUMNS}))
+    write_lines(path, _lines({name: [row[name] for row in rows] for name in UNREADABLE_COLUMNS}))
 
 
 def _lines(columns: Mapping[str, Iterable[object]]) -> Iterator[str]:
@@ -114,7 +114,8 @@ class Listed:
     """The first suspicious labels of an audit, in the order of suspicious.csv, and how many there are (``total``).
 
     Where there is a baseline, ``rows`` are not in it and ``known_rows`` are; ``new`` are not in it, listed or not, and
-    ``gone`` of its findings are no longer suspicious. ``copies`` are the rows of findings.csv about near duplicates.
+    ``gone`` of its findings are no longer suspicious. ``copies`` are the rows of findings.csv about near duplicates,
+    ``of_no_class`` those about images of no class whose label is not suspicious.
     """
 
     rows: list[Row]
@@ -123,6 +124,7 @@ class Listed:
     new: int | None = None
     gone: int = 0
     copies: list[Row] = field(default_factory=list)
+    of_no_class: list[Row] = field(default_factory=list)
 
     @property
     def counted(self) -> int:
@@ -232,10 +234,16 @@ def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
     return np.array([rows.get(path, (0.0, ""))[0] for path in catalogue.paths])
 
 
-def read_csv(path: Path, columns: tuple[str, ...], fix: str) -> Iterator[tuple[int, dict[str, str | None]]]:
-    """Read a CSV that a user gave: line number and cells of each row."""
+def read_csv(
+    path: Path, columns: tuple[str, ...], fix: str, content: bytes | None = None
+) -> Iterator[tuple[int, dict[str, str | None]]]:
+    """Read a CSV that a user gave: line number and cells of each row.
+
+    Its ``content`` is given where it was read before: of a pipe there is no second time.
+    """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as handle:  # a spreadsheet may have added a byte order mark
+        with open(path, "rb") if content is None else io.BytesIO(content) as source:
+            handle = io.TextIOWrapper(source, encoding="utf-8-sig", newline="")  # a spreadsheet may add a mark
             reader = csv.DictReader(handle, strict=True)
             if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
                 raise DataError(f"{path} has no column {' and '.join(missing)}", fix=fix)

@@ -14,7 +14,7 @@ from labelaudit.detect.curves import Course
 from labelaudit.errors import RunError, UsageError
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs
-from tests.cli.helpers import CLASSES, QUICK, interrupted, read_rows, run, succeed
+from tests.cli.helpers import CLASSES, QUICK, interrupted, run, succeed
 from tests.helpers import Listener
 
 
@@ -81,19 +81,6 @@ def test_predictions_are_an_audit_like_any_other(photos, predictions, tmp_path):
         labelaudit.fit(audit.run)
 
 
-def test_the_commands_after_score_take_it(photos, predictions, tmp_path):
-    succeed("score", photos, "--run", "audit", "--predictions", predictions, "-o", "top.csv", "--top", "10")
-    assert len(read_rows((tmp_path / "top.csv").read_text())) == 10
-    succeed("report", "audit")
-    assert "predictions of your own" in (tmp_path / "audit" / "report.html").read_text()
-    assert run("report", "audit", "--max-noise", "0.01").code == 1
-    succeed("sample", "audit")
-    succeed("fit", "audit", "--estimator", "gmm", "--rank-by", "aum")
-    succeed("export", "audit", "--to", "cleanlab")
-    quick = ("--epochs", "1", "--probe", "train", "--image-size", "8", "--augment", "none")
-    succeed("retrain", photos, "--weights", "audit/weights.csv", *quick)
-
-
 def test_torch_is_not_loaded(photos, predictions):
     program = (
         "import sys; from labelaudit.cli.main import main\n"
@@ -113,6 +100,9 @@ def test_a_finished_audit_is_only_read_and_other_predictions_are_refused(photos,
         again = succeed("score", photos, "--run", "audit", *options)
         assert "The predictions are in audit already" in again.err
     succeed("score", "audit")
+    succeed("fit", "audit", "--estimator", "gmm", "--rank-by", "aum")
+    succeed("report", "audit")
+    assert "predictions of your own" in (tmp_path / "audit" / "report.html").read_text()
     other = tmp_path / "other.npy"
     np.save(other, np.load(predictions).astype(np.float32))
     refused = run("score", photos, "--run", "audit", "--predictions", other).error

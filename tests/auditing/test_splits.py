@@ -14,14 +14,10 @@ PATHS = ("test/cat/0.png", "test/cat/1.png", "train/cat/0.png", "train/cat/1.png
 UNEQUAL = np.full(6, -1, dtype=np.int32)
 
 
-def in_splits(*paths, split=("train", "test")):
-    catalogue = catalogue_of(paths or PATHS)
-    return replace(catalogue, split=split, split_N=splits_of(catalogue.paths, split))
-
-
 def labeled():
-    """The six images; catalogue_of takes the first folder as the class."""
-    return replace(in_splits(), classes=("cat", "dog"), label_N=np.array([0, 0, 0, 0, 1, 1], dtype=np.int32))
+    """The six images; of a split and a class each."""
+    known = {"split": ("train", "test"), "split_N": splits_of(PATHS, ("train", "test"))}
+    return replace(catalogue_of(PATHS), classes=("cat", "dog"), label_N=np.array([0, 0, 0, 0, 1, 1], np.int32), **known)
 
 
 def near(*groups):

@@ -1,4 +1,4 @@
-"""What is timed: labelaudit's epochs, the least that any epoch takes, and the loop that one writes on a normal day.
+"""What is timed, and how: labelaudit's epochs, the least that any epoch takes, and the loop that one writes by hand.
 
 Shapes: R rows that take part in the training, B batch, C classes or channels, H height, W width.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import statistics
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -20,7 +22,6 @@ from unittest import mock
 import numpy as np
 import torch
 from PIL import Image
-from timing import Contender
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
@@ -40,13 +41,55 @@ from labelaudit.engine.loop import Training
 from labelaudit.engine.optimizers import build_optimizer
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.methods.standard import Standard
-from labelaudit.progress import QUIET
+from labelaudit.progress import QUIET, Advance, Quiet
 from labelaudit.reproduce.detection import require
-from labelaudit.reproduce.runner import take
+from labelaudit.reproduce.runner import Row, take
 from labelaudit.run.caches import CACHE_VARIABLE
 from labelaudit.run.losses import EpochLosses, write_epoch
 
 WORKERS = 2
+Contender = tuple[int, Callable[[], object]]
+"""Work that is timed: the number of items that a call gets done, and the call."""
+
+
+def figure(name: str, values: float | Sequence[float], unit: str = "", note: str = "") -> Row:
+    """Return a figure of a benchmark; of several rounds it is the median, and the note has their range."""
+    if isinstance(values, Sequence):
+        several = f"from {min(values):.4g} to {max(values):.4g} in {len(values)} rounds"
+        note = "; ".join(filter(None, ["one round" if len(values) == 1 else several, note]))
+        values = statistics.median(values)
+    return {"name": name, "value": float(values), "unit": unit, "note": note}
+
+
+def take_turns(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[float]]:
+    """Return each contender's items per second in every round, after an untimed one; the order alternates.
+
+    So a machine that gets steadily slower or faster favors no contender.
+    """
+    for _, work in contenders.values():
+        work()
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds):
+        for name in contenders if number % 2 == 0 else reversed(contenders):
+            items, work = contenders[name]
+            began = time.perf_counter()
+            work()
+            rates[name].append(items / (time.perf_counter() - began))
+    return rates
+
+
+class Stages(Quiet):
+    """A reporter that draws nothing and notes how long each progress bar was open."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def bar(self, title: str, total: int, unit: str) -> Iterator[Advance]:
+        """Time what happens while the bar is open."""
+        began = time.perf_counter()
+        yield lambda _finished: None
+        self.seconds[title] = self.seconds.get(title, 0.0) + time.perf_counter() - began
 
 
 class Problem(NamedTuple):

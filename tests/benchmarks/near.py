@@ -8,18 +8,32 @@ FOLDER has a folder of images per class. WORK gets the images and so many copies
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import redirect_stdout
+from functools import partial
 from io import StringIO
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import torch
+import typer
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+
+from labelaudit.auditing.options import TrainingOptions
+from labelaudit.auditing.plan import plan_probe
+from labelaudit.auditing.prepare import Source, backbone_of
+from labelaudit.data.folder import scan
+from labelaudit.data.looks import look_at, table_of_looks
+from labelaudit.data.pixels import PixelFormat
+from labelaudit.detect.near import near_pairs, projection
+from labelaudit.engine.features import embed, normalization
+from labelaudit.progress import QUIET
+from labelaudit.report.markdown import table
 
 Pairs = set[frozenset[str]]
 
@@ -31,30 +45,18 @@ def transformed(image: Image.Image, how: str, draw: random.Random) -> Image.Imag
     width, height = image.size
     shrink, inner = draw.uniform(0.4, 0.8), draw.uniform(0.85, 0.95)
     left, top = (int(draw.random() * (1 - inner) * side) for side in (width, height))
-
-    def recolored() -> Image.Image:
-        made = image
-        for enhancer, factors in (
-            (ImageEnhance.Brightness, (0.7, 1.3)),
-            (ImageEnhance.Contrast, (0.7, 1.3)),
-            (ImageEnhance.Color, (0.4, 1.6)),
-        ):
-            made = enhancer(made).enhance(draw.choice(factors))
-        return made
-
-    makers: dict[str, Callable[[], Image.Image]] = {
-        "resized": lambda: image.resize((max(8, int(width * shrink)), max(8, int(height * shrink)))),
-        "recompressed": lambda: image,
-        "cropped": lambda: image.crop((left, top, left + int(width * inner), top + int(height * inner))),
-        "mirrored": lambda: ImageOps.mirror(image),
-        "recolored": recolored,
-        "grey": lambda: ImageOps.grayscale(image),
-        "blurred": lambda: image.filter(ImageFilter.GaussianBlur(max(width, height) / 200)),
-        "framed": lambda: ImageOps.expand(
-            image, max(1, int(0.04 * min(width, height))), fill=draw.choice(("black", "white"))
-        ),
-    }
-    return makers[how]()
+    if how == "resized":
+        image = image.resize((max(8, int(width * shrink)), max(8, int(height * shrink))))
+    elif how == "cropped":
+        image = image.crop((left, top, left + int(width * inner), top + int(height * inner)))
+    elif how == "recolored":
+        for name, factors in (("Brightness", (0.7, 1.3)), ("Contrast", (0.7, 1.3)), ("Color", (0.4, 1.6))):
+            image = getattr(ImageEnhance, name)(image).enhance(draw.choice(factors))
+    elif how == "blurred":
+        image = image.filter(ImageFilter.GaussianBlur(max(width, height) / 200))
+    elif how == "framed":
+        image = ImageOps.expand(image, max(1, int(0.04 * min(width, height))), fill=draw.choice(("black", "white")))
+    return {"mirrored": ImageOps.mirror, "grey": ImageOps.grayscale}.get(how, lambda same: same)(image)
 
 
 def plant(folder: Path, work: Path, copies: int, seed: int) -> dict[frozenset[str], str]:
@@ -76,24 +78,10 @@ def plant(folder: Path, work: Path, copies: int, seed: int) -> dict[frozenset[st
 
 def by_labelaudit(work: Path, *, small: bool) -> Iterator[tuple[str, Pairs]]:
     """Find copies as an audit does, with the bundled embeddings, and without any."""
-    import torch
-
-    from labelaudit.auditing.options import TrainingOptions
-    from labelaudit.auditing.plan import plan_probe
-    from labelaudit.auditing.prepare import Source, backbone_of
-    from labelaudit.data.folder import scan
-    from labelaudit.data.looks import look_at, table_of_looks
-    from labelaudit.data.pixels import PixelFormat
-    from labelaudit.detect.near import near_pairs, projection
-    from labelaudit.engine.features import embed, normalization
-    from labelaudit.progress import QUIET
-
     catalogue, cpu = scan(work), torch.device("cpu")
     settings = plan_probe(catalogue, TrainingOptions(probe="frozen", device="cpu"), cpu).settings
-    statistics = normalization(settings.model, settings.weights)
-    backbone = backbone_of(settings, Source(device=cpu))
-    form = settings.pixel_format
-    found = embed(catalogue, backbone, form, statistics=statistics, device=cpu, precision=settings.precision)
+    how = {"statistics": normalization(settings.model, settings.weights), "precision": settings.precision}
+    found = embed(catalogue, backbone_of(settings, Source(device=cpu)), settings.pixel_format, device=cpu, **how)
     looked = look_at(catalogue, PixelFormat(size=32, channels=3), QUIET) if small else found
     images = table_of_looks(looked.sample_R, looked.looks)
     reduced = projection(found.feature_RD)(found.feature_RD)
@@ -102,10 +90,8 @@ def by_labelaudit(work: Path, *, small: bool) -> Iterator[tuple[str, Pairs]]:
         pairs, _ = near_pairs(images.thumb_UGG, features)
         seconds = time.process_time() - start
         paths = [catalogue.paths[sample] for sample in images.sample_U.tolist()]
-        yield (
-            f"{name} ({1000 * seconds / len(paths):.1f} ms an image)",
-            {frozenset((paths[one], paths[other])) for one, other in pairs.tolist()},
-        )
+        named = {frozenset((paths[one], paths[other])) for one, other in pairs.tolist()}
+        yield f"{name} ({1000 * seconds / len(paths):.1f} ms an image)", named
 
 
 def by_imagededup(work: Path) -> Iterator[tuple[str, Pairs]]:
@@ -113,12 +99,10 @@ def by_imagededup(work: Path) -> Iterator[tuple[str, Pairs]]:
     from imagededup.methods import DHash, PHash
 
     for method in (PHash, DHash):
-        hashes = {
-            str(path.relative_to(work)): method(verbose=False).encode_image(image_file=str(path))
-            for path in work.rglob("*")
-            if path.is_file()
-        }
-        found = method(verbose=False).find_duplicates(encoding_map=hashes, num_enc_workers=0, num_dist_workers=0)
+        files = [path for path in work.rglob("*") if path.is_file()]
+        by = method(verbose=False)
+        hashes = {str(path.relative_to(work)): by.encode_image(image_file=str(path)) for path in files}
+        found = by.find_duplicates(encoding_map=hashes, num_enc_workers=0, num_dist_workers=0)
         yield f"imagededup {method.__name__}", {frozenset((one, other)) for one in found for other in found[one]}
 
 
@@ -131,43 +115,22 @@ def by_cleanvision(work: Path) -> Iterator[tuple[str, Pairs]]:
         lab.find_issues({"near_duplicates": {}, "exact_duplicates": {}}, n_jobs=1, verbose=False)
     sets = [one for kind in ("near_duplicates", "exact_duplicates") for one in lab.info[kind]["sets"]]
     names = [[str(Path(path).relative_to(work.absolute())) for path in one] for one in sets]
-    yield (
-        "cleanvision",
-        {frozenset((one, other)) for each in names for at, one in enumerate(each) for other in each[at + 1 :]},
-    )
+    yield "cleanvision", {frozenset(pair) for each in names for pair in combinations(each, 2)}
 
 
-def report(name: str, found: Pairs, planted: dict[frozenset[str], str]) -> str:
-    """Return the recall of each transformation and of all, and how many other pairs there are: a row of a table."""
-    shares = [np.mean([pair in found for pair, made in planted.items() if made == how]) for how in TRANSFORMATIONS] + [
-        np.mean([pair in found for pair in planted])
-    ]
-    return f"| {name} | {' | '.join(f'{share:.2f}' for share in shares)} | {len(found - planted.keys()):,} |"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--copies", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--small", action="store_true")
-    asked = parser.parse_args()
-    planted = plant(asked.folder, asked.work, asked.copies, asked.seed)
-    print(f"| | {' | '.join(TRANSFORMATIONS)} | all | others |")
-    print(f"|---|{'---|' * (len(TRANSFORMATIONS) + 2)}")
-    tools: Iterable[Callable[[Path], Iterator[tuple[str, Pairs]]]] = (
-        lambda work: by_labelaudit(work, small=asked.small),
-        by_imagededup,
-        by_cleanvision,
-    )
-    for tool in tools:
+def main(folder: Path, work: Path, copies: int = 60, seed: int = 1, small: bool = False) -> None:
+    """Print the recall of each transformation and of all, and how many other pairs there are, as Markdown."""
+    planted, rows = plant(folder, work, copies, seed), []
+    for tool in (partial(by_labelaudit, small=small), by_imagededup, by_cleanvision):
         try:
-            for name, found in tool(asked.work):
-                print(report(name, found, planted), flush=True)
+            for name, found in tool(work):
+                of = {how: [pair in found for pair, made in planted.items() if made == how] for how in TRANSFORMATIONS}
+                shares = [*map(np.mean, of.values()), np.mean([pair in found for pair in planted])]
+                rows.append([name, *(f"{share:.2f}" for share in shares), f"{len(found - planted.keys()):,}"])
         except ImportError as error:
-            print(f"{error}: left out", flush=True)
+            print(f"{error}: left out")
+    print("\n".join(table(("", *(f">{name}" for name in (*TRANSFORMATIONS, "all", "others"))), rows)))
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

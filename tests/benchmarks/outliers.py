@@ -10,7 +10,6 @@ on the same embeddings and held-out heads; cleanlab's are its two out-of-distrib
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +61,8 @@ def _link(path: Path, to: Path) -> str:
     return str(to)
 
 
-def scores_of(root: Path, run: Path) -> tuple[Mapping[str, FloatArray], FloatArray]:
-    """Audit a folder, and return scores that are high for images of no class, and P(no class) first."""
+def scores_of(root: Path, run: Path) -> dict[str, FloatArray]:
+    """Audit a folder, and return scores that are high for images of no class."""
     found = open_run(audit(root, run=run, probe="frozen").run.root)
     catalogue, classes = found.catalogue, len(found.catalogue.classes)
     settings = plan(catalogue, TrainingOptions(probe="frozen"), torch.device("cpu")).settings
@@ -84,19 +83,18 @@ def scores_of(root: Path, run: Path) -> tuple[Mapping[str, FloatArray], FloatArr
     try:
         from cleanlab.outlier import OutOfDistribution
     except ImportError:
-        return scores, scores["P(no class)"]
+        return scores
     p_NK = np.repeat(beliefs.rest_N[:, None], classes, axis=1)
     for class_N, belief_N in zip(beliefs.class_MN, beliefs.other_MN, strict=True):
         known = np.flatnonzero(class_N >= 0)
         p_NK[known, class_N[known]] = belief_N[known]
     p_NK[np.arange(len(p_NK)), catalogue.label_N] = beliefs.given_N
     p_NK /= p_NK.sum(axis=1, keepdims=True)
-    quiet = {"verbose": False}
-    scores["cleanlab, by features"] = 1.0 - OutOfDistribution().fit_score(features=inputs.feature_ND, **quiet)
-    scores["cleanlab, by probabilities"] = 1.0 - OutOfDistribution().fit_score(
-        pred_probs=p_NK, labels=catalogue.label_N, **quiet
-    )
-    return scores, scores["P(no class)"]
+    given = {"features": {"features": inputs.feature_ND}, "probabilities": {"pred_probs": p_NK}}
+    given["probabilities"]["labels"] = catalogue.label_N
+    for name, of in given.items():
+        scores[f"cleanlab, by {name}"] = 1.0 - OutOfDistribution().fit_score(verbose=False, **of)
+    return scores
 
 
 def main(
@@ -109,7 +107,8 @@ def main(
         for seed in map(int, seeds.split(",")):
             place = work / f"{data.name}-{share}-{seed}-{flips}"
             is_foreign_N = plant(data, place / "images", share, seed, flips)
-            scores, p_N = scores_of(place / "images", place / "run")
+            scores = scores_of(place / "images", place / "run")
+            p_N = scores["P(no class)"]
             wrongly.append(float((p_N[~is_foreign_N] > 0.5).mean()))
             if share:
                 found.append(float((p_N[is_foreign_N] > 0.5).mean()))

@@ -10,13 +10,14 @@ of Clopper and Pearson.
 Shapes: N samples.
 """
 
-import argparse
 import csv
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Optional
 
 import numpy as np
+import typer
 from scipy.special import expit
 from scipy.stats import beta
 
@@ -116,22 +117,20 @@ def measure(case: Case, reviews: int, seed: int) -> list[str]:
     return [*cells, f"{error[:CALIBRATED].mean():.3f}"]
 
 
-def main() -> None:
+def main(
+    runs: Annotated[Optional[list[str]], typer.Argument(metavar="RUN:TRUTH.csv")] = None, reviews: int = 1000
+) -> None:
     """Print the table as Markdown."""
-    parser = argparse.ArgumentParser(description="Measure the interval of a reviewed sample.")
-    parser.add_argument("runs", nargs="*", metavar="RUN:TRUTH.csv")
-    parser.add_argument("--reviews", type=int, default=1000)
-    options = parser.parse_args()
     cases = dict(MADE_UP)
-    for text in options.runs:
+    for text in runs or ():
         run, _, truth = text.rpartition(":")
         cases[run] = lambda run=run, truth=truth: read_case(Path(run), Path(truth))
     print("| labels | images | wrong | held | half-width | plain: held | half-width | ECE before | after |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name, make in cases.items():
-        row = measure(make(), options.reviews, zlib.crc32(name.encode()))
+        row = measure(make(), reviews, zlib.crc32(name.encode()))
         print(f"| {' | '.join([name, *row])} |", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import typer
-from timing import figure
+from contenders import figure
 
 from labelaudit.auditing.model import TRAINED
 from labelaudit.data.catalogue import Catalogue

@@ -21,9 +21,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, cast
 import numpy as np
 import torch
 import typer
-from contenders import bare_steps, empty_folder, ordinary_epoch, ours, plain_batches, prepare_folder
+from contenders import (
+    Contender,
+    Stages,
+    bare_steps,
+    empty_folder,
+    figure,
+    ordinary_epoch,
+    ours,
+    plain_batches,
+    prepare_folder,
+    take_turns,
+)
 from scale import measure_scale
-from timing import Contender, Stages, figure, take_turns
 
 from labelaudit import __version__
 from labelaudit.auditing.model import Data

@@ -6,12 +6,10 @@ import subprocess
 from pathlib import Path
 
 import make_data
-import numpy as np
 import outliers
 import pytest
 import scale
 import speed
-from PIL import Image
 
 from labelaudit.data.folder import scan
 
@@ -61,17 +59,6 @@ def test_a_benchmark_prints_and_writes_its_figures(images, tmp_path, monkeypatch
     assert written["versions"]["torch"]
     printed = [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines()[4:-1]]
     assert printed == [f"| {row}" for row in found]
-
-
-def test_numbers_show_the_digits_of_their_class(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        make_data.write_numbers(tmp_path / name, classes=12, images=2)
-    file = Path("011", "0001.png")
-    assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
-    image = np.asarray(Image.open(tmp_path / "one" / file))
-    assert image.shape == (32, 32)
-    assert image[:16].any()
-    assert not image[16:, 16:].any()
 
 
 def test_the_gpu_script_is_bash() -> None:

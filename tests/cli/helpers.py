@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -101,6 +102,18 @@ def run_process(*arguments: object, shell: str = "", stdout: int = subprocess.PI
     process = start(*arguments, shell=shell, stdout=stdout)
     out, err = process.communicate(timeout=120)
     return Outcome(process.returncode, out or "", err)
+
+
+@contextlib.contextmanager
+def reviewing(*words: object) -> Iterator[tuple[str, list[str]]]:
+    """Serve a review in a process: gives its address, and at the end, by Ctrl-C, the lines that it has told."""
+    told: list[str] = []
+    with start("review", *words, "--no-browser") as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip(), told
+        process.send_signal(signal.SIGINT)
+        told += process.communicate(timeout=30)[1].splitlines()
+    assert process.returncode == 0
 
 
 @contextlib.contextmanager

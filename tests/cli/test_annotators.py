@@ -15,11 +15,6 @@ from labelaudit.report.gate import Limits, make_report
 from tests.cli.helpers import CLASSES, read_rows, run, succeed
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture
 def photos(image_folder):
     return image_folder(classes=CLASSES, each=12, wrong=0)
@@ -88,21 +83,6 @@ def test_each_annotator_has_a_rate_and_the_worst_is_named(audited, photos, predi
     shown = succeed("report", "run", "--no-html")
     assert "'ann' and 'bob' disagree most: on 6 of 36 images (16.7%)" in shown.out
     assert "ant → bee (6), dog → cat (3)" in shown.out
-
-
-def test_an_audit_without_annotators_has_none_of_it(photos, predictions):
-    succeed("score", photos, "--predictions", predictions, "--run", "run")
-    assert labelaudit.open_run("run").annotators is None
-    assert "annotators" not in json.loads(succeed("report", "run", "--no-html", "--format", "json").out)
-
-
-def test_other_votes_with_the_same_majority_are_another_audit(audited, photos, predictions, votes):
-    text = votes.read_text()
-    votes.write_text(text.replace("otter", "cat"))
-    refused = run("score", photos, "--labels", votes, "--predictions", predictions, "--run", "run")
-    assert "run is the audit of other data" in refused.error
-    succeed("score", photos, "--labels", votes, "--predictions", predictions, "--run", "other")
-    assert labelaudit.open_run("other").annotators.annotators[2].confusion[0].given == "cat"
 
 
 def test_damaged_files_are_refused_in_one_line(audited, tmp_path):

@@ -13,6 +13,7 @@ SCORE = {
     "--epochs 0": "--epochs 0 is too small; give at least 1",
     "--momentum 1": "--momentum 1 must be below 1; give a smaller number",
     "--top 0": "Invalid value for '--top': ",
+    "--labels .": "cannot read the labels file .: is a directory; ",
     "--top 3": "--top 3 says how many rows --out gets; add -o FILE, or -o - for stdout",
     "--device tpu": "unknown device 'tpu'; use auto, cpu, cuda or cuda:0",
     "--probe frozen --preset paper": "the paper's probe is trained from scratch; ",
@@ -80,22 +81,6 @@ def test_a_bug_and_a_lack_of_memory_are_one_line(photos, monkeypatch, error, tol
     assert run("score", photos, "--run", "audit").only_error.startswith(told)
     with pytest.raises(type(error)):
         run("--debug", "score", photos)
-
-
-def test_unusable_folders_and_labels_files(photos: Path) -> None:
-    write_images(Path("one"), classes=("ant",))
-    Path("texts/a").mkdir(parents=True)
-    Path("texts/a/notes.txt").write_text("no image")
-    Path("id.csv").write_text("id,label\nant/000.png,ant\n")
-    for words, expected in (
-        (["nowhere"], "there is no folder nowhere; give a folder that holds one folder of images per class"),
-        (["texts"], "there are no image files in the class folders of texts (1 .txt: not an image by its"),
-        (["one"], "one has one class only ('ant'); an audit compares classes: "),
-        ([photos, "--labels", "id.csv"], "id.csv has no column path (its first line has 'id', 'label'); its first"),
-        ([photos, "--labels", photos], f"cannot read the labels file {photos}: is a directory; "),
-    ):
-        assert run("score", *words, "--run", "audit", *QUICK).only_error.startswith(expected)
-        assert not Path("audit").exists()
 
 
 def test_a_retraining_refuses_weights_truth_and_validation_data_of_other_images(finished, photos, tmp_path) -> None:

@@ -42,8 +42,6 @@ def test_one_entry_is_told_in_full() -> None:
         "\n  --preset paper  epochs 200, batch size 128, optimizer adam, lr 0.001",
     ):
         assert line in text
-    published = json.loads(succeed("methods", "elr", "--format", "json").out)["published"]
-    assert (published["schedule"], "milestones" in published) == ("cosine-restarts", False)
     assert "  -S beta=1.0  a number: back-propagates 1 / (beta" in succeed("selectors", "selective-backprop").out
 
 

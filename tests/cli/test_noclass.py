@@ -8,14 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.cli.helpers import CLASSES, succeed
+from tests.cli.helpers import CLASSES, decide, read_rows, succeed
 
 FOREIGN = {f"{name}/x{number}.png" for name in CLASSES for number in (0, 1)}
 
 
 @pytest.fixture
-def zoo(tmp_path: Path) -> tuple[Path, Path]:
-    """Four classes of 50 images and two more in each folder that are of a fifth; and their embeddings."""
+def zoo(tmp_path: Path) -> Path:
+    """Four classes of 50 images and two more in each folder that are of a fifth; and their embeddings, in own.npy."""
     generator, rows = np.random.default_rng(0), []
     for number, name in enumerate(CLASSES):
         (tmp_path / "zoo" / name).mkdir(parents=True)
@@ -25,17 +25,19 @@ def zoo(tmp_path: Path) -> tuple[Path, Path]:
             place = 4 if file.startswith("x") else number
             rows.append(generator.normal(size=12) + 5.0 * (np.arange(12) == place))
     np.save(tmp_path / "own.npy", np.array(rows, dtype=np.float32))
-    return tmp_path / "zoo", tmp_path / "own.npy"
+    return tmp_path / "zoo"
+
+
+def rows_of(run: str) -> list[dict[str, str]]:
+    return [row for row in read_rows(Path(run, "findings.csv").read_text()) if row["code"] == "LA008"]
 
 
 def no_class(run: str) -> set[str]:
-    rows = pq.read_table(Path(run, "findings.parquet")).to_pylist()
-    return {row["path"] for row in rows if row["code"] == "LA008"}
+    return {row["path"] for row in rows_of(run)}
 
 
-def test_they_are_findings_without_a_suggested_label(zoo: tuple[Path, Path]) -> None:
-    root, file = zoo
-    said = succeed("score", root, "--run", "audit", "--embeddings", file)
+def test_they_are_findings_without_a_suggested_label_also_in_a_fit_unless_they_are_kept(zoo: Path) -> None:
+    said = succeed("score", zoo, "--run", "audit", "--embeddings", "own.npy")
     found = no_class("audit")
     assert len(found & FOREIGN) >= 4
     assert len(found - FOREIGN) <= 2
@@ -49,20 +51,11 @@ def test_they_are_findings_without_a_suggested_label(zoo: tuple[Path, Path]) -> 
     succeed("export", "audit", "--to", "cleanlab", "--all")
     exported = pq.read_table("audit/exports/cleanlab/label_issues.parquet").to_pylist()
     assert all(row["predicted_label"] in CLASSES for row in exported)
-
-
-def test_a_fit_without_images_finds_the_same_and_a_label_that_was_kept_is_of_its_class(zoo: tuple[Path, Path]) -> None:
-    root, file = zoo
-    succeed("score", root, "--run", "audit", "--embeddings", file)
-    found, before = no_class("audit"), Path("audit/findings.parquet").read_bytes()
-    root.rename("moved")
+    before = Path("audit/findings.parquet").read_bytes()
+    zoo.rename("moved")  # a fit needs no images
     succeed("fit", "audit")
     assert Path("audit/findings.parquet").read_bytes() == before
-    first = min(found)
-    given = first.split("/")[0]
-    sha256 = {row["path"]: row["sha256"] for row in pq.read_table("audit/samples.parquet").to_pylist()}
-    columns = "time,reviewer,path,given_label,action,label,sha256"
-    line = f"2026-01-01T00:00:00+00:00,me,{first},{given},keep,{given},{sha256[first]}"
-    Path("audit/decisions.csv").write_text(f"{columns}\n{line}\n")
+    first = next(row for row in rows_of("audit") if row["path"] == min(found))
+    decide(Path("audit"), "keep", first)
     succeed("fit", "audit")
-    assert no_class("audit") == found - {first}
+    assert no_class("audit") == found - {first["path"]}

@@ -55,6 +55,12 @@ def test_the_plan_is_shown_carried_out_and_undone(data: Path, file: Path) -> Non
     assert run("relabel", data, "--undo", "--yes").only_error.startswith("there is no relabeling of ")
 
 
+def test_images_that_cannot_be_read_are_dropped_by_their_list(data: Path) -> None:
+    Path("unreadable.csv").write_text("path,given_label,reason,sha256\ncat/2.png,cat,damaged: no end,\n")
+    assert "Moved 1 file" in succeed("relabel", data, "unreadable.csv", "--yes").err
+    assert Path("photos-dropped/cat/2.png").is_file()
+
+
 def test_the_plan_as_json(data: Path, file: Path) -> None:
     plan = json.loads(succeed("relabel", data, file, "--dry-run", "--format", "json").out)
     expected = {"change": 2, "drop": 1, "keep": 1, "done_before": 0, "unreviewed": 0, "new_classes": ["bird"]}

@@ -139,18 +139,7 @@ def test_an_equal_audit_and_a_copy_of_the_list_know_every_label(audit: Path, row
         )
 
 
-def test_the_suspicious_samples_of_an_audit(audit: Path) -> None:
-    outcome = succeed("export", audit, "--to", "label-studio")
-    file = audit / "exports/label-studio/tasks.json"
-    paths = [row["path"] for row in read_rows((audit / "suspicious.csv").read_text())]
-    assert [task["data"]["path"] for task in json.loads(file.read_text())] == paths
-    assert (outcome.out, outcome.err) == ("", f"{len(paths)} samples for label-studio: {file}\n")
-    for options, count in ((("--all",), 48), (("--top", "7"), 7)):
-        err = succeed("export", audit, "--to", "cvat", *options, "--out", "out").err
-        assert err == f"{count} samples for cvat: out/annotations.xml\n"
-
-
-def test_an_export_changes_nothing_else_and_finds_the_images(audit: Path, photos: Path) -> None:
+def test_an_export_changes_nothing_else_and_finds_the_images(audit: Path, photos: Path, rows: list) -> None:
     before = modified(audit), modified(photos)
     listed = succeed("export", "--formats").out
     for name in get_args(ExportName):
@@ -160,3 +149,6 @@ def test_an_export_changes_nothing_else_and_finds_the_images(audit: Path, photos
     data = json.loads(Path("label-studio/tasks.json").read_text())[0]["data"]
     assert data["image"] == f"https://host/x/{data['path']}"
     assert (modified(audit), modified(photos)) == before
+    for options, count in (((), len(rows)), (("--all",), 48), (("--top", "7"), 7)):
+        outcome = succeed("export", audit, "--to", "cvat", *options)
+        assert (outcome.out, outcome.err) == ("", f"{count} samples for cvat: {audit}/exports/cvat/annotations.xml\n")

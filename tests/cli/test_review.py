@@ -1,7 +1,6 @@
 """``labelaudit review``: the address, what is written, the end by Ctrl-C, and what is refused in one line."""
 
 import json
-import signal
 import socket
 import urllib.request
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labelaudit.review.decisions import read_decisions
-from tests.cli.helpers import run, start
+from tests.cli.helpers import reviewing, run
 from tests.report.page.helpers import MadeUp, make_run, write_noise_images
 
 
@@ -21,23 +20,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
 
 
 def test_it_serves_until_ctrl_c_and_ends_with_the_next_command(made: MadeUp) -> None:
-    with start("review", made.run.root, "--no-browser", "--reviewer", "ann") as process:
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()
+    with reviewing(made.run.root, "--reviewer", "ann") as (address, told):
         with urllib.request.urlopen(address) as answer:
             assert b"<title>zoo" in answer.read()
         body = json.dumps({"steps": [[[0, "change", "bee"]]]}).encode()
         origin = "/".join(address.split("/")[:3])
         headers = {"Content-Type": "application/json", "Origin": origin}
         urllib.request.urlopen(urllib.request.Request(address + "decisions", body, headers)).close()
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-    assert process.returncode == 0
     (decision,) = read_decisions(made.run.decisions).values()
     assert (decision.path, decision.reviewer, decision.label) == ("ant/000.png", "ann", "bee")
-    assert f"8 suspicious labels to review. Decisions go to {made.run.decisions}" in err
+    assert f"8 suspicious labels to review. Decisions go to {made.run.decisions}" in "\n".join(told)
     then = f"labelaudit relabel {made.run.root}"
-    assert err.splitlines()[-1] == f"1 decision in {made.run.decisions}. To apply them: {then}"
+    assert told[-1] == f"1 decision in {made.run.decisions}. To apply them: {then}"
     assert "1 change, 0 dropped, 0 kept" in run(*then.split()[1:], "--dry-run").out
 
 

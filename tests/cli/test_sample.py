@@ -14,7 +14,7 @@ from labelaudit.auditing.sample import draw_sample
 from labelaudit.review.decisions import Ledger, LedgerAction, read_decisions
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.tables import read_scores
-from tests.cli.helpers import QUICK, edit, file_bytes, read_rows, run, succeed
+from tests.cli.helpers import HOME, QUICK, edit, file_bytes, read_rows, run, succeed
 
 TRUTH = {"ant": "bee", "bee": "cat", "cat": "dog", "dog": "ant"}
 """What the first two images of each class of ``photos`` show."""
@@ -187,16 +187,13 @@ def test_the_gate_uses_the_reviewed_interval_in_every_format(reviewed: Path) -> 
         assert (failed.code, "reviewed noise rate" in failed.out) == (1, True), name
 
 
-def test_relabel_applies_the_answers_and_the_next_audit_keeps_what_they_kept(photos: Path, finished: Path) -> None:
-    data, home = Path(shutil.copytree(photos, "photos")).resolve(), Path("labelaudit-runs/photos")
-    first = Path(shutil.copytree(finished, home / "1"))
-    edit(first / "run.json", data={**json.loads((first / "run.json").read_text())["data"], "root": str(data)})
+def test_relabel_applies_the_answers_and_the_next_audit_keeps_what_they_kept(data: Path, first: Path) -> None:
     paths = answer(first, 48, lambda path: ("skip", "") if path == "ant/005.png" else named(path))
     known = labelaudit.open_run(first).catalogue
     later = Ledger(file=first / "decisions.csv", catalogue=known, reviewer="ann")
     later.add([[(known.paths.index("dog/001.png"), "keep", "")]])  # of two decisions the later counts
-    succeed("fit", home)
-    said = succeed("relabel", home, "--yes")
+    succeed("fit", HOME)
+    said = succeed("relabel", HOME, "--yes")
     assert "7 change, 0 dropped, 40 kept" in said.out
     assert "Moved 7 files" in said.err
     assert (data / "bee/000-2.png").exists()
@@ -204,10 +201,10 @@ def test_relabel_applies_the_answers_and_the_next_audit_keeps_what_they_kept(pho
     kept = {path for path in paths if not is_wrong(path) and path != "ant/005.png"} | {"dog/001.png"}
     said = succeed("score", data, *QUICK).err
     assert "40 kept labels hidden; of its 48 answers the kept labels carry over, the rate does not" in said
-    assert noise_of(home / "2")["reviewed"] is None
-    found = read_decisions(home / "2/decisions.csv").values()
+    assert noise_of(HOME / "2")["reviewed"] is None
+    found = read_decisions(HOME / "2/decisions.csv").values()
     assert {one.path for one in found if one.action == "keep"} == kept
-    assert {row["path"] for row in labelaudit.open_run(home / "2").kept.to_pylist()} == kept
+    assert {row["path"] for row in labelaudit.open_run(HOME / "2").kept.to_pylist()} == kept
 
 
 def test_who_has_reviewed_a_sample_is_not_told_to_review_one(reviewed: Path) -> None:

@@ -1,8 +1,10 @@
 """Images as bytes, and catalogues, that the tests of `labelaudit.data` share."""
 
+import hashlib
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +68,20 @@ def catalogue_of(labels, *, classes=("cat", "dog"), reasons=None, **changes) -> 
         "sha256": tuple(f"{number:064x}" for number in range(count)),
     }
     return Catalogue(**{**values, **changes}, classes=tuple(classes), reasons=tuple(reasons or [""] * count))
+
+
+def write_catalogue(root: Path, contents: Sequence[bytes | None], reasons: Sequence[str] | None = None) -> Catalogue:
+    """Write files, and return a catalogue of them without a look into them; those that are None are missing."""
+    files = {f"{number}.png": content for number, content in enumerate(contents)}
+    write_files(root, {path: content for path, content in files.items() if content is not None})
+    sha256 = tuple("" if content is None else hashlib.sha256(content).hexdigest() for content in contents)
+    reasons = reasons or ["missing" if content is None else "" for content in contents]
+    return catalogue_of([0] * len(files), root=root, paths=tuple(files), sha256=sha256, reasons=reasons)
+
+
+def given_in(catalogue: Catalogue) -> dict[str, str]:
+    """Return the given label of each path."""
+    return {path: catalogue.classes[label] for path, label in zip(catalogue.paths, catalogue.label_N, strict=True)}
 
 
 PAIR = {"cat/0.png": plain_png(10), "dog/0.png": plain_png(200)}

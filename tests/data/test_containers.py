@@ -163,15 +163,6 @@ def test_a_negative_size_in_a_tar_ends(tmp_path):
         opened(file)
 
 
-def test_an_archive_that_changed_is_read_anew(tmp_path):
-    file = zip_of(tmp_path / "a.zip", {"cat/1.png": b"old", "cat/2.png": b"x"})
-    assert read_file(file / "cat/1.png") == b"old"
-    zip_of(file, {"cat/1.png": b"the new one"})
-    assert read_file(file / "cat/1.png") == b"the new one"
-    with pytest.raises(UnreadableImageError, match=r"not in a\.zip"):
-        read_file(file / "cat/2.png")
-
-
 def test_rows_of_a_table_are_its_images_in_any_order_and_group_size(tmp_path):
     images = [os.urandom(50 + number) for number in range(200)]
     hugging = pa.struct({"bytes": pa.binary(), "path": pa.string()})

@@ -11,19 +11,15 @@ from labelaudit.data.containers import read_file
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.images import UnreadableImageError, decode_whole
 from labelaudit.errors import DataError, UsageError
-from tests.data.helpers import PAIR, encoded, noise_image, plain_png, png_that_claims, write_files
+from tests.data.helpers import PAIR, encoded, given_in, noise_image, plain_png, png_that_claims, write_files
 from tests.helpers import failing
-
-
-def class_of(catalogue):
-    return {path: catalogue.classes[label] for path, label in zip(catalogue.paths, catalogue.label_N, strict=True)}
 
 
 def test_class_folders_are_the_labels(tmp_path):
     content = encoded(Image.new("RGB", (6, 3)))
     files = {"dog/b.png": content, "cat/a.png": plain_png(), "dog/a.JPG": encoded(noise_image(size=(48, 32)), "JPEG")}
     catalogue = scan(write_files(tmp_path, files))
-    assert class_of(catalogue) == {"cat/a.png": "cat", "dog/a.JPG": "dog", "dog/b.png": "dog"}
+    assert given_in(catalogue) == {"cat/a.png": "cat", "dog/a.JPG": "dog", "dog/b.png": "dog"}
     assert catalogue.width_N.tolist() == [4, 48, 6]
     assert catalogue.height_N.tolist() == [4, 32, 3]
     assert catalogue.grey_N.tolist() == [True, False, False]
@@ -35,7 +31,7 @@ def test_images_at_any_depth_belong_to_the_top_folder_whatever_its_name(tmp_path
     paths = ("cat/2020/may/0.png", "cat/dog/0.png", "dog/0.png", '猫/ä ö,"x"\n.png', "🐕/0.png")
     (tmp_path / "bird").mkdir()
     catalogue = scan(write_files(tmp_path, dict.fromkeys(paths, plain_png())))
-    assert class_of(catalogue) == {path: path.split("/")[0] for path in paths}
+    assert given_in(catalogue) == {path: path.split("/")[0] for path in paths}
     assert catalogue.used_N.all()
 
 
@@ -47,7 +43,7 @@ def test_links_to_folders_are_followed_but_not_upwards(tmp_path):
         (root / link).symlink_to(target, target_is_directory=True)
     inside = ("0.png", "first/1.png", "second/1.png")
     expected = {f"{label}/{name}": label for label in ("cat", "owl") for name in inside}
-    assert class_of(scan(root)) == {**expected, "dog/0.png": "dog", "dog/more/2.png": "dog"}
+    assert given_in(scan(root)) == {**expected, "dog/0.png": "dog", "dog/more/2.png": "dog"}
 
 
 @pytest.mark.timeout(20)
@@ -96,7 +92,7 @@ def test_a_labels_file_replaces_the_folders(tmp_path):
     labels.write_text("path,label\nflat.png,wolf\ncat/0.png,dog\n0,cat\nnowhere.png,dog\ndog,dog\n")
     catalogue = scan(root, labels_file=labels)
     expected = {"0": "cat", "cat/0.png": "dog", "dog": "dog", "flat.png": "wolf", "nowhere.png": "dog"}
-    assert class_of(catalogue) == expected
+    assert given_in(catalogue) == expected
     assert catalogue.paths == tuple(expected)
     assert catalogue.reasons == ("", "", "not a regular file", "", "no such file or directory")
     assert [row.text for row in catalogue.left_out] == ["1 .png: not in the labels file (dog/0.png)"]

@@ -1,5 +1,3 @@
-import hashlib
-
 import numpy as np
 import pytest
 
@@ -8,21 +6,17 @@ from labelaudit.data.pixels import PixelFormat, decode_sample, pixel_digest
 from labelaudit.detect.constants import EDGE_RIM, SIDE, WIDEST_EDGE
 from labelaudit.detect.images import IMAGE_STATISTICS, copy_statistics, image_statistics
 from labelaudit.names import COPY_KINDS
-from tests.data.helpers import catalogue_of, encoded, noise_image, write_files
+from tests.data.helpers import catalogue_of, encoded, noise_image, write_catalogue
 from tests.helpers import Listener
 
 FORM = PixelFormat(size=16, channels=3)
 
 
-def catalogue_in(root, count=40):
+def catalogue_in(root):
     """Images of noise, of which the fourth is damaged and the sixth is set aside."""
-    contents = [encoded(noise_image(seed)) for seed in range(count)]
+    contents = [encoded(noise_image(seed)) for seed in range(40)]
     contents[3] = contents[3][:200]
-    paths = tuple(f"{number}.png" for number in range(count))
-    write_files(root, dict(zip(paths, contents, strict=True)))
-    sha256 = tuple(hashlib.sha256(content).hexdigest() for content in contents)
-    reasons = ["gone" if number == 5 else "" for number in range(count)]
-    return catalogue_of([0] * count, root=root, paths=paths, sha256=sha256, reasons=reasons)
+    return write_catalogue(root, contents, ["gone" if number == 5 else "" for number in range(40)])
 
 
 def test_images_are_looked_at_as_each_would_be_alone(tmp_path):
@@ -63,14 +57,8 @@ def test_small_images_are_looked_at_as_they_are():
         assert look_size(catalogue_of([0, 0, 1], **sizes)) == expected
 
 
-def textured(side, channels=1):
-    generator = np.random.default_rng(0)
-    x = generator.integers(0, 256, (channels, side // 8, side // 8)).repeat(8, axis=1).repeat(8, axis=2)
-    return x.astype(np.uint8)
-
-
 def test_a_thumbnail_is_grey_and_does_not_change_with_size_or_frame():
-    x = textured(128, 3)
+    x = np.random.default_rng(0).integers(0, 256, (3, 16, 16)).astype(np.uint8).repeat(8, axis=1).repeat(8, axis=2)
     thumb = thumbnail(x)
     assert (thumb.shape, thumb.dtype) == ((SIDE, SIDE), np.uint8)
     grey = np.array([1, 2, 1]) @ x.reshape(3, -1).astype(int) / 4

@@ -12,16 +12,12 @@ from labelaudit.data.containers import read_file
 from labelaudit.data.folder import fixed_labels, scan
 from labelaudit.data.pixels import PixelFormat, load_pixels
 from labelaudit.errors import DataError
-from tests.data.helpers import plain_png, write_files
+from tests.data.helpers import given_in, plain_png, write_files
 from tests.data.test_containers import table_of, tar_of, zip_of
 from tests.helpers import Listener
 
 FILES = {f"{label}/{number}.png": plain_png(20 * place + number) for place, label in enumerate(("cat", "dog", "owl"))
          for number in range(3)}  # fmt: skip
-
-
-def given(catalogue):
-    return {path: catalogue.classes[label] for path, label in zip(catalogue.paths, catalogue.label_N, strict=True)}
 
 
 def test_an_archive_of_class_folders_is_the_folder(tmp_path):
@@ -61,7 +57,7 @@ def test_splits_in_an_archive_are_those_of_a_folder(tmp_path):
     file = zip_of(tmp_path / "a.zip", {f"{part}/{name}": FILES[name] for part in ("train", "test") for name in FILES})
     with pytest.raises(DataError, match=r"the folders train, test in .* are parts of a data set"):
         scan(file)
-    assert set(given(scan(file, split=["train"]))) == {f"train/{name}" for name in FILES}
+    assert set(given_in(scan(file, split=["train"]))) == {f"train/{name}" for name in FILES}
 
 
 def test_a_table_has_the_class_names_of_hugging_face_and_leaves_rows_without_a_label_out(tmp_path):
@@ -69,7 +65,7 @@ def test_a_table_has_the_class_names_of_hugging_face_and_leaves_rows_without_a_l
     table = pa.table({"image": [plain_png(n) for n in range(6)], "label": [0, 1, 1, 0, -1, None]})
     pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(feature)}), tmp_path / "a.parquet")
     catalogue = scan(tmp_path / "a.parquet", reporter=(listener := Listener()))
-    assert given(catalogue) == {"000000": "cat", "000001": "dog", "000002": "dog", "000003": "cat"}
+    assert given_in(catalogue) == {"000000": "cat", "000001": "dog", "000002": "dog", "000003": "cat"}
     assert [(row.reason, row.files) for row in catalogue.left_out] == [("without a label", 2)]
     assert "Labels are from the column 'label'" in listener.lines
     assert catalogue.fixed
@@ -100,19 +96,19 @@ def test_web_dataset_labels_lie_beside_the_images(tmp_path):
     keys = {name.replace(".png", ".cls"): name[:3].encode() for name in shards}
     file = tar_of(tmp_path / "a.tar", {**shards, **keys, "cat-0.json": b"{}", "none.png": FILES["cat/0.png"]})
     catalogue = scan(file)
-    assert given(catalogue) == {name: name[:3] for name in shards}
+    assert given_in(catalogue) == {name: name[:3] for name in shards}
     assert {(row.reason, row.suffix, row.files) for row in catalogue.left_out} == {
         ("without a label", ".png", 1),
         ("not an image by its name", ".json", 1),
     }
     described = {name.replace(".cls", ".json"): b'{"label": "%s", "n": 1}' % label for name, label in keys.items()}
     found = scan(tar_of(tmp_path / "j.tar", {**shards, **described}))
-    assert (given(found), found.left_out) == (given(catalogue), ())
+    assert (given_in(found), found.left_out) == (given_in(catalogue), ())
     with pytest.raises(DataError, match=r"dog-0\.json has no label; store"):
         scan(tar_of(tmp_path / "k.tar", {**shards, **described, "dog-0.json": b"{}"}))
     # JSON files without a label describe something else.
     notes = {name.replace(".png", ".json"): b'{"photographer": "x"}' for name in FILES}
-    assert given(scan(zip_of(tmp_path / "n.zip", {**FILES, **notes}))) == {name: name[:3] for name in FILES}
+    assert given_in(scan(zip_of(tmp_path / "n.zip", {**FILES, **notes}))) == {name: name[:3] for name in FILES}
     (tmp_path / "shards").mkdir()
     shutil.copy(file, tmp_path / "shards" / "0.tar")
     shutil.copy(file, tmp_path / "shards" / "1.tar")
@@ -140,7 +136,7 @@ def test_hugging_face_metadata_gives_the_labels_in_folders_and_archives(form, tm
     expected = {row["file_name"]: row["label"] for row in rows}
     for root in (write_files(tmp_path / "photos", files), zip_of(tmp_path / "photos.zip", files)):
         catalogue = scan(root, reporter=(listener := Listener()))
-        assert given(catalogue) == expected == fixed_labels(root)
+        assert given_in(catalogue) == expected == fixed_labels(root)
         assert [row.example for row in catalogue.left_out] == ["owl/2.png"]
         assert f"Labels are from metadata.{form}" in listener.lines
         assert catalogue.fixed
@@ -155,7 +151,7 @@ def test_metadata_of_parts_and_metadata_without_labels(tmp_path):
     )
     with pytest.raises(DataError, match=r"holds train, test: parts"):
         scan(root)
-    assert set(given(scan(root, split=["test"]))) == {f"test/{name}" for name in images}
+    assert set(given_in(scan(root, split=["test"]))) == {f"test/{name}" for name in images}
     captions = {"metadata.jsonl": b'{"file_name": "cat/0.png", "text": "a cat"}\n'}
     assert not scan(write_files(tmp_path / "captions", FILES | captions)).fixed
 
@@ -182,7 +178,7 @@ def test_a_labels_file_replaces_the_labels_of_any_source(tmp_path):
     labels = tmp_path / "labels.csv"
     labels.write_text("path,label\n000000,x\n000001,x\n000003,y\n")
     catalogue = scan(tmp_path / "a.parquet", labels_file=labels)
-    assert given(catalogue) == {"000000": "x", "000001": "x", "000003": "y"}
+    assert given_in(catalogue) == {"000000": "x", "000001": "x", "000003": "y"}
 
 
 def test_the_packages_that_write_such_data_agree(tmp_path):
@@ -191,10 +187,10 @@ def test_the_packages_that_write_such_data_agree(tmp_path):
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=names)})
     rows = [{"image": {"bytes": content, "path": None}, "label": label} for label, content in images]
     datasets.Dataset.from_list(rows, features).to_parquet(tmp_path / "a.parquet")
-    assert list(given(scan(tmp_path / "a.parquet")).values()) == [label for label, _ in images]
+    assert list(given_in(scan(tmp_path / "a.parquet")).values()) == [label for label, _ in images]
     with webdataset.TarWriter(str(tmp_path / "a.tar")) as sink:
         for number, (label, content) in enumerate(images):
             sink.write({"__key__": f"{number:04}", "png": content, "cls": names.index(label)})
     found = scan(Path(tmp_path / "a.tar"))
-    assert list(given(found).values()) == [str(names.index(label)) for label, _ in images]
+    assert list(given_in(found).values()) == [str(names.index(label)) for label, _ in images]
     assert [read_file(found.root / path) for path in found.paths] == list(FILES.values())

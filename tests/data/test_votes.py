@@ -78,16 +78,6 @@ def test_a_row_of_bad_form_is_refused_with_its_line(tmp_path, line, message):
         read_labels(labels_csv(tmp_path, "a.png,cat,ann", line))
 
 
-def test_two_columns_of_annotators_are_refused(tmp_path):
-    file = tmp_path / "labels.csv"
-    file.write_text("path,label,annotator,Annotator \na.png,cat,ann,bo\n")
-    (tmp_path / "one.csv").write_text("path,label,ANNOTATOR\na.png,cat,ann\n")
-    assert read_labels(tmp_path / "one.csv").votes == (Vote("a.png", "ann", "cat"),)
-    file.write_text("path,label,An notator,Annotator \na.png,cat,ann,bo\n")
-    with pytest.raises(DataError, match="line 1: the columns 'An notator' and 'Annotator ' mean the same"):
-        read_labels(file)
-
-
 def test_numbers_of_annotations_do_not_depend_on_the_order_of_the_rows():
     rows = [(2, "bo", "dog"), (0, "ann", "cat"), (0, "bo", "dog")]
     one, other = (Annotations.of(each).numbers(("cat", "dog")) for each in (rows, rows[::-1]))

@@ -1,6 +1,5 @@
 """Embeddings, their cache, and a network by OpenVINO and by torch."""
 
-import hashlib
 import sys
 
 import numpy as np
@@ -14,7 +13,7 @@ from labelaudit.engine import features as module
 from labelaudit.engine.features import Backbone, embed, normalization
 from labelaudit.engine.pretrained import build_network, network_digest
 from labelaudit.errors import DeviceError
-from tests.data.helpers import catalogue_of, encoded, write_files
+from tests.data.helpers import encoded, write_catalogue
 from tests.engine.helpers import CPU
 from tests.helpers import Listener
 
@@ -22,6 +21,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # tests import openvino befo
 
 FORM = PixelFormat(size=4, channels=3)
 MEAN_C, STD_C = (0.5, 0.4, 0.3), (0.25, 0.5, 1.0)
+HOW = {"statistics": (MEAN_C, STD_C), "device": CPU, "precision": "float32"}
 
 
 class MeanColour(nn.Module):
@@ -40,25 +40,14 @@ def png(colour):
     return encoded(Image.new("RGB", (6, 5), colour))
 
 
-def write(root, contents):
-    """A catalogue of these files; those that are None are set aside."""
-    paths = tuple(f"{number}.png" for number in range(len(contents)))
-    write_files(root, {path: content for path, content in zip(paths, contents, strict=True) if content is not None})
-    sha256 = tuple("" if content is None else hashlib.sha256(content).hexdigest() for content in contents)
-    reasons = ["missing" if content is None else "" for content in contents]
-    return catalogue_of([0] * len(contents), root=root, paths=paths, sha256=sha256, reasons=reasons)
-
-
 @pytest.fixture
 def root(tmp_path):
     return tmp_path / "images"
 
 
-def run(catalogue, backbone, *, listener=None, precision="float32", mean_C=MEAN_C, form=FORM):
-    how = {"statistics": (mean_C, STD_C), "device": CPU, "precision": precision}
-    return embed(
-        catalogue, Backbone(network_digest(backbone), lambda: backbone), form, **how, reporter=listener or Listener()
-    )
+def run(catalogue, backbone, *, listener=None, form=FORM, **changes):
+    known = Backbone(network_digest(backbone), lambda: backbone)
+    return embed(catalogue, known, form, **{**HOW, **changes}, reporter=listener or Listener())
 
 
 def expected(colours):
@@ -69,13 +58,13 @@ def test_each_image_gets_the_embedding_of_its_normalized_pixels_and_damaged_ones
     colours = [(0, 51, 255), (255, 0, 10)]
     contents = [png(colours[0]), None, png((1, 2, 3))[:50], png(colours[1])]
     for _ in range(2):  # the second time from the cache
-        found = run(write(root, contents), MeanColour().train())
+        found = run(write_catalogue(root, contents), MeanColour().train())
         assert found.feature_RD.dtype == np.float32
         assert found.sample_R.tolist() == [0, 3]
         np.testing.assert_allclose(found.feature_RD, expected(colours), atol=1e-5)
         assert list(found.failures) == [2]
         assert "damaged" in found.failures[2]
-    nothing = run(write(root, [b"not an image", None]), MeanColour())
+    nothing = run(write_catalogue(root, [b"not an image", None]), MeanColour())
     assert (len(nothing.feature_RD), len(nothing.sample_R), list(nothing.failures)) == (0, 0, [0])
 
 
@@ -83,16 +72,16 @@ def test_known_images_come_from_the_cache_and_new_ones_do_not(root, monkeypatch)
     monkeypatch.setattr(module, "_PART", 2)
     backbone, listener = MeanColour(), Listener()
     contents = [png((value, 0, 0)) for value in (10, 20, 10)]
-    before = run(write(root, contents), backbone, listener=listener)
+    before = run(write_catalogue(root, contents), backbone, listener=listener)
     assert listener.totals == [2]  # equal files are embedded once
     np.testing.assert_array_equal(before.feature_RD[0], before.feature_RD[2])
-    again = run(write(root, contents), backbone, listener=listener)
+    again = run(write_catalogue(root, contents), backbone, listener=listener)
     np.testing.assert_array_equal(before.feature_RD, again.feature_RD)
     assert [look.digest for look in again.looks] == [look.digest for look in before.looks]
     np.testing.assert_array_equal([look.value_S for look in again.looks], [look.value_S for look in before.looks])
     assert listener.totals == [2]
     assert "All 3 embeddings are in the cache" in listener.lines[-1]
-    more = run(write(root, [png((30, 0, 0)), *contents]), backbone, listener=listener)
+    more = run(write_catalogue(root, [png((30, 0, 0)), *contents]), backbone, listener=listener)
     assert listener.totals == [2, 1]
     assert "3 of 4 embeddings" in listener.lines[-1]
     np.testing.assert_array_equal(more.feature_RD[1:], before.feature_RD)
@@ -100,10 +89,11 @@ def test_known_images_come_from_the_cache_and_new_ones_do_not(root, monkeypatch)
 
 
 def test_the_cache_of_another_backbone_or_format_is_not_used(root):
-    catalogue = write(root, [png((10, 20, 30))])
+    catalogue = write_catalogue(root, [png((10, 20, 30))])
     run(catalogue, MeanColour())
-    crop = {"form": PixelFormat(size=4, channels=3, resize="crop")}
-    for scale, change in ((2.0, {}), (1.0, {"mean_C": (0.1,) * 3}), (1.0, {"precision": "bfloat16"}), (1.0, crop)):
+    crop = PixelFormat(size=4, channels=3, resize="crop")
+    others = {"statistics": (STD_C, STD_C)}, {"precision": "bfloat16"}, {"form": crop}
+    for scale, change in ((2.0, {}), *((1.0, other) for other in others)):
         listener = Listener()
         run(catalogue, MeanColour(scale), listener=listener, **change)
         assert listener.totals == [1]
@@ -120,9 +110,8 @@ SIZE = 32
 PIXELS_BCHW = np.random.default_rng(1).integers(0, 256, (5, 3, SIZE, SIZE), dtype=np.uint8)
 
 
-def build(backbone, listener=None):
-    how = {"statistics": (MEAN_C, STD_C), "device": CPU, "precision": "float32"}
-    return module.build_embedder(Backbone("", lambda: backbone), SIZE, **how, reporter=listener or Listener())
+def build(make, listener=None, model=None, **changes):
+    return module.build_embedder(Backbone("", make, model), SIZE, **{**HOW, **changes}, reporter=listener or Listener())
 
 
 def by_torch(backbone):
@@ -137,16 +126,14 @@ def by_torch(backbone):
 def test_the_bundled_backbone_is_built_from_its_file(model):
     pytest.importorskip("openvino")
     backbone = build_network(model, weights="embedded", num_classes=0, channels=3, seed=0)
-    how = {"statistics": (MEAN_C, STD_C), "device": CPU, "precision": "float32", "reporter": Listener()}
-    embedder = module.build_embedder(Backbone("", lambda: pytest.fail("it was built"), model), SIZE, **how)
+    embedder = build(lambda: pytest.fail("it was built"), model=model)
     np.testing.assert_allclose(embedder(PIXELS_BCHW), by_torch(backbone), atol=1e-4)
 
 
 def test_torch_runs_what_openvino_cannot(monkeypatch):
     openvino = pytest.importorskip("openvino")
     monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32"])
-    how = {"statistics": (MEAN_C, STD_C), "device": CPU, "precision": "bfloat16", "reporter": (listener := Listener())}
-    embedder = module.build_embedder(Backbone("", MeanColour, "tf_efficientnet_lite0"), SIZE, **how)
+    embedder = build(MeanColour, listener := Listener(), "tf_efficientnet_lite0", precision="bfloat16")
     assert listener.lines == ["torch runs the network, OpenVINO cannot: this processor has no bfloat16"]
     np.testing.assert_allclose(embedder(PIXELS_BCHW), by_torch(MeanColour()), atol=1e-2)
 
@@ -163,9 +150,9 @@ def test_torch_halves_a_batch_for_which_there_is_no_memory():
 
     limit = 2
     listener = Listener()
-    np.testing.assert_allclose(build(Small(), listener)(PIXELS_BCHW), by_torch(MeanColour()), atol=1e-5)
+    np.testing.assert_allclose(build(Small, listener)(PIXELS_BCHW), by_torch(MeanColour()), atol=1e-5)
     assert listener.lines == []
     assert shown == [5, 3, 2, 1, 2]
     limit = 0
     with pytest.raises(DeviceError, match=r"no memory for one image.*--device cpu"):
-        build(Small())(PIXELS_BCHW)
+        build(Small)(PIXELS_BCHW)

@@ -11,7 +11,6 @@ from torch import nn
 from labelaudit.engine.draws import derive_seed, make_generator
 from labelaudit.engine.inputs import Augment, draw_views, show
 from labelaudit.engine.loop import Training, run_epochs, split_places
-from labelaudit.errors import TrainingError
 from labelaudit.methods.base import Lesson
 from labelaudit.methods.standard import Standard
 from tests.engine import helpers
@@ -146,11 +145,6 @@ def test_of_two_networks_the_first_is_recorded_and_each_takes_its_own_lesson():
     np.testing.assert_allclose(record.loss_N, expected_N, rtol=1e-4, atol=1e-6)
     assert torch.equal(networks[0][1].weight, before[0][1].weight)
     assert not torch.equal(networks[1][1].weight, before[1][1].weight)
-
-
-def test_a_diverging_training_stops_with_advice():
-    with pytest.raises(TrainingError, match=r"diverged in epoch \d: \d+ of 42 losses are not finite.*lower --lr"):
-        helpers.train(helpers.small_network(), helpers.loop_settings(lr=1e20))
 
 
 def test_prediction_is_by_the_mean_logits_of_unaltered_networks_in_evaluation_mode():

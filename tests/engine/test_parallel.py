@@ -14,7 +14,6 @@ from labelaudit.engine.inputs import Augment
 from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.networks import create
 from labelaudit.engine.parallel import in_threads
-from labelaudit.engine.world import World
 from labelaudit.methods.standard import Standard
 from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings
 from tests.engine.train_together import train_together
@@ -62,14 +61,6 @@ def test_any_number_of_processes_gives_the_losses_of_one(alone, processes, every
     # An error of the first process reaches all.
     assert {each["error"] for each in seen} == {"no images; look elsewhere"}
     assert [each["told"] for each in seen] == [False] + [True] * (len(seen) - 1)
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 7])
-@pytest.mark.parametrize("count", [0, 1, 2, 7, 64])
-def test_shares_cut_a_batch_into_even_parts_in_order(count, size):
-    shares = [range(count)[World(rank=rank, size=size).share(count)] for rank in range(size)]
-    assert [place for share in shares for place in share] == list(range(count))
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 @pytest.fixture

@@ -6,21 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from labelaudit.data.folder import scan
-from labelaudit.data.pixels import PixelFormat
-from labelaudit.engine import features
-from labelaudit.engine.devices import choose_device, compute_deterministically
+from labelaudit.engine.devices import compute_deterministically
 from labelaudit.engine.loop import Training
-from labelaudit.errors import DeviceError
 from tests.cli.helpers import QUICK, file_bytes, run, start, succeed
 from tests.cli.processes import running, wait_for
 
@@ -31,33 +24,6 @@ def test_a_training_without_memory_is_one_line_and_goes_on_with_more(tmp_path: P
         error = run("score", photos, "--run", tmp_path / "audit", *QUICK).error
     assert error == "the device ran out of memory at batch size 16; try --batch-size 8"
     succeed("score", photos, "--run", tmp_path / "audit", *QUICK)
-
-
-class Narrow(nn.Module):
-    """A backbone on a GPU that has memory for so many images at once."""
-
-    def __init__(self, room: int) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(()))
-        self._room = room
-
-    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        if len(x_BCHW) > self._room:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
-        return self.scale * x_BCHW.mean(dim=(2, 3))
-
-
-def test_embeddings_take_smaller_batches_where_memory_is_short(tmp_path, photos, monkeypatch) -> None:
-    def embedded(room: int) -> np.ndarray:
-        monkeypatch.setenv("LABELAUDIT_CACHE", str(tmp_path / f"cache-{room}"))
-        how = {"statistics": ((0.5,) * 3, (0.2,) * 3), "device": choose_device("cpu"), "precision": "float32"}
-        backbone = features.Backbone(f"room for {room}", partial(Narrow, room))
-        return features.embed(scan(photos), backbone, PixelFormat(size=8, channels=3), **how).feature_RD
-
-    for room in (5, 1):
-        np.testing.assert_allclose(embedded(room), embedded(100), rtol=1e-6)
-    with pytest.raises(DeviceError, match="no memory for one image; try --device cpu"):
-        embedded(0)
 
 
 def test_deterministic_asks_torch_for_it_and_changes_no_figure_on_a_processor(

@@ -4,18 +4,11 @@ import pytest
 
 from labelaudit.errors import UsageError
 from labelaudit.report.gate import TITLES, Limits, check
-from labelaudit.run.lists import Listed
 from tests.report.helpers import class_noise, noise
 
 
-def outcome(name, limits, *, new=None, **changes):
-    (found,) = (
-        found
-        for found in check(
-            noise(**changes), limits, listed=Listed(rows=[], total=9, new=new) if new is not None else None
-        )
-        if found.name == name
-    )
+def outcome(name, limits, **changes):
+    (found,) = (found for found in check(noise(**changes), limits) if found.name == name)
     return found
 
 

@@ -147,15 +147,3 @@ def test_a_word_that_is_a_class_too_is_refused(tmp_path):
         read_answers(write(tmp_path, "right"), audited)
     found = read_answers(write(tmp_path, "class:right", "yes", "left"), audited)
     assert found.answer_N.tolist() == [WRONG, RIGHT, WRONG, NONE, NONE]
-
-
-def test_files_that_are_no_review_are_refused(tmp_path):
-    (tmp_path / "x.csv").write_text("path,label\nant/a.png,ant\n")
-    assert not has_answers(tmp_path / "x.csv")
-    with pytest.raises(DataError, match="has no column action"):
-        read_answers(tmp_path / "x.csv", catalogue())
-    with pytest.raises(DataError, match=r"cannot read .*gone.csv: no such file or directory; check the path"):
-        read_answers(tmp_path / "gone.csv", catalogue())
-    (tmp_path / "x.csv").write_bytes(b"path,answer\nant/a.png,\xff\n")
-    with pytest.raises(DataError, match="is not UTF-8 text"):
-        read_answers(tmp_path / "x.csv", catalogue())

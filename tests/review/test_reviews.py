@@ -4,15 +4,10 @@ import zipfile
 from dataclasses import replace
 
 import pytest
-from hypothesis import strategies as st
 
 from labelaudit.errors import DataError
 from labelaudit.review.corrections import read_review
 from tests.review.helpers import change, drop, keep
-
-names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1) | st.text(
-    "';=-\r\n\t,\"", min_size=1, max_size=6
-)
 
 
 def read(folder, content, **options):
@@ -162,7 +157,7 @@ XML_UTF_16 = "<?xml version='1.0' encoding='utf-16-le'?>"
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "has no column path and action and label; give a decisions.csv"),
+        ("", "has no column path and action and label; give a decisions.csv, an unreadable.csv"),
         ("path,action,label\ncat/1.png,rename,dog\n", " line 2: 'rename' is no action; write keep, change or drop"),
         ("path,action,label\ncat/1.png,change,\n", " line 2: no label to change 'cat/1.png' to"),
         ('path,action,label\n"cat/1.png,keep,\n', "is not a readable CSV"),

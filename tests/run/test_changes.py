@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from labelaudit.data.catalogue import Catalogue
 from labelaudit.report.console import show_changes
 from labelaudit.report.markdown import render_changes
 from labelaudit.report.sentences import changes_lines, changes_sentence
 from labelaudit.run.changes import Changes, find_changes
-from labelaudit.run.documents import Description, Noise, RecordedData
+from labelaudit.run.documents import Description, RecordedData
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import SUSPICIOUS_COLUMNS
 from labelaudit.text import csv_lines
@@ -21,24 +22,14 @@ from tests.report.helpers import class_noise, noise, row
 from tests.report.test_console import printed
 
 
-@dataclass(frozen=True)
-class MadeUp:
-    """An audit as far as `find_changes` reads it."""
-
-    run: RunFolder
-    catalogue: Catalogue
-    summary: Noise
-    description: Description
-
-
 def made_up(
     root: Path,
     samples: Sequence[tuple[str, int]],
     suspicious: Sequence[int],
     settings: dict[str, object] | None = None,
     **changes: object,
-) -> MadeUp:
-    """An audit of samples with this content and label, of which these are suspicious."""
+) -> Any:
+    """What `find_changes` reads of an audit: samples with this content and label, of which these are suspicious."""
     paths = tuple(f"{number}.png" for number in range(len(samples)))
     catalogue = catalogue_of([label for _, label in samples], paths=paths)
     catalogue = replace(catalogue, sha256=tuple(content for content, _ in samples))
@@ -50,7 +41,8 @@ def made_up(
     cells = [[each[name] for name in SUSPICIOUS_COLUMNS] for each in rows]
     (root / "suspicious.csv").write_text("".join(csv_lines(SUSPICIOUS_COLUMNS, cells)))
     description = Description(status="trained", data=RecordedData.of(catalogue), settings=settings or {})
-    return MadeUp(RunFolder(root), catalogue, noise(suspicious=len(rows), **changes), description)
+    summary = noise(suspicious=len(rows), **changes)
+    return SimpleNamespace(run=RunFolder(root), catalogue=catalogue, summary=summary, description=description)
 
 
 @pytest.fixture

@@ -22,12 +22,6 @@ def test_every_selector_is_what_its_entry_says(entry):
     assert all(info.what for info in describe_parameters(entry.parameters))
 
 
-def test_settings_survive_their_description():
-    text = describe_selector("variance-reduction", {"pool": "2", "weights": "unbiased", "threshold": "1.2"})
-    assert text.startswith("variance-reduction pool=2 weights=unbiased switch=step threshold=1.2")
-    assert build_selector(text).pool == 2
-
-
 @pytest.mark.parametrize(
     ("name", "given", "error"),
     [

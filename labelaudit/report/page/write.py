@@ -388,14 +388,11 @@ def _content(
 ) -> dict[str, Any]:
     """Return the data of a page, ready for JSON, still without images."""
     run, catalogue = audit.run, audit.catalogue
-    sizes = [len(row["path"].encode("utf-8", "backslashreplace")) + _BYTES_A_ROW for row in listed.rows]
-    shown = listed.rows[: int((np.cumsum(sizes) <= MAX_ROW_BYTES).sum())]
+    listed_rows = listed.rows if sampled or listed.new is not None else [*listed.rows, *listed.of_no_class]
+    sizes = [len(row["path"].encode("utf-8", "backslashreplace")) + _BYTES_A_ROW for row in listed_rows]
+    shown = listed_rows[: int((np.cumsum(sizes) <= MAX_ROW_BYTES).sum())]
     samples, rows = [int(row["sample"]) for row in shown], len(shown)
     sample_S = np.array(samples, dtype=np.int64)
-    if (sample_S >= len(catalogue)).any():
-        raise RunError(
-            f"{run.suspicious} names samples that {run.samples} does not have", fix=f"run labelaudit fit {run.root}"
-        )
     p_N = audit.column("p_mislabeled")
     suspicious_N = p_N > audit.summary.flag_above
     curves = _read_curves(audit, sample_S, suspicious_N, reporter)

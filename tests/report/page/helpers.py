@@ -40,29 +40,25 @@ def write_noise_images(root: Path, names: Sequence[str]) -> Path:
     return write_files(root, {name: noise_png(number) for number, name in enumerate(names)})
 
 
-def make_run(
-    folder: Path, root: Path, *, wrong: Sequence[str] = (), labels_file: Path | None = None, epochs: int = EPOCHS
-) -> MadeUp:
+def make_run(folder: Path, root: Path, *, wrong: Sequence[str] = (), labels_file: Path | None = None) -> MadeUp:
     """A finished audit of a folder in which the loss of the samples with these paths stays high."""
     catalogue = scan(root, labels_file=labels_file)
     places = [catalogue.paths.index(path) for path in wrong]
-    return record(folder, catalogue, places, epochs=epochs, labels_file=labels_file)
+    return record(folder, catalogue, places, labels_file)
 
 
-def record(
-    folder: Path, catalogue: Catalogue, wrong: Sequence[int], *, epochs: int = EPOCHS, labels_file: Path | None = None
-) -> MadeUp:
+def record(folder: Path, catalogue: Catalogue, wrong: Sequence[int], labels_file: Path | None = None) -> MadeUp:
     """Write a run of these samples: the losses of all fall, but those of the wrong ones do not."""
     run, count = RunFolder(folder), len(catalogue)
     folder.mkdir(parents=True, exist_ok=True)
-    settings = {"epochs": epochs, "members": 1, "model": "labelaudit_probe", "kind": "train"}
+    settings = {"epochs": EPOCHS, "members": 1, "model": "labelaudit_probe", "kind": "train"}
     data, finished = RecordedData.of(catalogue, labels_file), "2026-03-04T05:06:07+00:00"
     write_description(run, Description(status=TRAINED, finished=finished, settings=settings, data=data))
     write_samples(run.samples, catalogue)
     generator = np.random.default_rng(0)
     is_wrong_N = np.isin(np.arange(count), list(wrong))
     other_N = (catalogue.label_N + 1) % len(catalogue.classes)
-    for epoch in range(epochs):
+    for epoch in range(EPOCHS):
         level_N = np.where(is_wrong_N, 3.0, 2.0 / (1 + epoch))
         loss_N = level_N * generator.uniform(0.8, 1.2, count)
         margin_N = np.where(is_wrong_N, -2.0, 2.0) * generator.uniform(0.8, 1.2, count)

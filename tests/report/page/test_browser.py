@@ -327,7 +327,7 @@ def test_ten_thousand_samples_need_few_cards(tmp_path: Path, tab: Tab) -> None:
         paths=paths,
         sha256=tuple(hashlib.sha256(content).hexdigest() for content in hashed),
     )
-    page = page_of(record(tmp_path / "run", catalogue, range(10_000), epochs=5).run, thumbnails=1000)
+    page = page_of(record(tmp_path / "run", catalogue, range(10_000)).run, thumbnails=1000)
     assert page.size_bytes < 15_000_000
     tab.open(page.path)
     assert tab.text("#found") == "10,000 shown"

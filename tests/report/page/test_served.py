@@ -1,6 +1,5 @@
 """The review in a real browser, from the server: whole reviews by keys, many at once, reload, two windows, a phone."""
 
-import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from labelaudit.review.server import Site, serving
 from labelaudit.run.caches import Embedded, EmbeddingCache
 from labelaudit.run.findings import finding_rows
 from labelaudit.run.tables import write_near
-from tests.cli.helpers import QUICK, run, start, succeed, write_images
+from tests.cli.helpers import QUICK, reviewing, run, succeed, write_images
 from tests.data.helpers import write_files
 from tests.report.page.browser import Tab
 from tests.report.page.helpers import MadeUp, make_run, noise_png, page_of, write_noise_images
@@ -499,11 +498,9 @@ def test_the_file_shows_the_runs_decisions_and_takes_dropped_ones(tmp_path: Path
 
 def test_a_drawn_sample_is_answered_by_keys_and_fit_takes_the_answers(tmp_path: Path, tab: Tab) -> None:
     made = make(tmp_path, each=25, wrong=10)
-    words = ("review", made.run.root, "--sample", 40, "--no-browser", "--reviewer", "ann")
     rows = [made.catalogue.paths[number] for number in draw_sample(made.run, 40)]
-    with start(*words) as process:
-        assert process.stdout is not None
-        tab.open(address := process.stdout.readline().strip())
+    with reviewing(made.run.root, "--sample", 40, "--reviewer", "ann") as (address, told):
+        tab.open(address)
         # Nothing on the page tells what to answer.
         assert tab.texts("article:first-child .actions button") == ["Right", "Wrong", "Other…", "Unsure"]
         assert tab.texts("article .numbers")[:3] == ["#1", "#2", "#3"]
@@ -534,12 +531,9 @@ def test_a_drawn_sample_is_answered_by_keys_and_fit_takes_the_answers(tmp_path: 
         assert tab.text("#relabel") == f"labelaudit relabel {made.run.root}"
         assert not tab.page.is_visible("#plan")
         tab.page.goto("about:blank")
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-    assert process.returncode == 0
-    assert f"40 drawn labels to review. Answers go to {made.run.answers}" in err
+    assert f"40 drawn labels to review. Answers go to {made.run.answers}" in "\n".join(told)
     then = f"labelaudit fit {made.run.root}"
-    assert err.splitlines()[-1] == f"40 answers in {made.run.answers}. For the noise rate: {then}"
+    assert told[-1] == f"40 answers in {made.run.answers}. For the noise rate: {then}"
     answers = read_decisions(made.run.answers).values()
     assert [one.path for one in sorted(answers, key=lambda one: one.time)] == rows
     assert {one.reviewer for one in answers} == {"ann"}
@@ -562,9 +556,8 @@ def test_from_a_folder_to_a_green_gate_without_a_file_handled_by_hand(
     runs = Path("labelaudit-runs/photos")
     limit = ("--max-suspicious", 0, "--no-html")
     assert run("report", runs, *limit).code == 1
-    with start("review", runs, "--no-browser") as process:
-        assert process.stdout is not None
-        tab.open(process.stdout.readline().strip())
+    with reviewing(runs) as (address, told):
+        tab.open(address)
         tab.page.wait_for_selector("article")
         suspicious = int(tab.text("#found").split()[0])
         assert suspicious >= 8
@@ -578,10 +571,7 @@ def test_from_a_folder_to_a_green_gate_without_a_file_handled_by_hand(
         tab.click("#apply")
         shows(tab, "#applied-text", "Moved 8 files.")
         tab.page.goto("about:blank")
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-    assert process.returncode == 0
-    assert err.splitlines()[-1].endswith(f"They are applied. To audit again: labelaudit score {photos}")
+    assert told[-1].endswith(f"They are applied. To audit again: labelaudit score {photos}")
     assert "8 labels changed" in succeed("score", photos, *QUICK).err
     found = {path.name for path in (photos / "bee").iterdir()}
     assert {"000-2.png", "001-2.png"} <= found

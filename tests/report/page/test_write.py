@@ -200,7 +200,7 @@ def test_the_statistic_that_ranks_is_drawn_beside_the_aul(made, settings, low):
 
 def test_a_list_of_other_samples_is_refused(made):
     made.run.suspicious.write_text(re.sub(r",\d+,([0-9a-f]{64})", r",40,\1", made.run.suspicious.read_text(), count=1))
-    with pytest.raises(RunError, match=r"suspicious\.csv names samples that"):
+    with pytest.raises(RunError, match=r"suspicious\.csv has other samples than"):
         page_of(made.run)
 
 
@@ -225,7 +225,7 @@ def test_unreadable_and_left_out_files_are_listed(tmp_path):
     made = make_run(tmp_path / "run", root, wrong=("ant/0.png",))
     edit(made.run.noise, left_out=[{"reason": "no <i>", "suffix": ".heic", "files": 5, "example": "ant/1.heic"}])
     text, _ = written(made)
-    assert "1 image of 17 cannot be read; unreadable.csv says which and why." in text
+    assert "1 image of 17 cannot be read. unreadable.csv says why; labelaudit relabel with it drops them." in text
     assert '<bdi dir="ltr">ant/&lt;b&gt;.png</bdi>: not an image that Pillow can read' in text
     assert "5 .heic: no &lt;i&gt; (ant/1.heic)" in text
 
