@@ -7,7 +7,7 @@ Shapes: N samples, S watched samples, R records of one epoch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +17,8 @@ from labelaudit.auditing.model import Audit
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect.constants import HARMLESS, MOST_WATCHED, POWERS
 from labelaudit.names import PrioritizerName
-from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs
+from labelaudit.run.losses import EpochLosses, read_epochs
 
 Chances = dict[tuple[PrioritizerName, str], FloatArray]
 
@@ -65,7 +64,7 @@ class Advice:
         ]
 
 
-def advise(run: RunFolder, reporter: Reporter = QUIET) -> Advice:
+def advise(run: RunFolder) -> Advice:
     """Advise on the data of an audit, from its losses and verdicts; without verdicts, raise a RunError.
 
     A sample is noise where its label is wrong or its image corrupted, as if these were independent.
@@ -74,8 +73,7 @@ def advise(run: RunFolder, reporter: Reporter = QUIET) -> Advice:
     _ = audit.summary  # first: without it there are no verdicts
     right_N, intact_N = (1.0 - np.nan_to_num(audit.column(name)) for name in ("p_mislabeled", "p_corrupted"))
     watched_S = choose_watched(audit.catalogue.used_N, np.random.default_rng([0, 0]))
-    with reporter.bar("Reading losses", len(recorded_epochs(run.losses)), "epochs") as advance:
-        chances = selection_chances(read_epochs(run.losses), watched_S, len(audit.catalogue.classes), advance)
+    chances = selection_chances(read_epochs(run.losses), watched_S, len(audit.catalogue.classes))
     return compare((1.0 - right_N * intact_N)[watched_S], chances)
 
 
@@ -85,12 +83,7 @@ def choose_watched(seen_N: BoolArray, generator: np.random.Generator) -> npt.NDA
     return seen if len(seen) <= MOST_WATCHED else np.sort(generator.choice(seen, MOST_WATCHED, replace=False))
 
 
-def selection_chances(
-    epochs: Iterable[EpochLosses],
-    watched_S: npt.NDArray[np.int64],
-    classes: int,
-    advance: Callable[[int], None] = lambda _: None,
-) -> Chances:
+def selection_chances(epochs: Iterable[EpochLosses], watched_S: npt.NDArray[np.int64], classes: int) -> Chances:
     """Return each selector's mean chance to back-propagate a sample, over the epochs that have all watched samples."""
     seen = 0
     chances: Chances = {(name, share): np.zeros(len(watched_S)) for name in (_BY_LOSS, _BY_ENTROPY) for share in POWERS}
@@ -106,7 +99,6 @@ def selection_chances(
                 for share, power in POWERS.items():
                     chances[name, share] += rank_S**power
             seen += 1
-        advance(1)
     return {key: chance_S / max(seen, 1) for key, chance_S in chances.items()}
 
 

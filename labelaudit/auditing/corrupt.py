@@ -1,17 +1,13 @@
 """Write a copy of a data folder with corrupted labels or images, and the truth about it.
 
-The copy grows in a hidden folder beside ``out`` and is renamed to ``out`` when it is complete; the next call deletes
-what an interrupted call left there.
-
 Shapes: H height, W width, C channels, P pixels.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +18,15 @@ from labelaudit import __version__
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.containers import read_file
 from labelaudit.data.folder import scan
-from labelaudit.data.images import UInt8Array, UnreadableImageError, decode_whole
+from labelaudit.data.images import UnreadableImageError, decode_whole
 from labelaudit.data.noise import choose_samples, draw_labels
+from labelaudit.detect.images import UInt8Array
 from labelaudit.errors import UsageError
 from labelaudit.names import CorruptionName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.review.copies import beside, publish, require_apart, require_new
+from labelaudit.review.copies import HALF, growing, require_apart, require_new
 from labelaudit.review.tree import free_path
-from labelaudit.run.files import held, link_or_copy, storage_errors, write_json, write_lines
+from labelaudit.run.files import link_or_copy, write_json, write_lines
 from labelaudit.text import csv_lines, folded
 
 TRUTH_FILE, SETTINGS_FILE = "truth.csv", "corruption.json"
@@ -61,22 +58,14 @@ def gaussian_pixels(pixels_HWC: UInt8Array, generator: np.random.Generator) -> U
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorruptionRate:
-    """One kind of corruption, and the share of the readable images that it changes."""
-
-    kind: CorruptionName
-    rate: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class CorruptOptions:
-    """The options of `corrupt`; no image gets two of the corruptions.
+    """The options of `corrupt`: each kind of corruption, and the share of the readable images that it changes.
 
-    With ``exact`` round(rate · images) are corrupted; otherwise each image on its own with that probability. ``most``
-    readable images are copied at most, of each class its share.
+    No image gets two. With ``exact`` round(rate · images) are corrupted; otherwise each image on its own with that
+    probability. ``most`` readable images are copied at most, of each class its share.
     """
 
-    corruptions: Sequence[CorruptionRate]
+    corruptions: Mapping[CorruptionName, float]
     seed: int = 0
     exact: bool = True
     most: int | None = None
@@ -124,22 +113,16 @@ def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter =
     if catalogue.fixed:
         raise UsageError(f"{data} has no class folders of files, of which a copy is made", fix="unpack it into some")
     images, left_out = plan_copy(catalogue, options)
-    with storage_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-    with held(beside(out, "lock"), out), storage_errors(out):
-        require_new(out)
-        growing, half = beside(out, "partial"), beside(out, "file")
-        shutil.rmtree(growing, ignore_errors=True)
-        growing.mkdir()
-        linked = _write_images(catalogue, images, growing, half, options.seed, reporter)
-        of_kind = {each.kind: [image for image in images if image.kind == each.kind] for each in options.corruptions}
+    with growing(out) as folder:
+        linked = _write_images(catalogue, images, folder, options.seed, reporter)
+        of_kind = {kind: [image for image in images if image.kind == kind] for kind in options.corruptions}
         selected = {kind: len(chosen) for kind, chosen in of_kind.items()}
         changed = {kind: sum(image.changed for image in chosen) for kind, chosen in of_kind.items()}
         rows = (
             (each.path, each.label, each.observed, int(bool(each.kind)), int(each.changed), each.kind, each.source)
             for each in sorted(images, key=lambda image: image.path)
         )
-        write_lines(growing / TRUTH_FILE, csv_lines(_TRUTH, rows))
+        write_lines(folder / TRUTH_FILE, csv_lines(_TRUTH, rows))
         settings = {
             "labelaudit": __version__,
             "generator": f"numpy {np.__version__} PCG64",
@@ -150,20 +133,16 @@ def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter =
             "most": options.most,
             "images": len(images),
             "corruptions": [
-                {**asdict(each), "selected": selected[each.kind], "changed": changed[each.kind]}
-                for each in options.corruptions
+                {"kind": kind, "rate": rate, "selected": selected[kind], "changed": changed[kind]}
+                for kind, rate in options.corruptions.items()
             ],
         }
-        write_json(growing / SETTINGS_FILE, settings)
-        publish(growing, out)
+        write_json(folder / SETTINGS_FILE, settings)
     return Corrupted(images=len(images), selected=selected, changed=changed, linked=linked, left_out=left_out)
 
 
 def _check(data: Path, out: Path, options: CorruptOptions) -> None:
-    kinds = [corruption.kind for corruption in options.corruptions]
-    if twice := [kind for kind in kinds if kinds.count(kind) > 1]:
-        raise UsageError(f"--kind {twice[0]} is given twice", fix="give each kind once, with its whole rate")
-    rates = [corruption.rate for corruption in options.corruptions]
+    rates = options.corruptions.values()
     if wrong := [rate for rate in rates if not 0 <= rate <= 1]:
         raise UsageError(f"--rate {wrong[0]:g} is no share", fix="give a number from 0 to 1")
     if sum(rates) > 1 + 1e-9:
@@ -180,7 +159,7 @@ def _check(data: Path, out: Path, options: CorruptOptions) -> None:
 def plan_copy(catalogue: Catalogue, options: CorruptOptions) -> tuple[list[CopiedImage], int]:
     """Return what happens to each image, and how many have no usable name."""
     classes = catalogue.classes
-    if len(classes) < 2 and any(corruption.kind not in INPUT_KINDS for corruption in options.corruptions):
+    if len(classes) < 2 and not set(options.corruptions) <= set(INPUT_KINDS):
         raise UsageError(f"{catalogue.root} has one class only, so there is no wrong label", fix="give more classes")
     used = np.flatnonzero(catalogue.used_N)
     others = np.flatnonzero(~catalogue.used_N).tolist()
@@ -192,17 +171,17 @@ def plan_copy(catalogue: Catalogue, options: CorruptOptions) -> tuple[list[Copie
         path, label = catalogue.paths[number], classes[catalogue.label_N[number]]
         images[number] = CopiedImage(number=number, source=path, path=path, label=label, observed=label)
     generator = np.random.default_rng([options.seed, 0])
-    rates = [corruption.rate for corruption in options.corruptions]
+    rates = list(options.corruptions.values())
     chosen_U = choose_samples(len(used), rates, generator=generator, exact=options.exact)
     taken = {folded(path) for path in catalogue.paths}
-    for which, corruption in enumerate(options.corruptions):
+    for which, kind in enumerate(options.corruptions):
         numbers = used[chosen_U == which]
         label_S = catalogue.label_N[numbers]
-        if corruption.kind in ("uniform", "pair-flip", "random-labels"):
-            label_S = draw_labels(label_S, classes=len(classes), kind=corruption.kind, generator=generator)
+        if kind in ("uniform", "pair-flip", "random-labels"):
+            label_S = draw_labels(label_S, classes=len(classes), kind=kind, generator=generator)
         for number, label in zip(numbers.tolist(), label_S.tolist(), strict=True):
             image = images[number]
-            image.kind, image.observed = corruption.kind, classes[label]
+            image.kind, image.observed = kind, classes[label]
             image.changed = image.observed != image.label
             image.path = _new_path(image, taken)
     return list(images.values()), len(others) - len(named)
@@ -230,11 +209,11 @@ def _new_path(image: CopiedImage, taken: set[str]) -> str:
 
 
 def _write_images(
-    catalogue: Catalogue, images: Sequence[CopiedImage], growing: Path, half: Path, seed: int, reporter: Reporter
+    catalogue: Catalogue, images: Sequence[CopiedImage], folder: Path, seed: int, reporter: Reporter
 ) -> int:
     """Write every image, and return the number of hard links."""
     for name in catalogue.classes:
-        (growing / name).mkdir(exist_ok=True)
+        (folder / name).mkdir(exist_ok=True)
     linked = 0
     with reporter.bar("Writing images", len(images), "images") as advance:
         for image in images:
@@ -252,10 +231,10 @@ def _write_images(
                 except UnreadableImageError as error:
                     reporter.warn(f"{image.source} is not changed: {error}")
                     image.path = image.source
-            place = growing / image.path
+            place = folder / image.path
             place.parent.mkdir(parents=True, exist_ok=True)
             if pixels_HWC is None:
-                linked += link_or_copy(source, place, half)
+                linked += link_or_copy(source, place, folder / HALF)
             else:
                 Image.fromarray(pixels_HWC if pixels_HWC.shape[2] == 3 else pixels_HWC[:, :, 0]).save(place, "PNG")
             advance(1)

@@ -67,8 +67,8 @@ class Fitted:
     @cached_property
     def table(self) -> pa.Table:
         """The content of scores.parquet."""
-        said_N = None if self.review is None else self.review.answers.label_N
-        table = verdict_table(self.catalogue, self.statistics, self.verdicts, self.kinds, said_N=said_N)
+        said_N = np.full(len(self.catalogue), -1) if self.review is None else self.review.answers.label_N
+        table = verdict_table(self.catalogue, self.statistics, self.verdicts, self.kinds, said_N)
         return table.append_column("kept", pa.array(self.kept_N))
 
     @cached_property

@@ -55,20 +55,15 @@ def train_recorded(
             yield job
 
     def after(job: TrainingJob, record: EpochRecord, _seconds: float) -> Callable[[], None]:
-        recorded = losses.EpochLosses(
-            epoch=job.number["member"] * settings.epochs + record.epoch,
-            sample_R=prepared.sample_R,
-            loss_R=record.loss_N,
-            margin_R=record.margin_N,
-            predicted_R=record.predicted_N,
-            alternative_R=record.alternative_N,
-        )
+        seen = {name: getattr(record, f"{name}_N") for name in ("loss", "margin", "predicted", "alternative")}
+        epoch = job.number["member"] * settings.epochs + record.epoch
+        recorded = losses.EpochLosses.of(epoch, prepared.sample_R, seen)
         tested: losses.EpochLosses | None = None
         if held_out is not None:
             # A probability that is 0 in float32 counts as the smallest that is not: a loss of 87.
             log_p_TC = job.training.predict(held_out.inputs).clamp_min(torch.finfo(torch.float32).tiny).log()
-            seen = {f"{name}_R": value_T.numpy() for name, value_T in observe(log_p_TC, held_out.label_R).items()}
-            tested = losses.EpochLosses(epoch=recorded.epoch, sample_R=held_out.sample_R, **seen)
+            seen = {name: value_T.numpy() for name, value_T in observe(log_p_TC, held_out.label_R).items()}
+            tested = losses.EpochLosses.of(epoch, held_out.sample_R, seen)
 
         def write() -> None:
             if tested is not None:

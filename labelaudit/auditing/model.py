@@ -35,18 +35,8 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.report.console import show_suspicious
 from labelaudit.report.sentences import headline, kept_sentence, review_sentences, unreadable_sentence
 from labelaudit.review.decisions import decided, read_decisions
-from labelaudit.run.documents import (
-    PREDICTIONS,
-    TRAINED,
-    AnnotatorsNoise,
-    Count,
-    Description,
-    Noise,
-    as_json,
-    read_annotators,
-    read_description,
-    read_noise,
-)
+from labelaudit.run import documents
+from labelaudit.run.documents import Count, as_json, read_description
 from labelaudit.run.findings import read_findings
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import SUSPICIOUS_COLUMNS, Row, ranked_lines, suspicious_rows
@@ -111,18 +101,17 @@ class Data:
     @property
     def score_command(self) -> str:
         """The command that audits the data."""
-        words = ["labelaudit", "score", str(self.root)]
-        words += ["--split", ",".join(self.split)] if self.split else []
-        return shlex.join(words + (["--labels", str(self.labels_file)] if self.labels_file else []))
+        return shlex.join(["labelaudit", "score", str(self.root), *self._options])
 
     def relabel_command(self, corrections: str) -> str:
         """Return the command that puts corrections into the data."""
-        words = ["labelaudit", "relabel", str(self.root), corrections]
-        if self.split:
-            words += ["--split", ",".join(self.split)]
-        words += [] if self.labels_file is None else ["--labels", str(self.labels_file)]
-        words += [] if self.moves else ["--out", "corrected.csv"]
-        return shlex.join(words)
+        out = [] if self.moves else ["--out", "corrected.csv"]
+        return shlex.join(["labelaudit", "relabel", str(self.root), corrections, *self._options, *out])
+
+    @property
+    def _options(self) -> list[str]:
+        words = ["--split", ",".join(self.split)] if self.split else []
+        return words + (["--labels", str(self.labels_file)] if self.labels_file else [])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -136,19 +125,19 @@ class Audit:
     run: RunFolder
 
     @cached_property
-    def description(self) -> Description:
+    def description(self) -> documents.Description:
         """The content of run.json."""
         return read_description(self.run)
 
     @cached_property
-    def summary(self) -> Noise:
+    def summary(self) -> documents.Noise:
         """The content of noise.json."""
-        return read_noise(self.run)
+        return documents.read_noise(self.run)
 
     @cached_property
-    def annotators(self) -> AnnotatorsNoise | None:
+    def annotators(self) -> documents.AnnotatorsNoise | None:
         """The content of annotators.json; None where the labels file names no annotators."""
-        return read_annotators(self.run)
+        return documents.read_annotators(self.run)
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -361,7 +350,7 @@ def runs_of(data: Data) -> Path:
 
 def is_trained(run: RunFolder) -> bool:
     """Return True when the run's probe is trained to the end."""
-    return read_description(run).status == TRAINED
+    return read_description(run).status == documents.TRAINED
 
 
 def recorded_data(run: RunFolder) -> Data:
@@ -389,9 +378,9 @@ def read_courses(run: RunFolder) -> tuple[Course, Course | None]:
         settings = msgspec.convert(description.settings, _Epochs)
     except msgspec.ValidationError as error:
         raise RunError(f"{run.description} has other settings ({error})", fix="audit into a new folder") from error
-    held_out = settings.folds > 1 or settings.kind == PREDICTIONS
+    held_out = settings.folds > 1 or settings.kind == documents.PREDICTIONS
     course = Course(epochs=settings.epochs, members=settings.members, held_out=held_out)
-    if description.status != TRAINED:
+    if description.status != documents.TRAINED:
         epochs = f"{len(recorded_epochs(run.losses))} of {course.recorded} epochs"
         fix = "run labelaudit train-probe or score on the same data again: it resumes"
         raise RunError(f"the probe in {run.root} is not trained to the end ({epochs})", fix=fix)
@@ -406,21 +395,19 @@ def read_curves(
     if len(recorded_epochs(run.losses)) != course.recorded:
         raise RunError(f"{run.losses} does not hold {course.recorded} epochs", fix=fix)
     curves = CurveAccumulator(label_N, classes, course)
-    with reporter.bar("Reading losses", course.recorded, "epochs") as advance:
-        for epoch in read_epochs(run.losses):
-            if not ((epoch.alternative_R >= 0) & (epoch.alternative_R < classes)).all():
-                raise RunError(f"{run.losses} has unknown classes in epoch {epoch.epoch}", fix=fix)
-            if not np.isfinite([epoch.loss_R, epoch.margin_R]).all():
-                raise RunError(f"{run.losses} has losses that are not finite in epoch {epoch.epoch}", fix=fix)
-            try:
-                curves.add(epoch.sample_R, epoch.loss_R, epoch.margin_R, epoch.alternative_R)
-            except ValueError as error:
-                raise RunError(f"{run.losses} is damaged in epoch {epoch.epoch}: {error}", fix=fix) from error
-            advance(1)
+    for epoch in read_epochs(run.losses, reporter):
+        if not ((epoch.alternative_R >= 0) & (epoch.alternative_R < classes)).all():
+            raise RunError(f"{run.losses} has unknown classes in epoch {epoch.epoch}", fix=fix)
+        if not np.isfinite([epoch.loss_R, epoch.margin_R]).all():
+            raise RunError(f"{run.losses} has losses that are not finite in epoch {epoch.epoch}", fix=fix)
+        try:
+            curves.add(epoch.sample_R, epoch.loss_R, epoch.margin_R, epoch.alternative_R)
+        except ValueError as error:
+            raise RunError(f"{run.losses} is damaged in epoch {epoch.epoch}: {error}", fix=fix) from error
     return curves
 
 
-def read_catalogue(run: RunFolder, description: Description | None = None) -> Catalogue:
+def read_catalogue(run: RunFolder, description: documents.Description | None = None) -> Catalogue:
     """Read the samples of a run; raise a RunError where samples.parquet is not the one that run.json describes.
 
     ``description`` is its run.json, where it is read already.
@@ -430,11 +417,4 @@ def read_catalogue(run: RunFolder, description: Description | None = None) -> Ca
     catalogue = replace(catalogue, annotations=read_annotations(run.annotations, len(catalogue)))
     if catalogue.fingerprint != data.fingerprint:
         raise RunError(f"{run.samples} and {run.description} are of different data", fix="audit into a new folder")
-    return replace(
-        catalogue,
-        rendering=data.rendering,
-        left_out=data.left_out,
-        remarks=data.remarks,
-        split=data.split,
-        fixed=data.fixed,
-    )
+    return replace(catalogue, **{name: getattr(data, name) for name in documents.OF_SCAN})

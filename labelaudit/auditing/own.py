@@ -8,7 +8,6 @@ Shapes: N samples, R readable samples, X rows of a file, D features, K classes.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,15 +55,6 @@ class OwnRows:
                 rows = slice(part[0], part[-1] + 1)
                 taken_RD[rows] = self.value_XD[self.row_N[sample_R[rows]]]
         return taken_RD
-
-
-def own_digest(file: Path) -> str:
-    """Return ``sha256:<hex>`` of a file of embeddings or predictions; raise a DataError where it cannot be read."""
-    try:
-        with open(require_regular(file), "rb") as handle:
-            return f"sha256:{hashlib.file_digest(handle, 'sha256').hexdigest()}"
-    except OSError as error:
-        raise DataError(f"cannot read {file}: {reason(error)}", fix="check the path") from error
 
 
 def read_embeddings(file: Path, catalogue: Catalogue, reporter: Reporter = QUIET) -> OwnRows:

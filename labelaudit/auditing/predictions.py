@@ -20,15 +20,17 @@ from labelaudit.auditing.begin import begun, clear, now, numbered_run, remember_
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.near import find_near
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.auditing.own import own_digest, read_predictions
+from labelaudit.auditing.own import read_predictions
 from labelaudit.data.catalogue import trainable
 from labelaudit.data.looks import look_at, look_size, table_of_looks
 from labelaudit.data.pixels import PixelFormat
 from labelaudit.detect import Float32Array, IntArray
+from labelaudit.engine.heads import observe
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import Reporter
 from labelaudit.review.moves import require_settled
 from labelaudit.run import documents, losses
+from labelaudit.run.files import file_digest
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.tables import write_annotations, write_image_table, write_samples
 
@@ -66,7 +68,7 @@ def record_predictions(data: Data, given: RunFolder | None, options: TrainingOpt
         what = f"{data.root} was audited with --predictions FILE, which is needed to go on in {run.root}"
         raise RunError(what, fix="give the file, or another --run")
     probability_NK = read_predictions(options.predictions, catalogue, reporter)
-    settings = {"kind": documents.PREDICTIONS, "weights": own_digest(options.predictions), "epochs": 1}
+    settings = {"kind": documents.PREDICTIONS, "weights": file_digest(options.predictions), "epochs": 1}
     with run.writing("--run"):
         if begun(run, catalogue, require):  # another process has recorded them meanwhile
             return run
@@ -117,24 +119,12 @@ def _require_predictions(run: RunFolder, known: documents.Description, file: Pat
     if there.get("kind") != documents.PREDICTIONS:
         what = f"{run.root} is an audit by a training (kind is {there.get('kind')} there)"
         raise RunError(what, fix="leave --predictions out, or give another --run")
-    if file is not None and there.get("weights") != (digest := own_digest(file)):
+    if file is not None and there.get("weights") != (digest := file_digest(file)):
         what = f"{run.root} was started with other predictions: weights is {there.get('weights')} there, {digest}"
         raise RunError(f"{what} asked", fix="leave --predictions out to read it, or give another --run")
 
 
 def recorded(probability_RK: Float32Array, label_R: IntArray, sample_R: IntArray) -> losses.EpochLosses:
-    """Return what is recorded of probabilities: as `labelaudit.engine.step.observe` does from logits."""
-    row_R = np.arange(len(label_R))
-    log_p_RK = np.log(np.maximum(probability_RK / probability_RK.sum(axis=1, keepdims=True), _LEAST))
-    given_R = log_p_RK[row_R, label_R]
-    log_p_RK[row_R, label_R] = -np.inf
-    alternative_R = log_p_RK.argmax(axis=1).astype(np.int32)
-    margin_R = given_R - log_p_RK[row_R, alternative_R]
-    return losses.EpochLosses(
-        epoch=0,
-        sample_R=sample_R,
-        loss_R=np.maximum(-given_R, 0.0),
-        margin_R=margin_R,
-        predicted_R=np.where(margin_R > 0, label_R, alternative_R).astype(np.int32),
-        alternative_R=alternative_R,
-    )
+    """Return what is recorded of probabilities, whose logarithms are taken for logits."""
+    p_RK = probability_RK / probability_RK.sum(axis=1, keepdims=True)
+    return losses.EpochLosses.of(0, sample_R, observe(np.log(np.maximum(p_RK, _LEAST)), label_R))

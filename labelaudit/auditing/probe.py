@@ -20,17 +20,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 import labelaudit
-from labelaudit.auditing import plan
-from labelaudit.auditing.begin import (
-    Tensors,
-    begun,
-    clear,
-    now,
-    numbered_run,
-    remember_place,
-    tell_set_aside,
-    write_network,
-)
+from labelaudit.auditing import begin, plan
+from labelaudit.auditing.begin import Tensors
 from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_curves
 from labelaudit.auditing.near import find_near
 from labelaudit.auditing.options import TrainingOptions
@@ -128,8 +119,10 @@ def train_probe(
             if may_add and world.once(lambda: _doubt_labels(claimed, begun.settings)):
                 settings, prepared = _add_network(claimed, begun.settings, prepared, options, source, reporter)
                 tensors = _train(claimed, settings, prepared, source, reporter)
-            elif begun.settings.heads_epochs and not world.once(lambda: _are_trained(claimed.heads, begun.settings)):
-                _train_heads(claimed, begun.settings, prepared, source, reporter)
+            elif begun.settings.heads_epochs:
+                recorded = world.once(lambda: losses.recorded_epochs(claimed.heads.losses))
+                if len(recorded) != begun.settings.heads_epochs:
+                    _train_heads(claimed, begun.settings, prepared, source, reporter)
         world.once(lambda: _finish(claimed, tensors, prepared))
         return claimed
 
@@ -165,11 +158,11 @@ def _claim_run(
         plan.agree(settings, options, str(known_run.root))
         return settings
 
-    run = given or numbered_run(data, catalogue, require, reporter)
-    settings = begun(run, catalogue, require)
+    run = given or begin.numbered_run(data, catalogue, require, reporter)
+    settings = begin.begun(run, catalogue, require)
     if settings is not None and is_trained(run):  # nothing is written: the folder may be read-only
         reporter.say(f"The probe in {run.root} is trained already")
-        remember_place(data, run, reporter)
+        begin.remember_place(data, run, reporter)
         return run, None
     # Before the folder is made: a mistyped option leaves nothing behind.
     planned = None if settings else plan.plan_probe(catalogue, options, device)
@@ -179,14 +172,14 @@ def _claim_run(
     if decided is not None and decided.takes_embeddings:
         own_embeddings(catalogue, options.embeddings, reporter)
     held.enter_context(run.writing("--run"))
-    settings = begun(run, catalogue, require)  # another process may have trained meanwhile
+    settings = begin.begun(run, catalogue, require)  # another process may have trained meanwhile
     if settings is not None:
         if is_trained(run):
             return run, None
-        remember_place(data, run, reporter, held=True)
+        begin.remember_place(data, run, reporter, held=True)
         return run, _Begun(catalogue, settings, relabelings, is_new=False)
     planned = planned or plan.plan_probe(catalogue, options, device)
-    clear(run, follows=given is None)
+    begin.clear(run, follows=given is None)
     reporter.say(f"Probe: {planned.why}")
     return run, _Begun(catalogue, planned.settings, relabelings, is_new=True)
 
@@ -198,7 +191,7 @@ def _describe(
     catalogue = prepared.catalogue
     if require_settled(data.root) != begun.relabelings:
         raise RunError(f"{data.root} was relabeled while it was read", fix="run the command again")
-    tell_set_aside(catalogue, reporter)
+    begin.tell_set_aside(catalogue, reporter)
     if not begun.is_new:
         before = read_catalogue(run)
         if len(changed := np.flatnonzero(before.used_N != catalogue.used_N)):
@@ -212,7 +205,7 @@ def _describe(
         write_image_table(run.pictures, replace(prepared.image_table, distance_U2=_distances(prepared)))
     description = documents.Description(
         status=documents.TRAINING,
-        created=now(),
+        created=begin.now(),
         versions={
             "labelaudit": labelaudit.__version__,
             "python": platform.python_version(),
@@ -391,10 +384,6 @@ def _saved_heads(run: RunFolder) -> tuple[int, Tensors]:
     return (finished, state) if losses.recorded_epochs(run.losses)[:finished] == list(range(finished)) else (0, {})
 
 
-def _are_trained(heads: RunFolder, settings: TrainingSettings) -> bool:
-    return len(losses.recorded_epochs(heads.losses)) == settings.heads_epochs
-
-
 def _require_same(one: Prepared, other: Prepared) -> None:
     if not np.array_equal(one.sample_R, other.sample_R):
         fix = "bring the file back, or audit into a new --run"
@@ -402,6 +391,6 @@ def _require_same(one: Prepared, other: Prepared) -> None:
 
 
 def _finish(run: RunFolder, tensors: Tensors, prepared: Prepared) -> None:
-    write_network(run.probe, tensors, prepared.catalogue.classes)
+    begin.write_network(run.probe, tensors, prepared.catalogue.classes)
     mean, std = prepared.statistics
-    run.update_description(status=documents.TRAINED, finished=now(), normalization={"mean": mean, "std": std})
+    run.update_description(status=documents.TRAINED, finished=begin.now(), normalization={"mean": mean, "std": std})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,27 +47,19 @@ def draw_sample(run: RunFolder, count: int) -> list[int]:
     return samples
 
 
-@dataclass(frozen=True, kw_only=True)
-class SampleCsv:
-    """The first images of a run's sample as lines of a CSV; an estimate needs ``least`` answers from the top."""
+def sample_csv(run: RunFolder, count: int) -> tuple[list[str], int, int]:
+    """Return the sample of `draw_sample` as lines of a CSV, with the answers that are there already.
 
-    lines: tuple[str, ...]
-    answered: int
-    least: int
-
-
-def sample_csv(run: RunFolder, count: int) -> SampleCsv:
-    """Return the sample of `draw_sample` with the answers that are there already."""
+    Also return how many there are, and how many from the top an estimate needs.
+    """
     samples, catalogue = draw_sample(run, count), Audit(run).catalogue
     answers = recorded_answers(run.answers, catalogue)
-    return SampleCsv(
-        lines=tuple(sample_lines(catalogue, samples, answers)),
-        answered=int((answers.answer_N[samples] != s.NONE).sum()),
-        least=tables.read_design(run.design, catalogue.used_N).least,
-    )
+    answered = int((answers.answer_N[samples] != s.NONE).sum())
+    least = tables.read_design(run.design, catalogue.used_N).least
+    return list(sample_lines(catalogue, samples, answers)), answered, least
 
 
-def write_sample(run: RunFolder, sample: SampleCsv, path: Path | None) -> Path:
+def write_sample(run: RunFolder, lines: Sequence[str], path: Path | None) -> Path:
     """Write a sample to a file, by default into the run folder; return where it is.
 
     A file with answers that the audit does not have yet is a DataError.
@@ -81,9 +74,9 @@ def write_sample(run: RunFolder, sample: SampleCsv, path: Path | None) -> Path:
             raise DataError(what, fix=f"run labelaudit fit {run.root} --reviewed {place} first, or give another -o")
     if path is None:
         with run.writing():
-            write_lines(place, sample.lines)
+            write_lines(place, lines)
     else:
-        write_lines(place, sample.lines)
+        write_lines(place, lines)
     return place
 
 

@@ -68,8 +68,10 @@ def _compare_retrainings(folders: list[Path], output: ComparisonFormatName) -> N
         typer.echo(json.dumps([vars(row) for row in rows], indent=2))
     else:
         columns = ["method", "test error", "disagrees with labels", "seeds", "differs"]
+        differing = (", ".join(f"{name}={value}" for name, value in sorted(row.differs.items())) for row in rows)
         cells = [
-            (row.method, _error(row), f"{row.train_error:.2%}", str(len(row.seeds)), _differing(row)) for row in rows
+            (row.method, _error(row), f"{row.train_error:.2%}", str(len(row.seeds)), differs)
+            for row, differs in zip(rows, differing, strict=True)
         ]
         shown = 5 if any(row.differs for row in rows) else 4
         print_table(columns[:shown], [row[:shown] for row in cells], whole=("method",))
@@ -80,7 +82,3 @@ def _error(row: Comparison) -> str:
         return "-"
     deviation = row.validation_error_deviation
     return f"{row.validation_error:.2%}" + ("" if deviation is None else f" ± {deviation:.2%}")
-
-
-def _differing(row: Comparison) -> str:
-    return ", ".join(f"{name}={value}" for name, value in sorted(row.differs.items()))

@@ -48,11 +48,12 @@ def command(
         )
     if unknown := [name for name in kind if name not in names]:
         raise UsageError(f"there is no --kind {unknown[0]!r}", fix=f"give one of {', '.join(names)}")
+    if twice := [name for name in kind if kind.count(name) > 1]:
+        raise UsageError(f"--kind {twice[0]} is given twice", fix="give each kind once, with its whole rate")
 
-    from labelaudit.auditing.corrupt import TRUTH_FILE, CorruptionRate, CorruptOptions, corrupt
+    from labelaudit.auditing.corrupt import TRUTH_FILE, CorruptOptions, corrupt
 
-    pairs = zip(cast("list[CorruptionName]", kind), rate, strict=True)
-    corruptions = [CorruptionRate(kind=name, rate=share) for name, share in pairs]
+    corruptions = dict(zip(cast("list[CorruptionName]", kind), rate, strict=True))
     options = CorruptOptions(corruptions=corruptions, seed=seed, exact=draws == "exact")
     done = corrupt(data, out, options, terminal)
     if done.left_out:

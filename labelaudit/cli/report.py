@@ -91,21 +91,22 @@ def command(
     from labelaudit.auditing.model import Audit, recorded_data
     from labelaudit.auditing.score import renew
     from labelaudit.report import markdown
-    from labelaudit.report.config import limits_of_codes, read_config, selection_of
+    from labelaudit.report.config import limits_of, read_config, selection_of
     from labelaudit.report.formats import FORMATS, show_table
-    from labelaudit.report.gate import Limits, make_report
+    from labelaudit.report.gate import make_report
     from labelaudit.run.files import behind_links, write_text
     from labelaudit.run.layout import RunFolder
 
     config = read_config()
-    limits = Limits(
-        max_noise=config.max_noise if max_noise is None else max_noise,
-        max_class_noise=config.max_class_noise if max_class_noise is None else max_class_noise,
-        max_suspicious=config.max_suspicious if max_suspicious is None else max_suspicious,
-        max_unreadable=config.max_unreadable if max_unreadable is None else max_unreadable,
-        fail_on_warning=fail_on_warning or config.fail_on_warning,
-        judge=judge or config.judge or "lower",
-        max_of_code=limits_of_codes(config, max_of_code or ()),
+    limits = limits_of(
+        config,
+        max_of_code or (),
+        max_noise=max_noise,
+        max_class_noise=max_class_noise,
+        max_suspicious=max_suspicious,
+        max_unreadable=max_unreadable,
+        fail_on_warning=fail_on_warning or None,
+        judge=judge,
     )
     selection = selection_of(config, select or (), ignore or ())
     renew(RunFolder(run), terminal)

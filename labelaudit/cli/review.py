@@ -73,8 +73,8 @@ def command(
     if count is not None:
         then = shlex.join(["labelaudit", "fit", str(run)])
     moves = recorded.moves and count is None
-    page = served_page(audit, listed, then, terminal, moves=moves, relabel="" if count is None else apply)
-    site = Site(page.text, page.policy, ledger, recorded.root, split=recorded.split, moves=moves)
+    page, policy = served_page(audit, listed, then, terminal, moves=moves, relabel="" if count is None else apply)
+    site = Site(page, policy, ledger, recorded.root, split=recorded.split, moves=moves)
     with serving(site, port) as address:
         what, written = ("suspicious label", "decision") if count is None else ("drawn label", "answer")
         groups = len({row["group"] for row in listed.copies})
@@ -130,13 +130,13 @@ def sample(
     from labelaudit.run.layout import RunFolder
 
     folder = RunFolder(run)
-    drawn = sample_csv(folder, count)
+    lines, answered, least = sample_csv(folder, count)
     if str(out) == "-":
-        print_data("".join(drawn.lines))
+        print_data("".join(lines))
         return
-    place, images = write_sample(folder, drawn, out), len(drawn.lines) - 1
-    done = f", {drawn.answered:,} of them answered" if drawn.answered else ""
+    place, images = write_sample(folder, lines, out), len(lines) - 1
+    done = f", {answered:,} of them answered" if answered else ""
     terminal.say(f"{plural(images, 'image')} to look at{done}: {place}")
-    terminal.say(f"Begin at the top. You can stop anywhere; an estimate needs {drawn.least:,} images.")
+    terminal.say(f"Begin at the top. You can stop anywhere; an estimate needs {least:,} images.")
     terminal.say(f"Then: {shlex.join(['labelaudit', 'fit', str(folder.root), '--reviewed', str(place)])}")
     terminal.say(f"Or in a browser: {shlex.join(['labelaudit', 'review', str(folder.root), '--sample', str(count)])}")

@@ -13,7 +13,6 @@ import gzip
 import hashlib
 import lzma
 import os
-import re
 import stat
 import tarfile
 import threading
@@ -23,14 +22,14 @@ import zlib
 from collections import OrderedDict
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from labelaudit.data.images import UnreadableImageError
-from labelaudit.data.labels_file import matching
+from labelaudit.data.labels_file import leads_out, matching
 from labelaudit.errors import DataError, LabelauditError, brief, reason
 from labelaudit.run.caches import cache_root
 from labelaudit.run.files import storage_errors, write_atomically
@@ -46,7 +45,6 @@ _GROUP_BYTES = 1 << 30
 _BATCH_ROWS = 64
 """Rows that are decoded at a time, so that a group that unpacks to too much is noticed early."""
 
-_LEADS_OUT = re.compile(r"[/\\]|[A-Za-z]:[/\\]|(.*[/\\])?\.\.([/\\]|\Z)", re.DOTALL)
 _COMPRESSED = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\0": lzma.LZMAFile}
 """First bytes of a file that is compressed as a whole, and what decompresses it."""
 _KEPT_SECONDS = 7 * 24 * 3600.0
@@ -116,7 +114,7 @@ class Archive:
 
     def add(self, name: str, kind: str, member: _Member) -> None:
         """Take an entry of the archive's list; ``kind`` is file, folder, or what else it is."""
-        if _LEADS_OUT.match(name):
+        if leads_out(name.replace("\\", "/")):
             raise self.refused(f"the name {name[:100]!r} leads out of it")
         plain = "/".join(part for part in name.split("/") if part not in ("", "."))
         if kind == "folder":
@@ -342,25 +340,13 @@ class Table:
     def _class_names(self) -> list[str]:
         """Return the names that Hugging Face datasets wrote for the numbers of the classes, if any."""
         try:
-            known = msgspec.json.decode((self._schema.metadata or {}).get(b"huggingface", b""), type=_HuggingFace)
-            return msgspec.convert(known.info.features[self._label], _ClassLabel).names
-        except (msgspec.MsgspecError, KeyError):
+            known = msgspec.json.decode((self._schema.metadata or {}).get(b"huggingface", b""))
+            return msgspec.convert(known["info"]["features"][self._label]["names"], list[str])
+        except (msgspec.MsgspecError, KeyError, TypeError):
             return []
 
     def _damaged(self, error: Exception) -> DataError:
         return DataError(f"{self.file} is not a whole Parquet file ({brief(error)})", fix=_AGAIN)
-
-
-class _ClassLabel(msgspec.Struct):
-    names: list[str]
-
-
-class _Info(msgspec.Struct):
-    features: dict[str, Any]
-
-
-class _HuggingFace(msgspec.Struct):
-    info: _Info
 
 
 def _is_image(kind: pa.DataType) -> bool:

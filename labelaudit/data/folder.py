@@ -29,7 +29,7 @@ from labelaudit.data.labels_file import read_labels, require_one_here
 from labelaudit.data.remote import is_copy
 from labelaudit.data.rendering import BACKGROUNDS, DEEP_KINDS, Rendering, background_of, range_of
 from labelaudit.data.sources import in_split, walk_data
-from labelaudit.data.votes import Vote, annotations_of
+from labelaudit.data.votes import Annotations
 from labelaudit.data.walk import (
     BESIDE,
     CLOSED,
@@ -86,15 +86,16 @@ def scan(
         for path in walk.images:
             walk.leave_out(path, OTHER_SPLIT if path in table.label_of else NOT_LISTED)
         catalogue = _inspect(root, label_of, reporter)
+        sample_of = {path: sample for sample, path in enumerate(sorted(label_of))}
         kept = (vote for vote in table.votes if vote.path in label_of)
-        votes = [Vote(printable_path(path), who, printable_path(label)) for path, who, label in kept]
+        votes = [(sample_of[path], who, printable_path(label)) for path, who, label in kept]
         return replace(
             catalogue,
             left_out=summed(entry for entry in walk.left if entry[0] not in label_of and entry[0] != own),
             remarks=tuple(table.warnings),
             split=split,
             split_N=tuple(table.split_of[path] for path in sorted(label_of)) if split else (),
-            annotations=annotations_of(votes, catalogue.paths) if votes else None,
+            annotations=Annotations.of(votes) if votes else None,
         )
     walk, remarks, fixed = _labeled(root, split)
     if walk.labels_from:
@@ -391,7 +392,7 @@ def _doubt_common_subfolders(root: Path, top: _Folder) -> str:
     """Doubt top folders that all hold folders of the same names: classes in several data sets, or views in classes."""
     folders = [folder.innermost for folder in top.inner.values()]
     names = list(dict.fromkeys(name for folder in folders for name in folder.inner))
-    shared = _shared(folders)
+    shared = [name for name in names if all(name in folder.inner for folder in folders)]
     if not all(folder.has_classes_only for folder in folders) or _are_divisions(names) or len(shared) < 2:
         return ""
     plain = not any(re.search(r"\d", name) or part_name(name)[0] for name in names)
@@ -431,11 +432,6 @@ def _is_divided(folder: _Folder) -> bool:
     """Return whether a folder is a data set in parts with class folders in them; a class in parts has images there."""
     inner = [part.innermost for part in _parts(folder)]
     return any(part.has_classes and not all(_DATE.fullmatch(name) for name in part.inner) for part in inner)
-
-
-def _shared(folders: Sequence[_Folder]) -> list[str]:
-    """Return the names of folders that are in each of these."""
-    return [name for name in folders[0].inner if all(name in other.inner for other in folders)]
 
 
 def _fix(root: Path, parts: Sequence[_Folder]) -> str:

@@ -21,10 +21,9 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 
 from labelaudit.data.rendering import PLAIN, Rendering
+from labelaudit.detect.images import UInt8Array
 from labelaudit.errors import brief
 from labelaudit.names import ResizeName
-
-UInt8Array = npt.NDArray[np.uint8]
 
 MAX_PIXELS = 178_956_970
 """The largest image that is decoded: above this Pillow warns of a decompression bomb."""

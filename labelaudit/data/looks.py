@@ -13,11 +13,17 @@ import numpy.typing as npt
 from PIL import Image
 
 from labelaudit.data.catalogue import Catalogue, in_parallel
-from labelaudit.data.images import UInt8Array
 from labelaudit.data.pixels import PixelFormat, decode_sample, pixel_digest
 from labelaudit.detect import BoolArray
 from labelaudit.detect.constants import COPIED_DIGITS, EDGE_RIM, MOST_COPIED, SIDE, UNIFORM_EDGE, WIDEST_EDGE
-from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics, ImageTable, copy_statistics, image_statistics
+from labelaudit.detect.images import (
+    IMAGE_STATISTICS,
+    ImageStatistics,
+    ImageTable,
+    UInt8Array,
+    copy_statistics,
+    image_statistics,
+)
 from labelaudit.names import COPY_KINDS
 from labelaudit.progress import Reporter
 
@@ -42,7 +48,7 @@ def look_size(catalogue: Catalogue) -> int:
 
 def look_at(catalogue: Catalogue, form: PixelFormat, reporter: Reporter) -> Looked:
     """Decode every image that is used, and keep its statistics."""
-    samples, looks, failures = [], [], {}
+    found: dict[int, ImageStatistics | str] = {}
 
     def look(numbers: Sequence[int]) -> list[ImageStatistics | str]:
         images = [decode_sample(catalogue, number, form) for number in numbers]
@@ -50,15 +56,12 @@ def look_at(catalogue: Catalogue, form: PixelFormat, reporter: Reporter) -> Look
 
     used = np.flatnonzero(catalogue.used_N).tolist()
     with reporter.bar("Looking at images", len(used), "images") as advance:
-        for numbers, found in in_parallel(used, look):
-            for number, each in zip(numbers, found, strict=True):
-                if isinstance(each, str):
-                    failures[number] = each
-                else:
-                    samples.append(number)
-                    looks.append(each)
+        for numbers, each in in_parallel(used, look):
+            found.update(zip(numbers, each, strict=True))
             advance(len(numbers))
-    return Looked(sample_R=np.array(samples, dtype=np.int32), looks=looks, failures=failures)
+    looks = {number: each for number, each in found.items() if not isinstance(each, str)}
+    failures = {number: each for number, each in found.items() if isinstance(each, str)}
+    return Looked(sample_R=np.array([*looks], dtype=np.int32), looks=[*looks.values()], failures=failures)
 
 
 def looks_of(images: Sequence[UInt8Array | str], hashes: Sequence[str]) -> list[ImageStatistics | str]:

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 
-from labelaudit.data.catalogue import Catalogue, in_parallel
+from labelaudit.data.catalogue import Catalogue, each_in_parallel
 from labelaudit.data.containers import read_file
-from labelaudit.data.images import UInt8Array, UnreadableImageError, decode
+from labelaudit.data.images import UnreadableImageError, decode
+from labelaudit.detect.images import UInt8Array
 from labelaudit.errors import StorageError
 from labelaudit.names import ResizeName
 from labelaudit.progress import QUIET, Reporter
@@ -84,28 +85,21 @@ def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter =
     array = _allocate(shape, processes, reporter)
     kept: list[int] = []
     failures = {}
-    for numbers, images in _decoded(catalogue, sample_R.tolist(), form, reporter):
-        for number, image in zip(numbers, images, strict=True):
-            if isinstance(image, str):
-                failures[number] = image
-            else:
-                array[len(kept)] = image
-                kept.append(number)
+    for number, image in zip(sample_R.tolist(), _decoded(catalogue, sample_R, form, reporter), strict=True):
+        if isinstance(image, str):
+            failures[number] = image
+        else:
+            array[len(kept)] = image
+            kept.append(number)
     return Pixels(array_RCHW=array[: len(kept)], sample_R=np.array(kept, dtype=np.int32), failures=failures)
 
 
 def _decoded(
-    catalogue: Catalogue, samples: list[int], form: PixelFormat, reporter: Reporter
-) -> Iterator[tuple[Sequence[int], list[UInt8Array | str]]]:
-    """Yield sample numbers, a part at a time, and what `decode_sample` gives for each."""
-
-    def work(numbers: Sequence[int]) -> list[UInt8Array | str]:
-        return [decode_sample(catalogue, number, form) for number in numbers]
-
-    with reporter.bar("Decoding images", len(samples), "images") as advance:
-        for numbers, images in in_parallel(samples, work):
-            yield numbers, images
-            advance(len(numbers))
+    catalogue: Catalogue, sample_R: npt.NDArray[np.int32], form: PixelFormat, reporter: Reporter
+) -> Iterator[UInt8Array | str]:
+    """Yield what `decode_sample` gives for each of these samples."""
+    bar = reporter.bar("Decoding images", len(sample_R), "images")
+    return each_in_parallel(sample_R.tolist(), lambda number: decode_sample(catalogue, number, form), bar)
 
 
 def _cached(
@@ -128,8 +122,8 @@ def _cached(
             if done := writer.about.done:
                 reporter.say(f"{plural(done, 'image was', 'images were')} decoded before an interruption")
             try:
-                for _, images in _decoded(catalogue, sample_R[done:].tolist(), form, reporter):
-                    writer.add(images)
+                for image in _decoded(catalogue, sample_R[done:], form, reporter):
+                    writer.add(image)
             except (OSError, StorageError):
                 writer.discard()
                 raise

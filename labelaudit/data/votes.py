@@ -50,12 +50,6 @@ class Annotations:
         return sample_V, annotator_V, label_V
 
 
-def annotations_of(votes: Iterable[Vote], paths: Sequence[str]) -> Annotations:
-    """Return the votes on the samples with these paths."""
-    sample_of = {path: sample for sample, path in enumerate(paths)}
-    return Annotations.of((sample_of[vote.path], vote.annotator, vote.label) for vote in votes)
-
-
 def majority(votes: Sequence[Vote]) -> tuple[dict[str, str], int]:
     """Return the label that most annotators gave each path, in the order of the votes, and how many were tied.
 

@@ -150,17 +150,10 @@ def walk_folder(root: Path) -> Walk:
             walk.folders.append(folder)
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
-            suffix = os.path.splitext(path)[1].lower()
-            if is_folder(entry):
-                if entry.name not in _REPOSITORIES:
-                    visit(path, excuse or _excuse(root / path), above | {identity})
-            elif excuse or entry.name.startswith("."):
-                if suffix in suffixes or (excuse not in ("", HIDDEN)):
-                    walk.leave_out(path, excuse or HIDDEN)
-            elif reason := _why_no_image(root / path, suffix, suffixes):
-                walk.leave_out(path, reason)
-            else:
-                walk.images.append(path)
+            if not is_folder(entry):
+                _sort(walk, root, path, excuse, suffixes)
+            elif entry.name not in _REPOSITORIES:
+                visit(path, excuse or _excuse(root / path), above | {identity})
 
     visit("", "", {_identity(folder) for folder in (root.resolve(), *root.resolve().parents)})
     walk.images.sort()
@@ -171,22 +164,27 @@ def walk_names(root: Path, names: Iterable[str], folders: Iterable[str] = ()) ->
     """Return the same as `walk_folder` for the files and folders that an archive lists; ``root`` leads into it."""
     walk, suffixes, open_folders = Walk(), image_suffixes(), set(folders)
     for path in sorted(names):
-        *above, name = path.split("/")
+        above = path.split("/")[:-1]
         excuse = next(filter(None, map(_excuse_of, above)), "")
-        suffix = os.path.splitext(path)[1].lower()
         if not _REPOSITORIES.isdisjoint(above):
             continue
         if not excuse:
             open_folders.update("/".join(above[: depth + 1]) for depth in range(len(above)))
-        if excuse or name.startswith("."):
-            if suffix in suffixes or excuse not in ("", HIDDEN):
-                walk.leave_out(path, excuse or HIDDEN)
-        elif reason := _why_no_image(root / path, suffix, suffixes):
-            walk.leave_out(path, reason)
-        else:
-            walk.images.append(path)
+        _sort(walk, root, path, excuse, suffixes)
     walk.folders.extend(sorted(path for path in open_folders if not any(map(_excuse_of, path.split("/")))))
     return walk
+
+
+def _sort(walk: Walk, root: Path, path: str, excuse: str, suffixes: frozenset[str]) -> None:
+    """Count a file as an image, or as left out: for the ``excuse`` of its folder, or a reason of its own."""
+    suffix = os.path.splitext(path)[1].lower()
+    if excuse or path.rpartition("/")[2].startswith("."):
+        if suffix in suffixes or excuse not in ("", HIDDEN):
+            walk.leave_out(path, excuse or HIDDEN)
+    elif reason := _why_no_image(root / path, suffix, suffixes):
+        walk.leave_out(path, reason)
+    else:
+        walk.images.append(path)
 
 
 def _excuse_of(name: str) -> str:

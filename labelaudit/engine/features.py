@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from labelaudit.data.catalogue import Catalogue, in_parallel
-from labelaudit.data.images import UInt8Array
 from labelaudit.data.looks import Looked, looks_of
 from labelaudit.data.pixels import PixelFormat, decode_sample
 from labelaudit.data.rendering import PLAIN
 from labelaudit.detect import Float32Array
+from labelaudit.detect.images import UInt8Array
 from labelaudit.engine.devices import Device, count_threads, is_out_of_memory, single_threaded
 from labelaudit.engine.inputs import Statistics
 from labelaudit.engine.lazy import torch
@@ -91,15 +91,18 @@ def embed(
     rendering = "" if catalogue.rendering == PLAIN else f" {catalogue.rendering}"
     mean_C, std_C = statistics
     key = f"{backbone.digest} {form}{rendering} {mean_C} {std_C} {precision} looks 2"
-    shelf = _Shelf(hashlib.sha256(key.encode()).hexdigest()[:24], reporter)
     samples, sha256 = np.flatnonzero(catalogue.used_N).tolist(), catalogue.sha256
     wanted = {sha256[sample] for sample in samples}
-    known = shelf.load(wanted)
+    known: dict[str, Embedded] = {}
+    cache = None
+    with _or_warn(reporter):
+        cache = EmbeddingCache(hashlib.sha256(key.encode()).hexdigest()[:24])
+        known = cache.load(wanted)
     # Equal files are embedded once.
     missing = list({sha256[sample]: sample for sample in samples if sha256[sample] not in known}.values())
-    if len(missing) < len(samples):
+    if cache is not None and len(missing) < len(samples):
         cached = f"{len(samples) - len(missing)} of {len(samples)}" if missing else f"All {len(samples)}"
-        reporter.say(f"{cached} embeddings are in the cache ({shelf.folder})")
+        reporter.say(f"{cached} embeddings are in the cache ({cache.folder})")
 
     def embed_samples(numbers: list[int]) -> None:
         if not numbers:
@@ -118,7 +121,9 @@ def embed(
                 part.update(zip([sha256[sample] for sample in some], found, strict=True))
                 advance(len(some))
                 if len(part) >= _PART or some[-1] == numbers[-1]:
-                    shelf.add(list(part), list(part.values()))
+                    with _or_warn(reporter):
+                        if cache is not None:
+                            cache.add(list(part), list(part.values()))
                     known.update(part)
                     part.clear()
 
@@ -126,7 +131,8 @@ def embed(
     embed_samples(mine)
     world.wait()
     if len(mine) < len(missing):
-        known.update(shelf.load(wanted - set(known)))
+        with _or_warn(reporter):
+            known |= {} if cache is None else cache.load(wanted - set(known))
         # What the other processes could not put into the cache.
         embed_samples([sample for sample in missing if sha256[sample] not in known])
     found_of = {sample: known[sha256[sample]] for sample in samples}
@@ -151,36 +157,13 @@ def _embedded(images: Sequence[UInt8Array | str], hashes: Sequence[str], embedde
     ]
 
 
-class _Shelf:
-    """The cache, or none after its first failure, which is a warning."""
-
-    def __init__(self, key: str, reporter: Reporter) -> None:
-        self._reporter = reporter
-        self._cache: EmbeddingCache | None = None
-        self.folder: Path | None = None
-        with self._warned():
-            self._cache = EmbeddingCache(key)
-            self.folder = self._cache.folder
-
-    def load(self, wanted: set[str]) -> dict[str, Embedded]:
-        with self._warned():
-            if self._cache is not None:
-                return self._cache.load(wanted)
-        return {}
-
-    def add(self, hashes: Sequence[str], results: Sequence[Embedded]) -> None:
-        features = next((len(found.vector_D) for found in results if found.vector_D is not None), 1)
-        with self._warned():
-            if self._cache is not None:
-                self._cache.add(hashes, results, features)
-
-    @contextlib.contextmanager
-    def _warned(self) -> Iterator[None]:
-        try:
-            yield
-        except StorageError as error:
-            self._cache = None
-            self._reporter.warn(not_kept(error))
+@contextlib.contextmanager
+def _or_warn(reporter: Reporter) -> Iterator[None]:
+    """Go on without the cache where it fails."""
+    try:
+        yield
+    except StorageError as error:
+        reporter.warn(not_kept(error))
 
 
 Embedder = Callable[[UInt8Array], Float32Array]

@@ -118,9 +118,11 @@ class Inputs(Protocol):
 
     def draw_views(self, generator: torch.Generator, count: int | None = None) -> Views | None:
         """Return random views for one epoch, on the device; None where rows are always seen alike."""
+        return None
 
     def announce(self, index_B: torch.Tensor) -> None:
         """Say which rows will be asked for soon."""
+        return
 
     def batch(self, index_B: torch.Tensor, views: Views | None) -> torch.Tensor:
         """Return the rows ``index_B`` (int64, on the CPU) on the device, as the views of the batch show them."""
@@ -174,7 +176,7 @@ class ImageInputs:
         return x_BCHW.mul_(self._scale).add_(self._shift)
 
 
-class FeatureInputs:
+class FeatureInputs(Inputs):
     """Embeddings [N, D], standardized per feature; they are not augmented.
 
     ``feature_ND``, float32, is standardized in place: there may be no memory for another one.
@@ -189,13 +191,6 @@ class FeatureInputs:
 
     def __len__(self) -> int:
         return len(self.feature_ND)
-
-    def draw_views(self, generator: torch.Generator, count: int | None = None) -> Views | None:
-        """Return None."""
-        return None
-
-    def announce(self, index_B: torch.Tensor) -> None:
-        """Do nothing."""
 
     def batch(self, index_B: torch.Tensor, views: Views | None) -> torch.Tensor:
         """Return float32 embeddings [B, D]."""

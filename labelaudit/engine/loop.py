@@ -24,7 +24,7 @@ from labelaudit.engine.parallel import Threaded
 from labelaudit.engine.step import Effort, EpochRecord, Recorder, lesson_loss
 from labelaudit.engine.world import ALONE, World
 from labelaudit.hyperparameters import Hyperparameters
-from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans, State, recorded_logits
+from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans, State
 from labelaudit.progress import Advance
 
 _AHEAD = 2
@@ -215,7 +215,7 @@ class Training:
             sample_weight_B = None if sample_weight_B is None else mixing.blend(sample_weight_B)
         logits = [self.forward(network, x_b) for network in self.shared]
         seen = [self.world.gather(logits_bC.detach(), count) for logits_bC in logits]
-        work.recorder.put(batch.row_B, recorded_logits(method, batch, seen), batch.label_B)
+        work.recorder.put(batch.row_B, seen[0], batch.label_B)
         self.learn(logits, method.teach(batch, seen, clock, work.generator), share, sample_weight_B)
 
     def learn(

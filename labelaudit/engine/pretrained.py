@@ -20,7 +20,8 @@ from labelaudit.engine.draws import derive_seed
 from labelaudit.engine.lazy import torch
 from labelaudit.engine.networks import create, is_known, pretrained_config, require_known
 from labelaudit.engine.settings import SCRATCH
-from labelaudit.errors import ModelError, brief, reason
+from labelaudit.errors import ModelError, brief
+from labelaudit.run.files import file_digest
 
 _WRAPPERS = (
     *("state_dict_ema", "model_ema", "params_ema", "ema_model", "ema_state_dict", "ema", "teacher"),
@@ -216,10 +217,15 @@ def cached_weights(model: str) -> Path | None:
     return next((path for path in found if os.access(path, os.R_OK)), None)
 
 
-def has_pretrained(model: str) -> bool:
-    """True when timm knows where pretrained weights for this model are."""
+def require_pretrained(model: str, *, offline: bool) -> None:
+    """Raise a ModelError where timm does not know of pretrained weights for this model, or may not download them."""
     config = pretrained_config(model)
-    return config is not None and bool(config.has_weights)
+    if config is None or not config.has_weights:
+        fix = "choose another --model, or give --network-weights FILE"
+        raise ModelError(f"timm has no pretrained weights for {model!r}", fix=fix)
+    if offline and cached_weights(model) is None:
+        what = f"the pretrained weights of {model!r} are not on this machine and --offline forbids downloading them"
+        raise ModelError(what, fix="run once without --offline, or give --network-weights FILE")
 
 
 def build_network(
@@ -288,15 +294,6 @@ def _require_size(network: torch.nn.Module, model: str, channels: int, image_siz
         raise ModelError(f"{model} gives no single vector for an image", fix="choose another --model")
 
 
-def file_digest(file: Path) -> str:
-    """Return ``sha256:<hex>`` of a weights file; one that cannot be read is a ModelError."""
-    try:
-        with open(file, "rb") as handle:
-            return f"sha256:{hashlib.file_digest(handle, 'sha256').hexdigest()}"
-    except OSError as error:
-        raise ModelError(f"cannot read the weights file {file}: {reason(error)}", fix="check the path") from error
-
-
 def network_digest(network: torch.nn.Module) -> str:
     """Return the SHA-256 (hex) over a network's parameters and buffers."""
     digest = hashlib.sha256()
@@ -316,15 +313,9 @@ def _create(model: str, **kwargs: Any) -> torch.nn.Module:
 
 
 def _from_timm(model: str, offline: bool, kwargs: Any) -> torch.nn.Module:
-    if not has_pretrained(model):
-        fix = "choose another --model, or give --network-weights FILE"
-        raise ModelError(f"timm has no pretrained weights for {model!r}", fix=fix)
-    cached = cached_weights(model)
-    if cached is not None:
+    require_pretrained(model, offline=offline)
+    if (cached := cached_weights(model)) is not None:
         return _create(model, pretrained=True, pretrained_cfg_overlay={"file": str(cached)}, **kwargs)
-    if offline:
-        what = f"the pretrained weights of {model!r} are not on this machine and --offline forbids downloading them"
-        raise ModelError(what, fix="run once without --offline, or give --network-weights FILE")
     try:
         return create(model, pretrained=True, **kwargs)
     except Exception as error:  # the hub's client and urllib have a dozen types for "no network"

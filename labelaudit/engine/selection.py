@@ -19,7 +19,7 @@ from labelaudit.engine.draws import make_generator, split_places
 from labelaudit.engine.loop import Training, Work, evaluating
 from labelaudit.engine.optimizers import set_pace
 from labelaudit.engine.step import Effort
-from labelaudit.methods.base import Clock, State, recorded_logits
+from labelaudit.methods.base import Clock, State
 from labelaudit.selectors.base import Choice, ScoreName, Selector
 
 
@@ -132,7 +132,7 @@ class Selection:
             # What a selector left behind when it was switched off has been recorded already, and is no fair sample.
             new_b = (~scored_b).to(batch.row_B.device)
             row_b, label_b = batch.row_B[new_b], batch.label_B[new_b]
-            work.recorder.put(row_b, recorded_logits(work.method, batch, seen)[new_b], label_b)
+            work.recorder.put(row_b, seen[0][new_b], label_b)
             self._selector.observe(scores(self._selector.score, seen[0][new_b], label_b).cpu())
         lessons = work.method.teach(batch, seen, at, work.generator)
         weight_b = weight_b.to(logits_bC.device)

@@ -1,8 +1,8 @@
 """The interface of a robust-training method: it says what to teach in a batch.
 
 Every method is a `Method`. What only some need is a protocol of its own, which the loop looks for: `Plans`, `Mixes`,
-`Records`, `Carries`, `Reports`. With several processes, each has its own copy of the method, with the same batches,
-logits and draws: a method may depend on nothing else, so that all processes come to the same lessons.
+`Carries`, `Reports`. With several processes, each has its own copy of the method, with the same batches, logits and
+draws: a method may depend on nothing else, so that all processes come to the same lessons.
 
 Shapes: B batch, C classes, R rows of the training data, M rows that are looked at.
 """
@@ -141,19 +141,6 @@ class Method(Protocol):
 
         The generator, for the method's random draws, is on the CPU and made anew from (seed, epoch) in every epoch.
         """
-
-
-@runtime_checkable
-class Records(Protocol):
-    """A method that records the losses of other logits than the first network's."""
-
-    def recorded(self, batch: Batch, logits: Logits) -> torch.Tensor:
-        """Return the logits [B, C] of which losses and margins are recorded."""
-
-
-def recorded_logits(method: Method, batch: Batch, logits: Logits) -> torch.Tensor:
-    """Return the logits [B, C] of which losses and margins are recorded: the first network's, for most methods."""
-    return method.recorded(batch, logits) if isinstance(method, Records) else logits[0]
 
 
 class Look(Protocol):

@@ -8,31 +8,23 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import msgspec
 
-from labelaudit.codes import CODES, find_code
+from labelaudit.codes import find_code
 from labelaudit.errors import UsageError, brief, reason
-from labelaudit.names import JudgeName
+from labelaudit.report.gate import ChosenCodes, Limits
 
 _FILE, _PROJECT = "labelaudit.toml", "pyproject.toml"
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
-    """The content of a file; None where it says nothing. ``max`` has the most findings by code."""
+class Config(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """The content of a file; None where it says nothing."""
 
     select: tuple[str, ...] | None = None
     ignore: tuple[str, ...] | None = None
-    per_path_ignores: dict[str, tuple[str, ...]] = {}
-    max: dict[str, int] = {}
-    max_noise: float | None = None
-    max_class_noise: float | None = None
-    max_suspicious: int | None = None
-    max_unreadable: int | None = None
-    fail_on_warning: bool = False
-    judge: JudgeName | None = None
+    per_path_ignores: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     where: str = ""
 
 
@@ -68,24 +60,6 @@ def _table(file: Path) -> Mapping[str, object] | None:
     return table if isinstance(table, dict) else None
 
 
-class ChosenCodes(msgspec.Struct, frozen=True, kw_only=True):
-    """The codes of the findings that count, and by glob of their path those that do not; ``*`` stands for ``/`` too."""
-
-    codes: frozenset[str] = frozenset(each.code for each in CODES)
-    ignored: dict[str, frozenset[str]] = {}
-
-    def takes(self, code: str, path: str) -> bool:
-        """Return whether a finding counts."""
-        return code in self.codes and not any(
-            code in codes and fnmatchcase(path, glob) for glob, codes in self.ignored.items()
-        )
-
-    @property
-    def is_all(self) -> bool:
-        """True where every finding counts."""
-        return self == ChosenCodes()
-
-
 def selection_of(config: Config, select: Sequence[str] = (), ignore: Sequence[str] = ()) -> ChosenCodes:
     """Return the selection of a command line, each option codes with commas between them, and of a file otherwise."""
     chosen = _codes(",".join(select).split(","), "--select") if select else _codes(config.select or (), config.where)
@@ -93,6 +67,12 @@ def selection_of(config: Config, select: Sequence[str] = (), ignore: Sequence[st
     ignored = {glob: _codes(codes, f"{config.where} {glob}") for glob, codes in config.per_path_ignores.items()}
     all_codes = ChosenCodes().codes
     return ChosenCodes(codes=(chosen or all_codes) - spared, ignored=ignored)
+
+
+def limits_of(config: Config, codes: Sequence[str], **given: float | bool | str | None) -> Limits:
+    """Return the limits of a command line by name, None where it sets none, and of a file otherwise."""
+    own = {name: value for name, value in given.items() if value is not None}
+    return msgspec.structs.replace(config, max=limits_of_codes(config, codes), **own)
 
 
 def limits_of_codes(config: Config, given: Sequence[str] = ()) -> dict[str, int]:

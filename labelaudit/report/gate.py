@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
+
+import msgspec
 
 from labelaudit.auditing.model import Audit
 from labelaudit.codes import BY_CODE, BY_NAME, CODES
@@ -19,7 +22,6 @@ from labelaudit.data.walk import NO_LOSS
 from labelaudit.detect.theory import wilson
 from labelaudit.errors import RunError, UsageError
 from labelaudit.names import FindingName, JudgeName
-from labelaudit.report.config import ChosenCodes
 from labelaudit.run.documents import AnnotatorsNoise, Noise
 from labelaudit.run.findings import finding_rows
 from labelaudit.run.lists import Listed, Row, list_suspicious, read_baseline, suspicious_rows, unreadable_rows
@@ -43,13 +45,30 @@ _MOST_NAMED = 5
 _MOST_LISTED = 50_000  # suspicious labels that a report holds: the page has the longest list
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
+class ChosenCodes(msgspec.Struct, frozen=True, kw_only=True):
+    """The codes of the findings that count, and by glob of their path those that do not; ``*`` stands for ``/`` too."""
+
+    codes: frozenset[str] = frozenset(each.code for each in CODES)
+    ignored: dict[str, frozenset[str]] = {}
+
+    def takes(self, code: str, path: str) -> bool:
+        """Return whether a finding counts."""
+        return code in self.codes and not any(
+            code in codes and fnmatchcase(path, glob) for glob, codes in self.ignored.items()
+        )
+
+    @property
+    def is_all(self) -> bool:
+        """True where every finding counts."""
+        return self == ChosenCodes()
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """The limits of the gate, rates as shares in [0, 1]; None sets no limit, and a UsageError refuses other numbers.
 
     With a baseline ``max_suspicious`` is of new labels. With ``fail_on_warning`` unreadable and left-out images fail
     too. ``judge`` says which figure of a rate is compared: an end of its interval, or the estimate itself.
-    ``max_of_code`` is of the findings with a code.
+    ``max`` is of the findings with a code.
     """
 
     max_noise: float | None = None
@@ -58,9 +77,10 @@ class Limits:
     max_unreadable: int | None = None
     fail_on_warning: bool = False
     judge: JudgeName = "lower"
-    max_of_code: Mapping[str, int] = field(default_factory=dict)
+    max: Mapping[str, int] = {}
 
     def __post_init__(self) -> None:
+        """Refuse numbers that are no limits."""
         for option, share in (("--max-noise", self.max_noise), ("--max-class-noise", self.max_class_noise)):
             if share is not None and not 0 <= share <= 1:
                 raise UsageError(f"{option} {share:g} is not a share", fix="give a number from 0 to 1")
@@ -215,7 +235,7 @@ def check(
         ("unreadable_images", f"--max-unreadable{noted}", _count(bad, "unreadable image", limits.max_unreadable)),
         ("warnings", "--fail-on-warning", _check_warnings(noise) if limits.fail_on_warning else None),
     ]
-    for code, most in sorted(limits.max_of_code.items()):
+    for code, most in sorted(limits.max.items()):
         made.append(
             (code, "", _count(found.get(code, 0) - known.get(code, 0), f"{BY_CODE[code].name} image", most, since))
         )

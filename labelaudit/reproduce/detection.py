@@ -78,8 +78,9 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
         require("cleanlab.filter", "cleanlab.rank")
     for model in asked.also_models:
         require_known(model)
-    data_folder, test = runner.needed(asked.data, "--data"), None
-    truth = trainable(scan(data_folder, labels_file=asked.truth, reporter=reporter))
+    if asked.data is None:
+        raise UsageError("--data is missing", fix="give --data")
+    test, truth = None, trainable(scan(asked.data, labels_file=asked.truth, reporter=reporter))
     cases = runner.noise_cases(noises, truth.classes, asked.noisy_labels) or [Case(name="given")]
     if asked.test is not None:
         require_outside(asked.out, asked.test, "--out")

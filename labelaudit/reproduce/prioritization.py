@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 from labelaudit import __version__
-from labelaudit.auditing.corrupt import CorruptionRate
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.plan import PAPER as PAPER_PROBE
 from labelaudit.auditing.plan import Preset
@@ -44,9 +43,9 @@ CLEAN, STANDARD = "clean", "standard"
 ENTROPY = {STANDARD, "sb-50", "sbe-50"}  # the algorithms of Figure 4
 
 _KINDS: tuple[CorruptionName, ...] = ("random-labels", "shuffle-pixels", "gaussian")
-DATA_SETS: dict[str, tuple[CorruptionRate, ...]] = {
-    CLEAN: (),
-    **{f"{kind}:{rate}": (CorruptionRate(kind=kind, rate=rate),) for kind in _KINDS for rate in (0.25, 0.5)},
+DATA_SETS: dict[str, Mapping[CorruptionName, float]] = {
+    CLEAN: {},
+    **{f"{kind}:{rate}": {kind: rate} for kind in _KINDS for rate in (0.25, 0.5)},
 }
 
 _SB, _SBE, _VR = "selective-backprop", "selective-backprop-entropy", "variance-reduction"
@@ -126,7 +125,7 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
     preset = replace(preset, **given)
     source, test = runner.folders(asked)
     if most_test is not None:
-        runner.corrupted_copy(test, asked.out / "test", (), seed=0, most=most_test, reporter=reporter)
+        runner.corrupted_copy(test, asked.out / "test", {}, seed=0, most=most_test, reporter=reporter)
         test = asked.out / "test"
     tables = Tables("Prioritization", epochs=_EPOCHS, results=_RESULTS, picks=_PICKS)
 

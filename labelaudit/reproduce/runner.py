@@ -17,14 +17,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labelaudit.auditing.corrupt import SETTINGS_FILE, TRUTH_FILE, CorruptionRate, CorruptOptions, corrupt
+from labelaudit.auditing.corrupt import SETTINGS_FILE, TRUTH_FILE, CorruptOptions, corrupt
 from labelaudit.auditing.demo import write_digits_split
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.plan import set_up_device
@@ -32,6 +32,7 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.folder import require_outside
 from labelaudit.data.noise import LabelArray, NoiseName, flip_labels
 from labelaudit.errors import RunError, UsageError
+from labelaudit.names import CorruptionName
 from labelaudit.progress import Reporter
 from labelaudit.report import markdown
 from labelaudit.reproduce import ExperimentOptions
@@ -48,7 +49,6 @@ _NOISE_FIX = (
     "name classes too"
 )
 
-T = TypeVar("T")
 Row = dict[str, Any]
 Rows = Sequence[Row]
 Cell = tuple[str, int] | Callable[[Rows], str]
@@ -233,13 +233,6 @@ def _save(lines: Sequence[Sequence[Panel]], file: Path) -> None:
         canvas.savefig(file, format="svg", dpi=150, metadata={"Date": None})
 
 
-def needed(value: T | None, option: str) -> T:
-    """Return what an option gives, or raise UsageError."""
-    if value is None:
-        raise UsageError(f"{option} is missing", fix=f"give {option}")
-    return value
-
-
 def check_experiment(asked: ExperimentOptions) -> None:
     """Raise UsageError for what can be refused before an image is read."""
     set_up_device(asked.training)
@@ -400,7 +393,13 @@ def noisy_data(truth: Catalogue, case: Case, folder: Path, seed: int) -> Data:
 
 
 def corrupted_copy(
-    data: Path, folder: Path, corruptions: Sequence[CorruptionRate], *, seed: int, most: int | None, reporter: Reporter
+    data: Path,
+    folder: Path,
+    corruptions: Mapping[CorruptionName, float],
+    *,
+    seed: int,
+    most: int | None,
+    reporter: Reporter,
 ) -> list[dict[str, str]]:
     """Write a corrupted copy of a data folder, unless it exists, and return the rows of its ``truth.csv``.
 
@@ -410,7 +409,7 @@ def corrupted_copy(
         corrupt(data, folder, CorruptOptions(corruptions=corruptions, seed=seed, most=most), reporter)
     made = read_json(folder / SETTINGS_FILE)
     rates = {entry["kind"]: entry["rate"] for entry in made["corruptions"]}
-    asked = str(data.resolve()), most, {entry.kind: entry.rate for entry in corruptions}
+    asked = str(data.resolve()), most, corruptions
     if (made["source"], made["most"], rates) != asked:
         size = "" if made["most"] is None else f", at most {made['most']} images of it"
         what = f"{folder} is a copy of {made['source']}{size}, of other images or with other rates"

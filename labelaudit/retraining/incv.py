@@ -28,6 +28,7 @@ import torch
 
 from labelaudit.auditing.prepare import Prepared, Source, make_network
 from labelaudit.auditing.training import read_checkpoint, write_checkpoint
+from labelaudit.detect import BoolArray
 from labelaudit.detect.confident import spread_over_pairs, surely_wrong
 from labelaudit.engine.draws import derive_seed
 from labelaudit.engine.inputs import SomeRows
@@ -40,7 +41,6 @@ from labelaudit.methods.standard import Standard
 from labelaudit.progress import Advance, Reporter
 from labelaudit.run.layout import RunFolder
 
-BoolArray = npt.NDArray[np.bool_]
 RowArray = npt.NDArray[np.int64]
 
 _STEP = 0.001

@@ -104,7 +104,7 @@ def _known(entry: Correction, number_of: dict[str, int]) -> str:
 
 
 def _answered(file: Path, class_of: dict[str, int]) -> Iterator[_Entry]:
-    for line, row in read_csv(file, ("path", "answer"), "sample of labelaudit", _FOR_ANSWERS):
+    for line, row in read_csv(file, ("path", "answer"), _FOR_ANSWERS):
         cells = {name: unguarded(row.get(name) or "") for name in COLUMNS}
         said = cells["answer"].strip()
         word = said.lower()

@@ -6,6 +6,7 @@ is deleted by the next try.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -23,10 +24,9 @@ from labelaudit.run.files import flush_folder, held, link_or_copy, storage_error
 WayName = Literal["linked", "copied", "symbolic", "skipped"]
 """How an entry gets into a copy; one that is no file is skipped."""
 
-
-def beside(out: Path, what: str) -> Path:
-    """Return the name of a hidden file or folder beside ``out``."""
-    return out.absolute().with_name(f".{out.absolute().name}.labelaudit-{what}")
+HALF = ".labelaudit-file"
+"""In a growing copy, a file that is not whole yet."""
+_HIDDEN = ("lock", "partial")
 
 
 def require_apart(out: Path, root: Path) -> None:
@@ -42,43 +42,44 @@ def require_new(out: Path) -> None:
         raise UsageError(f"{out} already exists", fix="choose a new folder: nothing is overwritten")
 
 
-def publish(growing: Path, out: Path) -> None:
-    """Flush everything in ``growing`` to the disk and rename it to ``out``."""
-    os.sync()  # all contents at once: flushing each file would take longer than writing it
-    growing.rename(out)
-    flush_folder(out.parent)
+@contextlib.contextmanager
+def growing(out: Path) -> Iterator[Path]:
+    """Yield an empty hidden folder beside ``out``, which is flushed to the disk and renamed to ``out`` at the end.
+
+    Raises a UsageError where ``out`` exists, a RunError where another process makes it, and a StorageError where the
+    disk fails.
+    """
+    with storage_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    lock, folder = (out.absolute().with_name(f".{out.absolute().name}.labelaudit-{what}") for what in _HIDDEN)
+    with held(lock, out), storage_errors(out):
+        require_new(out)
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir()
+        yield folder
+        os.sync()  # all contents at once: flushing each file would take longer than writing it
+        folder.rename(out)
+        flush_folder(out.parent)
 
 
 def write_copy(tree: Tree, plan: RelabelingPlan, out: Path, reporter: Reporter = QUIET) -> Counter[WayName]:
     """Write a copy of a data folder in which the steps of a plan are taken; return the number of entries by way.
 
-    Dropped and hidden files and empty folders are left out. Symbolic links keep their targets. Raises a UsageError
-    where ``out`` exists, a RunError where another process makes this copy, and a StorageError where the disk fails.
+    Dropped and hidden files and empty folders are left out. Symbolic links keep their targets. Errors are those of
+    `growing`.
     """
-    with storage_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-    with held(beside(out, "lock"), out), storage_errors(out):
-        require_new(out)
-        growing = beside(out, "partial")
-        if growing.exists():
-            shutil.rmtree(growing)
-        growing.mkdir()
-        copied = _fill(tree, plan, growing, reporter)
-        publish(growing, out)
-    return copied
-
-
-def _fill(tree: Tree, plan: RelabelingPlan, growing: Path, reporter: Reporter) -> Counter[WayName]:
     target_of = {step.path: step.target for step in plan.steps if step.action == "change"}
     dropped = {step.path for step in plan.steps if step.action == "drop"}
-    files = [path for path in _files(tree) if path not in dropped]
     counts: Counter[WayName] = Counter()
-    with reporter.bar("Copying files", len(files), "files") as advance:
-        for path in files:
-            place = growing / target_of.get(path, path)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            counts[_put(tree.root / path, place, growing / ".labelaudit-file")] += 1
-            advance(1)
+    with growing(out) as folder:
+        files = [path for path in _files(tree) if path not in dropped]
+        with reporter.bar("Copying files", len(files), "files") as advance:
+            for path in files:
+                place = folder / target_of.get(path, path)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                counts[_put(tree.root / path, place, folder / HALF)] += 1
+                advance(1)
     return counts
 
 

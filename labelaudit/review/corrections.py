@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
@@ -21,19 +20,9 @@ from xml.etree import ElementTree
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import DataError, brief, reason
 from labelaudit.names import ActionName
-from labelaudit.review.decisions import (
-    ACTIONS,
-    COPY_ACTIONS,
-    Decision,
-    Key,
-    decided,
-    decisions_from,
-    decisions_in,
-    digest_of,
-    read_decisions,
-)
+from labelaudit.review import decisions as ledger
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import UNREADABLE_COLUMNS
+from labelaudit.run.lists import UNREADABLE_COLUMNS, read_csv
 from labelaudit.text import unguarded
 
 
@@ -82,7 +71,7 @@ NO_LABEL, UNSURE = "is wrong, and nobody said what is right", "was skipped"
 """Why answers to a drawn sample change no label."""
 
 _COLUMNS = ("path", "given_label", "action", "label", "sha256")
-_ACTIONS: dict[str, ActionName] = {name: name for name in ACTIONS}
+_ACTIONS: dict[str, ActionName] = {name: name for name in ledger.ACTIONS}
 
 MAX_BYTES = 1 << 29  # of an annotations.xml, so that a small archive cannot fill the memory
 _DAMAGED = (OSError, EOFError, RuntimeError, ValueError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
@@ -131,25 +120,25 @@ def _review(file: Path, digest: str, found: Sequence[_Entry]) -> ReviewFile:
 
 def read_decided(run: RunFolder, catalogue: Catalogue) -> ReviewFile:
     """Read what was decided about the images of a run's audit, in answers too; a DataError where nothing was."""
-    digest, found = digest_of(run.decisions, run.answers), decisions_in(run)
+    digest, found = ledger.digest_of(run.decisions, run.answers), ledger.decisions_in(run)
     if not digest:
         raise DataError(f"{run.root} has no decisions yet", fix="review it first, or name a file of decisions")
-    about = [(decision, [catalogue.paths[sample]]) for sample, decision in decided(catalogue, found).items()]
+    about = [(decision, [catalogue.paths[sample]]) for sample, decision in ledger.decided(catalogue, found).items()]
     known = frozenset(catalogue.paths)
-    about += [(one, [one.path]) for one in found.values() if one.action in COPY_ACTIONS and one.path in known]
+    about += [(one, [one.path]) for one in found.values() if one.action in ledger.COPY_ACTIONS and one.path in known]
     return _review(run.decisions, digest, _entries(about))
 
 
 def _read_ledger(file: Path) -> list[_Entry]:
-    paths_of: defaultdict[Key, dict[str, None]] = defaultdict(dict)  # equal files in one class have one decision
-    for decision in decisions_from(file)[0]:
+    paths_of: defaultdict[ledger.Key, dict[str, None]] = defaultdict(dict)  # equal files in one class have one decision
+    for decision in ledger.decisions_from(file)[0]:
         paths_of[decision.key][decision.path] = None
         if decision.action == "undo":
             paths_of[decision.key].clear()
-    return _entries([(decision, [*paths_of[key]]) for key, decision in read_decisions(file).items()])
+    return _entries([(decision, [*paths_of[key]]) for key, decision in ledger.read_decisions(file).items()])
 
 
-def _entries(about: Sequence[tuple[Decision, Sequence[str]]]) -> list[_Entry]:
+def _entries(about: Sequence[tuple[ledger.Decision, Sequence[str]]]) -> list[_Entry]:
     """Return what decisions say of the files at these paths.
 
     A copy is dropped where another one of its group is kept, whatever else was decided about it.
@@ -167,7 +156,7 @@ def _entries(about: Sequence[tuple[Decision, Sequence[str]]]) -> list[_Entry]:
     return found
 
 
-def _correction(decision: Decision, path: str, action: ActionName) -> Correction:
+def _correction(decision: ledger.Decision, path: str, action: ActionName) -> Correction:
     return Correction(
         path=path,
         action=action,
@@ -179,37 +168,26 @@ def _correction(decision: Decision, path: str, action: ActionName) -> Correction
 
 
 def _read_csv(file: Path, content: bytes) -> Iterator[Correction]:
-    try:
-        rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-        columns = tuple(rows.fieldnames or ())
-        is_unreadable = columns == UNREADABLE_COLUMNS
-        missing = [name for name in ("path", "action", "label") if name not in columns]
-        if missing and not is_unreadable:
-            fix = "give a decisions.csv, an unreadable.csv, Label Studio's JSON export or CVAT's export for images"
-            raise DataError(f"{file} has no column {' and no column '.join(missing)}", fix=fix)
-        for row in rows:
-            where = f"line {rows.line_num}"
-            cells = {name: unguarded(row.get(name) or "") for name in _COLUMNS}
-            word = "drop" if is_unreadable else (row["action"] or "").strip().lower()
-            if word not in _ACTIONS:
-                raise DataError(f"{file} {where}: {word!r} is no action", fix="write keep, change or drop")
-            label = cells["label"] if word == "change" else ""
-            if word == "change" and not label:
-                what = f"{file} {where}: no label to change {cells['path']!r} to"
-                raise DataError(what, fix="give one, or write keep or drop")
-            yield Correction(
-                path=cells["path"],
-                action=_ACTIONS[word],
-                label=label,
-                given_label=cells["given_label"],
-                sha256=cells["sha256"].strip().lower(),
-                where=where,
-            )
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
-    except csv.Error as error:
-        what = f"{file} is not a readable CSV: {error}"
-        raise DataError(what, fix="check its quotes, or save it as CSV again") from error
+    fix = "give a decisions.csv, an unreadable.csv, Label Studio's JSON export or CVAT's export for images"
+    header = content.partition(b"\n")[0].decode("utf-8-sig", "replace").rstrip()
+    is_unreadable = tuple(header.replace('"', "").split(",")) == UNREADABLE_COLUMNS
+    for line, row in read_csv(file, ("path",) if is_unreadable else ("path", "action", "label"), fix, content):
+        where = f"line {line}"
+        cells = {name: unguarded(row.get(name) or "") for name in _COLUMNS}
+        word = "drop" if is_unreadable else cells["action"].strip().lower()
+        if word not in _ACTIONS:
+            raise DataError(f"{file} {where}: {word!r} is no action", fix="write keep, change or drop")
+        if word == "change" and not cells["label"]:
+            what = f"{file} {where}: no label to change {cells['path']!r} to"
+            raise DataError(what, fix="give one, or write keep or drop")
+        yield Correction(
+            path=cells["path"],
+            action=_ACTIONS[word],
+            label=cells["label"] if word == "change" else "",
+            given_label=cells["given_label"],
+            sha256=cells["sha256"].strip().lower(),
+            where=where,
+        )
 
 
 def _read_label_studio(file: Path, content: bytes) -> Iterator[_Entry]:

@@ -40,7 +40,6 @@ Key = tuple[str, ...]
 """SHA-256 (hex) of an image's content, and the label it was given; about a copy, its group and path too."""
 ACTIONS: tuple[ActionName, ...] = get_args(ActionName)
 COPY_ACTIONS: tuple[CopyAction, ...] = get_args(CopyAction)
-_ALL_ACTIONS = (*ACTIONS, *COPY_ACTIONS, "wrong", "skip", "undo")
 _GROUP = re.compile("[0-9a-f]{16}")
 _SHA256 = re.compile("[0-9a-f]{64}", re.IGNORECASE)
 
@@ -136,12 +135,13 @@ def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:
         if text and not start and tuple(next(rows)) != COLUMNS:
             raise DataError(f"{file} is no ledger of decisions", fix=f"its first line is {','.join(COLUMNS)}")
         for cells in filter(None, rows):
-            if len(cells) != len(COLUMNS) or cells[4] not in _ALL_ACTIONS:
+            try:
+                named = dict(zip(COLUMNS, map(unguarded, cells), strict=True))
+                found.append(msgspec.convert({**named, "sha256": named["sha256"].lower()}, Decision))
+            except ValueError as error:  # also msgspec's
                 where = "has a line that" if start else f"line {rows.line_num}"
                 what = f"{file} {where} is no decision: {','.join(cells)!r}"
-                raise DataError(what, fix="correct or delete that line")
-            cells[-1] = cells[-1].lower()
-            found.append(msgspec.convert(dict(zip(COLUMNS, map(unguarded, cells), strict=True)), Decision))
+                raise DataError(what, fix="correct or delete that line") from error
     except FileNotFoundError:
         return [], 0
     except OSError as error:

@@ -110,18 +110,18 @@ class Site:
                     return False
         return bool(found)
 
-    def _content(self, sample: int, path: str) -> bytes:
-        content = read_file(self._root / path)
+    def _content(self, sample: int) -> bytes:
+        content = read_file(self._root / self._path_of[sample])
         if hashlib.sha256(content).hexdigest() != self._ledger.catalogue.sha256[sample]:
             raise UnreadableImageError(CHANGED)
         return content
 
     def _whole(self, sample: int) -> tuple[bytes, str]:
-        return for_browser(self._content(sample, self._path_of[sample]), self._ledger.catalogue.rendering)
+        return for_browser(self._content(sample), self._ledger.catalogue.rendering)
 
     def _preview(self, sample: int) -> tuple[bytes, str]:
-        content, rendering = self._content(sample, self._path_of[sample]), self._ledger.catalogue.rendering
-        return preview(content, side=PREVIEW_SIDE, rendering=rendering), PREVIEW_TYPE
+        rendering = self._ledger.catalogue.rendering
+        return preview(self._content(sample), side=PREVIEW_SIDE, rendering=rendering), PREVIEW_TYPE
 
     def _get_decisions(self, request: Request) -> Response:
         return JSONResponse(self._ledger.after(_number(request.query_params.get("after", "0"))))

@@ -98,8 +98,9 @@ class EmbeddingCache:
                 _delete(path)
         return found
 
-    def add(self, hashes: Sequence[str], results: Sequence[Embedded], features: int) -> None:
+    def add(self, hashes: Sequence[str], results: Sequence[Embedded]) -> None:
         """Write a part with these images; raise a StorageError where the cache cannot be written."""
+        features = next((len(result.vector_D) for result in results if result.vector_D is not None), 1)
         empty_D = np.zeros(features, dtype=np.float32)
         vector_PD = np.stack([empty_D if result.vector_D is None else result.vector_D for result in results])
         thumb_PGG = np.zeros((len(results), SIDE, SIDE), dtype=np.uint8)
@@ -254,14 +255,13 @@ class PixelWriter:
         self._cache, self._handle, self.about = cache, handle, about
         self._noted = time.monotonic()
 
-    def add(self, images: Sequence[UInt8Array | str]) -> None:
-        """Append the next images: a row each, or the reason why there is none."""
-        for image in images:
-            if isinstance(image, str):
-                self.about.failures[self.about.done] = image
-            else:
-                self._handle.write(image.data)
-                self.about.rows += 1
+    def add(self, image: UInt8Array | str) -> None:
+        """Append the next image: its row, or the reason why there is none."""
+        if isinstance(image, str):
+            self.about.failures[self.about.done] = image
+        else:
+            self._handle.write(image.data)
+            self.about.rows += 1
         if time.monotonic() - self._noted > _NOTE_SECONDS:
             self._flush()
             write_bytes(self._cache.note, msgspec.json.encode(self.about))

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from math import inf
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -31,6 +31,9 @@ OWN_EMBEDDINGS = "own-embeddings"
 PREDICTIONS = "predictions"
 """The ``kind`` in the settings of an audit that judges by the user's predictions and trains nothing."""
 
+OF_SCAN = ("rendering", "left_out", "remarks", "split", "fixed")
+"""What run.json keeps of a scan beside the samples: entries of ``data``, and fields of a `Catalogue`."""
+
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Figure = Annotated[float, msgspec.Meta(ge=-(1 << 53), le=1 << 53)]
@@ -40,6 +43,9 @@ Interval = tuple[Share, Share]
 
 class JsonRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An object in a JSON file; unknown keys are ignored."""
+
+
+Record = TypeVar("Record", bound=JsonRecord)
 
 
 class RecordedData(JsonRecord, frozen=True, kw_only=True):
@@ -73,11 +79,7 @@ class RecordedData(JsonRecord, frozen=True, kw_only=True):
             classes=catalogue.classes,
             samples=len(catalogue),
             readable=int(catalogue.used_N.sum()),
-            rendering=catalogue.rendering,
-            split=catalogue.split,
-            left_out=catalogue.left_out,
-            remarks=catalogue.remarks,
-            fixed=catalogue.fixed,
+            **{name: getattr(catalogue, name) for name in OF_SCAN},
         )
 
 
@@ -296,13 +298,7 @@ class AnnotatorsNoise(JsonRecord, frozen=True, kw_only=True):
 
 def read_annotators(run: RunFolder) -> AnnotatorsNoise | None:
     """Read annotators.json; None where the labels are not by annotator, a RunError where it is damaged."""
-    if not run.annotations.exists():
-        return None
-    try:
-        return msgspec.json.decode(require_regular(run.annotators).read_bytes(), type=AnnotatorsNoise)
-    except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        what = f"{run.annotators} is missing or damaged ({error})"
-        raise RunError(what, fix=f"run labelaudit fit {run.root}") from error
+    return _read(run, run.annotators, AnnotatorsNoise) if run.annotations.exists() else None
 
 
 def read_description(run: RunFolder) -> Description:
@@ -323,13 +319,17 @@ def write_description(run: RunFolder, description: Description) -> None:
 
 def read_noise(run: RunFolder) -> Noise:
     """Read noise.json; raise a RunError where the run was not fitted, or the file is damaged."""
+    return _read(run, run.noise, Noise)
+
+
+def _read(run: RunFolder, file: Path, kind: type[Record]) -> Record:
     fix = f"run labelaudit fit {run.root}"
     try:
-        return msgspec.json.decode(require_regular(run.noise).read_bytes(), type=Noise)
+        return msgspec.json.decode(require_regular(file).read_bytes(), type=kind)
     except FileNotFoundError as error:
         raise RunError(f"{run.root} has no verdicts yet", fix=fix) from error
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise RunError(f"{run.noise} is damaged ({error})", fix=fix) from error
+        raise RunError(f"{file} is damaged ({error})", fix=fix) from error
 
 
 def as_json(record: JsonRecord) -> dict[str, object]:

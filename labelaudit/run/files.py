@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import functools
+import hashlib
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from labelaudit.errors import NoLocksWarning, RunError, StorageError, brief
+from labelaudit.errors import DataError, NoLocksWarning, RunError, StorageError, brief, reason
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -203,6 +204,15 @@ def require_regular(path: Path) -> Path:
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     return path
+
+
+def file_digest(file: Path) -> str:
+    """Return ``sha256:<hex>`` of a file that a user gave; raise a DataError where it cannot be read."""
+    try:
+        with open(require_regular(file), "rb") as handle:
+            return f"sha256:{hashlib.file_digest(handle, 'sha256').hexdigest()}"
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {reason(error)}", fix="check the path") from error
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:

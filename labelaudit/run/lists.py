@@ -186,7 +186,7 @@ def read_baseline(path: Path) -> Baseline:
     fix = "give a run folder, or the suspicious.csv or findings.csv of an audit"
     labels, by_code = set(), set()
     for file in files:
-        for line, row in read_csv(file, ("given_label", "sha256"), "list of suspicious labels", fix):
+        for line, row in read_csv(file, ("given_label", "sha256"), fix):
             code, sha256 = row.get("code") or "", row["sha256"] or ""
             if not (sha256 or code) or row["given_label"] is None:  # it would match nothing
                 raise DataError(f"{file} line {line} has no content hash", fix=fix)
@@ -214,7 +214,7 @@ def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
     """
     rows: dict[str, tuple[float, str]] = {}
     other = f"{file} belongs to other data"
-    for line, row in read_csv(file, ("path", "weight"), "weights file", "give the weights.csv of an audit"):
+    for line, row in read_csv(file, ("path", "weight"), "give the weights.csv of an audit"):
         weight = np.nan
         with contextlib.suppress(ValueError):
             weight = float(row["weight"] or "nan")
@@ -234,10 +234,16 @@ def read_weights(file: Path, catalogue: Catalogue) -> npt.NDArray[np.float64]:
     return np.array([rows.get(path, (0.0, ""))[0] for path in catalogue.paths])
 
 
-def read_csv(path: Path, columns: tuple[str, ...], what: str, fix: str) -> Iterator[tuple[int, dict[str, str | None]]]:
-    """Read a CSV that a user gave: line number and cells of each row."""
+def read_csv(
+    path: Path, columns: tuple[str, ...], fix: str, content: bytes | None = None
+) -> Iterator[tuple[int, dict[str, str | None]]]:
+    """Read a CSV that a user gave: line number and cells of each row.
+
+    Its ``content`` is given where it was read before: of a pipe there is no second time.
+    """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as handle:  # a spreadsheet may have added a byte order mark
+        with open(path, "rb") if content is None else io.BytesIO(content) as source:
+            handle = io.TextIOWrapper(source, encoding="utf-8-sig", newline="")  # a spreadsheet may add a mark
             reader = csv.DictReader(handle, strict=True)
             if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
                 raise DataError(f"{path} has no column {' and '.join(missing)}", fix=fix)
@@ -245,5 +251,8 @@ def read_csv(path: Path, columns: tuple[str, ...], what: str, fix: str) -> Itera
                 yield reader.line_num, row
     except OSError as error:
         raise DataError(f"cannot read {path}: {reason(error)}", fix=fix) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not a {what} ({error})", fix=fix) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
+    except csv.Error as error:
+        what = f"{path} is not a readable CSV: {error}"
+        raise DataError(what, fix="check its quotes, or save it as CSV again") from error

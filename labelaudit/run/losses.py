@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from labelaudit.errors import RunError, TrainingError
+from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.files import storage_errors
 from labelaudit.run.parquet import columns, read_table, write_table
 
@@ -94,17 +95,19 @@ def discard_from(folder: Path, epoch: int) -> None:
                 epoch_file(folder, recorded).unlink()
 
 
-def read_epochs(folder: Path) -> Iterator[EpochLosses]:
+def read_epochs(folder: Path, reporter: Reporter = QUIET) -> Iterator[EpochLosses]:
     """Read every recorded epoch in order, one at a time; raise a RunError where a file is missing or damaged."""
     epochs, fix = recorded_epochs(folder), f"delete {folder.parent} and audit again"
     if missing := set(range(len(epochs))) - set(epochs):
         raise RunError(f"{folder} lacks epoch {min(missing)}", fix=fix)
-    for epoch in epochs:
-        table = read_table(path := epoch_file(folder, epoch), SCHEMA, fix)
-        arrays = {f"{name}_R": table.column(name).to_numpy() for name in SCHEMA.names}
-        if any(column.null_count for column in table.columns) or (arrays.pop("epoch_R") != epoch).any():
-            raise RunError(f"{path} does not hold the records of epoch {epoch}", fix=fix)
-        yield EpochLosses(epoch=epoch, **arrays)
+    with reporter.bar("Reading losses", len(epochs), "epochs") as advance:
+        for epoch in epochs:
+            table = read_table(path := epoch_file(folder, epoch), SCHEMA, fix)
+            arrays = {f"{name}_R": table.column(name).to_numpy() for name in SCHEMA.names}
+            if any(column.null_count for column in table.columns) or (arrays.pop("epoch_R") != epoch).any():
+                raise RunError(f"{path} does not hold the records of epoch {epoch}", fix=fix)
+            yield EpochLosses(epoch=epoch, **arrays)
+            advance(1)
 
 
 def epoch_file(folder: Path, epoch: int) -> Path:

@@ -116,26 +116,22 @@ def verdict_table(
     catalogue: Catalogue,
     statistics: CurveStatistics,
     verdicts: Verdicts,
-    kinds: Kinds | None = None,
-    *,
-    said_N: IntArray | None = None,
+    kinds: Kinds,
+    said_N: IntArray,
 ) -> pa.Table:
     """Return every sample's statistics and verdict, as scores.parquet has them; null where a sample has no record.
 
     ``said_N`` are labels that a reviewer named, else −1: they are suggested in the place of the probe's.
     """
-    samples = len(catalogue)
     suggested_N = statistics.transition.true_N
     belief_N = statistics.beliefs.of(suggested_N)
-    if said_N is not None:
-        other_N = (said_N >= 0) & (said_N != suggested_N)
-        suggested_N, belief_N = np.where(other_N, said_N, suggested_N), np.where(other_N, np.nan, belief_N)
-    if kinds is not None:
-        # What belongs to none of the classes has no other one, unless a reviewer has named it.
-        none_N = kinds.of("no-class") & ((said_N if said_N is not None else np.full(samples, -1)) < 0)
-        suggested_N, belief_N = np.where(none_N, -1, suggested_N), np.where(none_N, np.nan, belief_N)
+    other_N = (said_N >= 0) & (said_N != suggested_N)
+    suggested_N, belief_N = np.where(other_N, said_N, suggested_N), np.where(other_N, np.nan, belief_N)
+    # What belongs to none of the classes has no other one, unless a reviewer has named it.
+    none_N = kinds.of("no-class") & (said_N < 0)
+    suggested_N, belief_N = np.where(none_N, -1, suggested_N), np.where(none_N, np.nan, belief_N)
     columns: dict[str, object] = {
-        "sample": np.arange(samples, dtype=np.int32),
+        "sample": np.arange(len(catalogue), dtype=np.int32),
         "path": catalogue.paths,
         "given_label": _names(catalogue.classes, catalogue.label_N),
         "suggested_label": _names(catalogue.classes, suggested_N),
@@ -143,10 +139,10 @@ def verdict_table(
         **{name: _nullable(getattr(statistics, f"{name}_N")) for name in STATISTICS},
         "p_mislabeled": _nullable(verdicts.p_mislabeled_N),
         "label_score": _nullable(1.0 - verdicts.p_mislabeled_N),
-        "p_corrupted": _nullable(kinds.p_corrupted_N if kinds else np.full(samples, np.nan)),
-        "corruption": _nullable(kinds.corruption_N if kinds else np.full(samples, np.nan)),
-        "p_no_class": _nullable(kinds.p_no_class_N if kinds else np.full(samples, np.nan)),
-        "kind": _names(KINDS, (kinds.kind_N if kinds else np.full(samples, -1)).astype(np.int32)),
+        "p_corrupted": _nullable(kinds.p_corrupted_N),
+        "corruption": _nullable(kinds.corruption_N),
+        "p_no_class": _nullable(kinds.p_no_class_N),
+        "kind": _names(KINDS, kinds.kind_N.astype(np.int32)),
         "weight": verdicts.weight_N,
     }
     if catalogue.split_N:

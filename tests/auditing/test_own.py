@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save_file
 
-from labelaudit.auditing.own import own_digest, read_embeddings, read_predictions
+from labelaudit.auditing.own import read_embeddings, read_predictions
 from labelaudit.data.folder import scan
 from labelaudit.errors import DataError
+from labelaudit.run.files import file_digest
 from tests.helpers import Listener
 
 VALUE_ND = np.array([[0.5, 0.25, 8.0], [1.0, 2.0, -3.0], [4.0, 0.0, 1.0], [6.0, 5.0, 4.0], [7.0, 7.0, 7.0]])
@@ -223,7 +224,7 @@ def test_files_that_cannot_be_read_are_refused(catalogue, tmp_path, file):
         with pytest.raises(DataError, match=expected):
             read_embeddings(tmp_path / name, catalogue)
     with pytest.raises(DataError, match=rf"cannot read .*gone.npy: {missing}"):
-        own_digest(tmp_path / "gone.npy")
+        file_digest(tmp_path / "gone.npy")
 
 
 def test_images_that_are_set_aside_need_no_row_but_count_in_an_array(catalogue, file, table):

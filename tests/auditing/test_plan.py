@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 
-from labelaudit.auditing import plan as module
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import (
     FINE_TUNED,
@@ -20,6 +19,7 @@ from labelaudit.auditing.plan import (
     plan,
     plan_probe,
 )
+from labelaudit.engine import pretrained
 from labelaudit.engine.settings import SCRATCH
 from labelaudit.errors import ModelError, RunError, UsageError
 from labelaudit.methods.table import METHODS, find_method
@@ -36,8 +36,8 @@ def catalogue(side=32, *, images=10_000, grey=False):
 
 @pytest.fixture
 def no_weights(monkeypatch):
-    monkeypatch.setattr(module, "cached_weights", lambda _: None)
-    monkeypatch.setattr(module, "embedded_is_installed", lambda _: False)
+    monkeypatch.setattr(pretrained, "cached_weights", lambda _: None)
+    monkeypatch.setattr(pretrained, "embedded_is_installed", lambda _: False)
 
 
 @pytest.mark.parametrize("presets", [PRESETS, RETRAIN_PRESETS], ids=["probe", "retrain"])
@@ -158,7 +158,7 @@ def test_channels_follow_the_data_and_pretrained_networks_see_colour():
 
 
 def test_fine_tuning_has_its_own_settings_and_needs_no_download(monkeypatch):
-    monkeypatch.setattr(module, "embedded_is_installed", lambda model: model == FINE_TUNED.model)
+    monkeypatch.setattr(pretrained, "embedded_is_installed", lambda model: model == FINE_TUNED.model)
     settings = plan(catalogue(images=20_000), TrainingOptions(pretrained=True), CPU).settings
     assert (settings.kind, settings.model, settings.weights) == ("train", "tf_efficientnet_lite0", "embedded")
     assert (settings.epochs, settings.lr, settings.image_size) == (FINE_TUNED.epochs, FINE_TUNED.lr, 64)
@@ -226,7 +226,7 @@ def test_small_images_get_both_unless_there_are_too_many_or_the_paper_is_followe
     for images, preset, probe in ((10_000, None, "both"), (200_001, None, "train"), (10_000, "paper", "train")):
         assert plan_probe(catalogue(images=images), TrainingOptions(preset=preset), CPU).settings.probe == probe
     assert plan_probe(catalogue(65), TrainingOptions(), CPU).settings.probe == "frozen"
-    monkeypatch.setattr(module, "embedded_is_installed", lambda _model: False)
+    monkeypatch.setattr(pretrained, "embedded_is_installed", lambda _model: False)
     assert plan_probe(catalogue(), TrainingOptions(), CPU).settings.probe == "train"
     with pytest.raises(ModelError, match="no pretrained weights of tf_efficientnet_lite2"):
         plan_probe(catalogue(), TrainingOptions(probe="both"), CPU)

@@ -18,7 +18,7 @@ SCORE = {
     "--device tpu": "unknown device 'tpu'; use auto, cpu, cuda or cuda:0",
     "--probe frozen --preset paper": "the paper's probe is trained from scratch; ",
     "--network-weights a.pt --model resnet18 --pretrained": "--pretrained and --network-weights both name ",
-    "--network-weights a.pt --model resnet18": "cannot read the weights file a.pt: no such file or directory; check ",
+    "--network-weights a.pt --model resnet18": "cannot read a.pt: no such file or directory; check ",
     "--network-weights a.pt": "--network-weights needs the --model that the file was saved from; add --model NAME",
     "--model resnet1": "unknown model 'resnet1'; close names: ",
     "--folds 3": "--folds is for heads on a frozen backbone; leave it out, or add --probe frozen",

@@ -1,7 +1,6 @@
 import argparse
 import collections
 import enum
-import hashlib
 import shutil
 import sys
 import types
@@ -16,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from labelaudit.engine import pretrained as module
-from labelaudit.engine.pretrained import EMBEDDED_MODEL, cached_weights, embedded_digest, file_digest, network_digest
+from labelaudit.engine.pretrained import EMBEDDED_MODEL, cached_weights, embedded_digest, network_digest
 from labelaudit.errors import ModelError
 
 PROBE = "labelaudit_probe"
@@ -206,11 +205,7 @@ def test_a_model_of_a_fixed_size_is_built_for_another_where_timm_can(tmp_path):
     assert checked.training
 
 
-def test_digests_are_those_of_the_content(tmp_path):
-    (tmp_path / "weights").write_bytes(b"some bytes")
-    assert file_digest(tmp_path / "weights") == "sha256:" + hashlib.sha256(b"some bytes").hexdigest()
-    with pytest.raises(ModelError, match="no such file"):
-        file_digest(tmp_path / "none")
+def test_digests_are_those_of_the_content():
     network = build(seed=1)
     assert network_digest(network) == network_digest(build(seed=1).to(memory_format=torch.channels_last))
     digests = {network_digest(network)}
@@ -283,7 +278,7 @@ def test_a_network_that_cannot_be_built_is_one_line_with_advice(monkeypatch, mod
 def test_weights_are_found_in_the_caches_of_the_hub_and_of_torch(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    assert [module.has_pretrained(model) for model in (TAGGED, PROBE)] == [True, False]
+    module.require_pretrained(TAGGED, offline=False)
     assert [cached_weights(model) for model in (TAGGED, EMBEDDED_MODEL, PROBE)] == [None] * 3
     repository = tmp_path / "hub" / f"models--timm--{TAGGED}"
     snapshot, checkpoints = repository / "snapshots" / "abc", tmp_path / "torch" / "hub" / "checkpoints"

@@ -54,7 +54,7 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = write_images(place / "images", each=6, wrong=1)
     succeed("score", root, "--run", place / "plain", *QUICK)
     plain = RunFolder(place / "plain")
-    (place / "filled.csv").write_text("".join(sample_csv(plain, 24).lines).replace(",,", ",right,"))
+    (place / "filled.csv").write_text("".join(sample_csv(plain, 24)[0]).replace(",,", ",right,"))
     succeed("fit", plain.root, "--reviewed", place / "filled.csv")
     with interrupted("labelaudit.run.losses.write_epoch", call=3):
         assert run("score", root, "--run", place / "half", *QUICK).code == 130

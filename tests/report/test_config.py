@@ -2,7 +2,8 @@ import pytest
 
 from labelaudit.codes import CODES
 from labelaudit.errors import UsageError
-from labelaudit.report.config import ChosenCodes, Config, limits_of_codes, read_config, selection_of
+from labelaudit.report.config import Config, limits_of_codes, read_config, selection_of
+from labelaudit.report.gate import ChosenCodes
 
 ALL = {each.code for each in CODES}
 

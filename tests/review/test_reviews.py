@@ -157,7 +157,7 @@ XML_UTF_16 = "<?xml version='1.0' encoding='utf-16-le'?>"
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "has no column path and no column action and no column label; give a decisions.csv, an unreadable.csv"),
+        ("", "has no column path and action and label; give a decisions.csv, an unreadable.csv"),
         ("path,action,label\ncat/1.png,rename,dog\n", " line 2: 'rename' is no action; write keep, change or drop"),
         ("path,action,label\ncat/1.png,change,\n", " line 2: no label to change 'cat/1.png' to"),
         ('path,action,label\n"cat/1.png,keep,\n', "is not a readable CSV"),

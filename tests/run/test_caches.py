@@ -36,7 +36,7 @@ def filled(*parts):
     """A cache with a part for each of these tuples; an image's embedding is its number."""
     cache = EmbeddingCache("resnet-224")
     for numbers in parts:
-        cache.add(hashes(*numbers), [embedded(number) for number in numbers], D)
+        cache.add(hashes(*numbers), [embedded(number) for number in numbers])
     return cache
 
 
@@ -67,7 +67,7 @@ def test_embeddings_failures_and_statistics_come_back_by_content_bit_for_bit(cop
         copy_MS=value_VS[1:] if copied else None,
     )
     vector_D = generator.normal(size=D).astype(np.float32)
-    EmbeddingCache("a").add(hashes(5, 3), [replace(embedded(0), vector_D=vector_D, look=look), FAILED], D)
+    EmbeddingCache("a").add(hashes(5, 3), [replace(embedded(0), vector_D=vector_D, look=look), FAILED])
     found = EmbeddingCache("a").load(set(hashes(3, 5, 9)))
     assert found.keys() == set(hashes(3, 5))
     first, second = (found[sha256] for sha256 in hashes(5, 3))
@@ -83,12 +83,12 @@ def test_a_damaged_part_is_deleted_and_the_others_are_used(damage):
     cache = filled((1, 2))
     assert pq.read_table(cache.folder).column_names == ["sha256", "embedding", "reason", "digest", "look", "thumbnail"]
     (broken,) = cache.folder.iterdir()
-    cache.add(hashes(3), [embedded(3)], D)
+    cache.add(hashes(3), [embedded(3)])
     broken.write_bytes(damage(broken.read_bytes()))
     pq.write_table(pa.table({"sha256": hashes(2)}), cache.folder / "part-other-columns.parquet")
     assert numbers_found(cache, 1, 2, 3) == [3]
     assert len(names_in(cache.folder)) == 1
-    cache.add(hashes(1, 2), [embedded(1), FAILED], D)
+    cache.add(hashes(1, 2), [embedded(1), FAILED])
     found = cache.load(set(hashes(1, 2, 3, 4)))
     assert found.pop(hashes(2)[0]) == FAILED
     assert {int(sha256, 16): result.vector_D[0] for sha256, result in found.items()} == {1: 1, 3: 3}
@@ -113,7 +113,8 @@ def fill(key, images=None, finish=True):
     """Write an entry; without ``finish``, stop as if the process had been killed after a note."""
     cache = PixelCache(key, ROW_BYTES)
     with cache.locked(lambda: None), cache.writer() as writer:
-        writer.add(images or [row(value) for value in range(10)])
+        for image in images or [row(value) for value in range(10)]:
+            writer.add(image)
         return writer.finish() if finish else None
 
 
@@ -157,10 +158,11 @@ def test_rows_after_the_last_note_are_written_again(monkeypatch):
     with cache.locked(lambda: None), cache.writer() as writer:
         for seconds, images in ((-1.0, [row(1), "damaged"]), (1000.0, [row(99)])):
             monkeypatch.setattr(caches, "_NOTE_SECONDS", seconds)
-            writer.add(images)
+            for image in images:
+                writer.add(image)
     with cache.writer() as writer:
         assert writer.about.done == 2
-        writer.add([row(2)])
+        writer.add(row(2))
         found = writer.finish()
     assert (found.rows, found.failures) == (2, {1: "damaged"})
     assert path_of("a").read_bytes() == bytes([1] * 100 + [2] * 100)
@@ -177,7 +179,7 @@ def test_a_partial_file_without_a_good_note_is_begun_again(monkeypatch):
         damage()
         with PixelCache("a", ROW_BYTES).writer() as writer:
             assert writer.about.done == 0
-            writer.add([row(3)])
+            writer.add(row(3))
             writer.finish()
         assert path_of("a").read_bytes() == bytes([3] * 100)
 
@@ -226,8 +228,8 @@ def test_embeddings_of_any_backbone_are_found_by_content():
     assert find_embeddings({"a"}) == {}
     vectors = np.arange(12, dtype=np.float32).reshape(4, 3)
     one, other = EmbeddingCache("one"), EmbeddingCache("other")
-    one.add(["a", "b"], [Embedded(vector_D=vectors[0], reason=""), Embedded(vector_D=None, reason="damaged")], 3)
-    other.add(["a", "b", "c"], [Embedded(vector_D=vector_D, reason="") for vector_D in vectors[1:]], 3)
+    one.add(["a", "b"], [Embedded(vector_D=vectors[0], reason=""), Embedded(vector_D=None, reason="damaged")])
+    other.add(["a", "b", "c"], [Embedded(vector_D=vector_D, reason="") for vector_D in vectors[1:]])
     (other.folder / "part-x.parquet").write_bytes(b"no parquet")
     found = find_embeddings({"a", "b", "z"})
     assert {name: vector_D.tolist() for name, vector_D in found.items()} == {"a": [3, 4, 5], "b": [6, 7, 8]}

@@ -45,8 +45,15 @@ def four_kinds():
     )
 
 
+def no_kinds(count=4):
+    figures = dict.fromkeys(("p_corrupted_N", "corruption_N", "p_no_class_N"), np.full(count, NAN))
+    none_N = np.full(count, -1, dtype=np.int32)
+    return Kinds(kind_N=none_N.astype(np.int8), **figures, ambiguous_below=0.0, copies=(), equal_N=none_N)
+
+
 def table_of(kinds=None, catalogue=None, statistics=None):
-    return verdict_table(catalogue or catalogue_of(FOUR), statistics or four_statistics(), FOUR_VERDICTS, kinds)
+    catalogue, statistics = catalogue or catalogue_of(FOUR), statistics or four_statistics()
+    return verdict_table(catalogue, statistics, FOUR_VERDICTS, kinds or no_kinds(), np.full(4, -1))
 
 
 def ranked(count=1, catalogue=None, **changes):
@@ -81,7 +88,8 @@ def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
     count = len(AWKWARD_PATHS)
     beliefs = beliefs_of(np.zeros(count), np.ones((1, count)), np.ones((1, count)))
     verdicts = verdicts_with(np.ones(count), np.arange(count)[::-1], count)
-    table = verdict_table(catalogue_of(), statistics_of(range(count), beliefs=beliefs), verdicts)
+    statistics = statistics_of(range(count), beliefs=beliefs)
+    table = verdict_table(catalogue_of(), statistics, verdicts, no_kinds(count), np.full(count, -1))
     lines = lists.ranked_lines(table, catalogue_of(), verdicts.order)
     file = written(tmp_path / "suspicious.csv", "".join(lines))
     assert [row["path"] for row in lists.suspicious_rows(file)] == list(AWKWARD_PATHS[::-1])
@@ -145,7 +153,7 @@ def test_weights_belong_to_paths_and_are_0_for_a_sample_that_is_set_aside(tmp_pa
         ("path,weight\ncat/0.png,1\ncat/1.png,inf\n", "line 3: 'inf' is no weight"),
         ("path,weight\ncat/0.png\n", "line 2: None is no weight"),
         ("path,weight\ncat/0.png,1\ncat/0.png,1\n", "line 3: 'cat/0.png' appears twice"),
-        (b"path,weight\n\xff,1\n", "is not a weights file"),
+        (b"path,weight\n\xff,1\n", "is not UTF-8 text"),
     ],
 )
 def test_weights_that_are_none_are_refused_with_the_place(tmp_path, text, message):
@@ -224,7 +232,7 @@ def test_a_run_folder_stands_for_its_list(tmp_path):
         (None, r"cannot read .*a\.csv: no such file or directory; give a run folder, or"),
         ("", r"a\.csv has no column given_label and sha256"),
         ("given_label,sha256\nant\n", r"a\.csv line 2 has no content hash"),
-        ('given_label,sha256\n"cut,ff', "is not a list of suspicious labels"),
+        ('given_label,sha256\n"cut,ff', "is not a readable CSV"),
     ],
 )
 def test_what_is_no_baseline_is_refused(tmp_path, content, message):

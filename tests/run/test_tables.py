@@ -120,7 +120,7 @@ def test_nothing_is_suggested_for_an_image_of_no_class_unless_a_reviewer_names_a
     row = table_of(kinds).to_pylist()[1]
     assert (row["kind"], row["suggested_label"], row["suggested_belief"]) == ("no-class", None, None)
     said_N = np.array([-1, 0, -1, -1], dtype=np.int32)
-    named = verdict_table(catalogue_of(FOUR), four_statistics(), FOUR_VERDICTS, kinds, said_N=said_N)
+    named = verdict_table(catalogue_of(FOUR), four_statistics(), FOUR_VERDICTS, kinds, said_N)
     assert named.to_pylist()[1]["suggested_label"] == "cat"
 
 

@@ -13,8 +13,8 @@ from labelaudit.data.folder import require_outside
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.names import ExportName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.report.config import ChosenCodes
 from labelaudit.report.exports.base import FORMATS, ExportFormat, Job, Sample
+from labelaudit.report.gate import ChosenCodes
 from labelaudit.run.files import read_json, storage_errors, write_json
 from labelaudit.run.findings import finding_rows
 from labelaudit.run.layout import RunFolder

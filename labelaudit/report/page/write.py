@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,16 +21,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from labelaudit import __version__
-from labelaudit.auditing.model import Audit, recorded_data
-from labelaudit.data.catalogue import Catalogue, in_parallel
+from labelaudit.auditing.model import Audit, RowArray, recorded_data
+from labelaudit.data.catalogue import Catalogue, each_in_parallel
 from labelaudit.data.containers import read_file
 from labelaudit.data.images import CHANGED, PREVIEW_SIDE, PREVIEW_TYPE, UnreadableImageError, preview
-from labelaudit.data.rendering import Rendering
 from labelaudit.detect import BoolArray
 from labelaudit.errors import LabelauditError, RunError
 from labelaudit.progress import QUIET, Reporter
@@ -43,11 +41,9 @@ from labelaudit.run.documents import OWN_EMBEDDINGS, PREDICTIONS, Noise
 from labelaudit.run.files import behind_links, write_text
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import Listed, read_baseline, unreadable_rows
-from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs
+from labelaudit.run.losses import read_epochs
 from labelaudit.run.series import judged_before
 from labelaudit.text import plural, printable
-
-IntArray = npt.NDArray[np.int64]
 
 SCRIPTS = (
     "base csv stores review copies charts cards gallery filters focus finish page"  # parts of the one script, in order
@@ -154,17 +150,12 @@ def write_page(
     return Page(path=place, size_bytes=size, rows=rows, looked_at=len(found), missing=missing, command=command)
 
 
-class ServedPage(NamedTuple):
-    """A page as HTML, and its Content-Security-Policy."""
-
-    text: str
-    policy: str
-
-
 def served_page(
     audit: Audit, listed: Listed, command: str, reporter: Reporter = QUIET, *, moves: bool, relabel: str = ""
-) -> ServedPage:
+) -> tuple[str, str]:
     """Return the page of an audit for `labelaudit.review.server`, which it asks for images and tells the decisions.
+
+    It is HTML, and comes with its Content-Security-Policy.
 
     ``command`` puts the decisions into the data; with ``moves`` the server can do so too.
 
@@ -176,7 +167,7 @@ def served_page(
     content = _content(audit, listed, groups, reporter, sampled=bool(relabel), examples=_SERVED_EXAMPLES)
     content |= {"command": command, "relabel": relabel, "server": {"moves": moves}}
     shown = [group.showing(lambda copy: f"preview/{copy.sample}") for group in groups]
-    return ServedPage(_render(audit, listed.new, content, shown), _policy(*_parts(), served=True))
+    return _render(audit, listed.new, content, shown), _policy(*_parts(), served=True)
 
 
 class Copy(NamedTuple):
@@ -216,15 +207,10 @@ def _decisions(run: RunFolder, named: Path | None) -> Mapping[Key, Decision]:
     if named is None or is_ledger(named):
         return read_decisions(named or run.decisions)
     review, time = read_review(named), datetime.fromtimestamp(named.stat().st_mtime, UTC).isoformat()
+    known = ("path", "given_label", "action", "label", "sha256")
     return {
         (one.sha256, one.given_label) if one.sha256 else (one.path,): Decision(
-            time=time,
-            reviewer="",
-            path=one.path,
-            given_label=one.given_label,
-            action=one.action,
-            label=one.label,
-            sha256=one.sha256,
+            time=time, reviewer="", **{name: getattr(one, name) for name in known}
         )
         for one in review.corrections
     }
@@ -248,25 +234,19 @@ def _decided(
     return found
 
 
-def _read_curves(audit: Audit, sample_S: IntArray, suspicious_N: BoolArray, reporter: Reporter) -> charts.LossCurves:
+def _read_curves(audit: Audit, sample_S: RowArray, suspicious_N: BoolArray, reporter: Reporter) -> charts.LossCurves:
     run, label_N, classes = audit.run, audit.catalogue.label_N, len(audit.catalogue.classes)
-    with reporter.bar("Reading losses", len(recorded_epochs(run.losses)), "epochs") as advance:
-
-        def counted() -> Iterator[EpochLosses]:
-            for record in read_epochs(run.losses):
-                yield record
-                advance(1)
-
-        try:
-            return charts.gather_curves(counted(), sample_S, label_N, suspicious_N, classes=classes)
-        except (ValueError, IndexError) as error:
-            raise RunError(f"{run.losses} is damaged: {error}", fix=f"delete {run.root} and audit again") from error
+    try:
+        epochs = read_epochs(run.losses, reporter)
+        return charts.gather_curves(epochs, sample_S, label_N, suspicious_N, classes=classes)
+    except (ValueError, IndexError) as error:
+        raise RunError(f"{run.losses} is damaged: {error}", fix=f"delete {run.root} and audit again") from error
 
 
 def read_thumbnails(
     root: Path,
     catalogue: Catalogue,
-    sample_S: IntArray,
+    sample_S: RowArray,
     *,
     side: int,
     most_bytes: int,
@@ -277,28 +257,21 @@ def read_thumbnails(
     found: list[Thumbnail] = []
     left = most_bytes
 
-    def read(samples: Sequence[int]) -> list[Thumbnail]:
-        return [_thumbnail(root / catalogue.paths[i], catalogue.sha256[i], side, catalogue.rendering) for i in samples]
+    def read(sample: int) -> Thumbnail:
+        try:
+            content = read_file(root / catalogue.paths[sample])
+            if hashlib.sha256(content).hexdigest() != catalogue.sha256[sample]:
+                return None, CHANGED
+            return _base64(preview(content, side=side, rendering=catalogue.rendering)), ""
+        except UnreadableImageError as error:
+            return None, str(error)
 
-    with reporter.bar(title, len(sample_S), "images") as advance:
-        for samples, thumbnails in in_parallel(sample_S.tolist(), read):
-            for thumbnail in thumbnails:
-                left -= len(thumbnail[0] or "")
-                if left < 0:
-                    return found
-                found.append(thumbnail)
-            advance(len(samples))
+    for thumbnail in each_in_parallel(sample_S.tolist(), read, reporter.bar(title, len(sample_S), "images")):
+        left -= len(thumbnail[0] or "")
+        if left < 0:
+            break
+        found.append(thumbnail)
     return found
-
-
-def _thumbnail(file: Path, sha256: str, side: int, rendering: Rendering) -> Thumbnail:
-    try:
-        content = read_file(file)
-        if hashlib.sha256(content).hexdigest() != sha256:
-            return None, CHANGED
-        return _base64(preview(content, side=side, rendering=rendering)), ""
-    except UnreadableImageError as error:
-        return None, str(error)
 
 
 def _render(

@@ -74,9 +74,9 @@ def served(tmp_path: Path, request: pytest.FixtureRequest, tab: Tab) -> Iterator
     each, wrong = getattr(request, "param", (25, 10))
     made = make(tmp_path, each=each, wrong=wrong)
     audit, recorded = Audit(made.run), recorded_data(made.run)
-    page = served_page(audit, make_report(audit, Limits(), top=0).listed, "labelaudit relabel ZOO", moves=True)
+    page, policy = served_page(audit, make_report(audit, Limits(), top=0).listed, "labelaudit relabel ZOO", moves=True)
     ledger = Ledger(file=made.run.decisions, catalogue=audit.catalogue, reviewer="ann")
-    with serving(Site(page.text, page.policy, ledger, recorded.root)) as address:
+    with serving(Site(page, policy, ledger, recorded.root)) as address:
         yield Served(made, address)
         assert [text for text in tab.complaints() if not text.startswith(address)] == []
 
@@ -500,7 +500,7 @@ def test_examples_are_the_nearest_trusted_images(tmp_path: Path) -> None:
     near = [catalogue.paths.index(f"bee/{number:03d}.png") for number in (5, 7, 9, 11)]
     for order, number in enumerate(near):
         vectors[number] = vectors[sample_S[0]] + 0.01 * (order + 1) * vectors[number]
-    EmbeddingCache("key").add(catalogue.sha256, [Embedded(vector_D=one, reason="") for one in vectors], len(vectors[0]))
+    EmbeddingCache("key").add(catalogue.sha256, [Embedded(vector_D=one, reason="") for one in vectors])
     found = choose_examples(audit, sample_S, [1] * len(sample_S), most=1000)
     assert found.of_row[0][1] == near
     assert all(catalogue.label_N[one] == catalogue.label_N[sample_S[0]] for one in found.of_row[0][0])
