@@ -26,9 +26,9 @@ import pyarrow.parquet as pq
 import typer
 from contenders import figure
 
-from labelaudit.auditing.model import TRAINED
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.reproduce.runner import Row
+from labelaudit.run.documents import TRAINED
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import EpochLosses, read_epochs, recorded_epochs, write_epoch
 from labelaudit.run.tables import write_samples

@@ -24,7 +24,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-WRITES = {"run.losses.write_epoch": 3, "auditing.training.write_checkpoint": 3, "auditing.probe.write_network": 1}
+WRITES = {"run.losses.write_epoch": 3, "auditing.training.write_checkpoint": 3, "auditing.begin.write_network": 1}
 
 
 @pytest.mark.parametrize(("function", "call"), WRITES.items())
