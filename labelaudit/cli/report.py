@@ -22,8 +22,8 @@ from labelaudit.text import plural
 
 if TYPE_CHECKING:
     from labelaudit.auditing.model import Data
+    from labelaudit.report.gate import Report
     from labelaudit.report.page.write import Page
-    from labelaudit.run.lists import Listed
 
 _gate = partial(Option, rich_help_panel="Gate: exit code 1 when a limit is exceeded")
 _output = partial(Option, rich_help_panel="Output")
@@ -141,7 +141,7 @@ def command(
     else:
         print_data(FORMATS[output](report))
     if page is not None:
-        _tell(page, report.listed, recorded_data(audit.run), data, terminal)
+        _tell(page, report, recorded_data(audit.run), data, terminal)
     if report.failures:
         raise typer.Exit(EXIT_GATE_FAILED)
 
@@ -170,12 +170,16 @@ def _or_warn(what: str, terminal: Terminal) -> Iterator[None]:
         terminal.warn(f"{what}: {error}")
 
 
-def _tell(page: Page, listed: Listed, data: Data, moved_to: Path | None, terminal: Terminal) -> None:
+def _tell(page: Page, report: Report, data: Data, moved_to: Path | None, terminal: Terminal) -> None:
     """Say how much of the findings is in a page, and which command puts its corrections into the data."""
+    listed = report.listed
     rows = min(page.rows, listed.counted)
+    kept = min(page.rows - rows, len(report.kept))
     parts = [f"{rows:,} of {listed.counted:,} {'' if listed.new is None else 'new '}suspicious images"]
-    if page.rows > rows:
-        parts.append(f"{page.rows - rows:,} kept")
+    if kept:
+        parts.append(f"{kept:,} kept")
+    if of_no_class := page.rows - rows - kept:
+        parts.append(f"{of_no_class:,} of no class")
     if listed.new is not None:
         parts.append(f"{listed.total - listed.new:,} known to the baseline")
     if page.looked_at < page.rows:

@@ -42,6 +42,8 @@ def test_they_are_findings_without_a_suggested_label_also_in_a_fit_unless_they_a
     assert len(found & FOREIGN) >= 4
     assert len(found - FOREIGN) <= 2
     assert f"{len(found)} images seem to belong to none of the classes, suspicious or not" in said.err + said.out
+    flagged = {row["path"] for row in read_rows(Path("audit/suspicious.csv").read_text())}
+    assert f"suspicious images, {len(found - flagged)} of no class" in succeed("report", "audit").err
     noise = json.loads(Path("audit/noise.json").read_text())
     assert noise["findings"]["LA008"] == noise["kinds"]["samples"]["no-class"] == len(found)
     for row in pq.read_table("audit/scores.parquet").to_pylist():
