@@ -7,7 +7,6 @@ leave M · E files.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import torch
 
@@ -15,7 +14,6 @@ from labelaudit.auditing import plan
 from labelaudit.auditing.begin import Tensors
 from labelaudit.auditing.prepare import Prepared, Source, make_network
 from labelaudit.auditing.training import TrainingJob, read_checkpoint, tensors_of, train
-from labelaudit.engine.draws import derive_seed
 from labelaudit.engine.loop import Training
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.engine.step import EpochRecord, observe
@@ -78,7 +76,7 @@ def train_recorded(
 
 def _member(settings: TrainingSettings, member: int, prepared: Prepared, source: Source) -> TrainingJob:
     """Build one member; the first has the seed that was asked for."""
-    own = replace(settings, seed=derive_seed(settings.seed, "member", member)) if member else settings
+    own = settings.of_member(member)
     return TrainingJob(
         training=Training([make_network(own, prepared, source)], own, source.device, source.world),
         method=Standard(),

@@ -39,7 +39,7 @@ from labelaudit.detect import Float32Array
 from labelaudit.detect.curves import Course
 from labelaudit.detect.noclass import class_distances
 from labelaudit.engine.devices import Device, count_threads
-from labelaudit.engine.draws import derive_seed, make_draws
+from labelaudit.engine.draws import make_draws
 from labelaudit.engine.heads import Heads, draw_folds, observe
 from labelaudit.engine.inputs import FeatureInputs, Inputs
 from labelaudit.engine.lazy import torch
@@ -345,12 +345,14 @@ def _train_folds(
     pending: Future[None] | None = None
     saved = time.monotonic()
     with reporter.bar("Training the heads", images, "images") as advance, ThreadPoolExecutor(1) as pool:
-        for member in range(finished // settings.epochs, settings.members):
-            own = replace(settings, seed=derive_seed(settings.seed, "member", member)) if member else settings
-            heads = Heads(feature_RD, label_R, fold_R, classes, own)
-            if state:
-                heads.restore(state, finished % settings.epochs)
-                state = {}
+        first = finished // settings.epochs
+        for member in range(first, settings.members):
+            heads = Heads(feature_RD, label_R, fold_R, classes, settings.of_member(member))
+            if finished and member == first:
+                try:
+                    heads.restore(state, finished % settings.epochs)
+                except (KeyError, ValueError) as error:
+                    raise _damaged_heads(run) from error
             for found in heads.run_epochs(advance):
                 epoch = member * settings.epochs + heads.finished_epochs - 1
                 if pending is not None:
@@ -380,8 +382,12 @@ def _saved_heads(run: RunFolder) -> tuple[int, Tensors]:
         state = load_file(require_regular(run.heads_state))
         finished = int(state.pop("epochs"))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise RunError(f"{run.heads_state} is damaged", fix="delete it to train the heads from the start") from error
+        raise _damaged_heads(run) from error
     return (finished, state) if losses.recorded_epochs(run.losses)[:finished] == list(range(finished)) else (0, {})
+
+
+def _damaged_heads(run: RunFolder) -> RunError:
+    return RunError(f"{run.heads_state} is damaged", fix="delete it to train the heads from the start")
 
 
 def _require_same(one: Prepared, other: Prepared) -> None:

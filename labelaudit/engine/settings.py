@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 import msgspec
 
 from labelaudit.data.pixels import PixelFormat
+from labelaudit.engine.draws import derive_seed
 from labelaudit.engine.inputs import Augment
 from labelaudit.errors import RunError
 from labelaudit.hyperparameters import LEAST, Hyperparameters
@@ -61,6 +62,10 @@ class TrainingSettings(Hyperparameters):
     def takes_embeddings(self) -> bool:
         """True where heads are trained on embeddings that the user gave."""
         return self.model == OWN_EMBEDDINGS or self.heads_weights != "embedded"
+
+    def of_member(self, member: int) -> TrainingSettings:
+        """Return the settings of one member: the first has the seed that was asked for, the others one of their own."""
+        return replace(self, seed=derive_seed(self.seed, "member", member)) if member else self
 
     @property
     def has_folds(self) -> bool:

@@ -12,6 +12,7 @@ import pytest
 import timm
 import torch
 from PIL import Image
+from safetensors.numpy import save
 
 import labelaudit
 from labelaudit.auditing.options import TrainingOptions
@@ -96,7 +97,16 @@ def test_an_interrupted_audit_needs_the_file_again(
         assert run(*words).code == 130
     refused = run("score", photos, "--run", "audit").error
     assert refused.startswith("this audit was started with --embeddings FILE, which is needed to continue it; give the")
-    assert resumed in succeed(*words).err
+    if resumed:
+        state = Path("audit/heads-state.safetensors")
+        whole = state.read_bytes()
+        for damaged in (whole[:-1], save({"epochs": np.array(3)})):
+            state.write_bytes(damaged)
+            assert run(*words).error == f"{state} is damaged; delete it to train the heads from the start"
+        state.write_bytes(whole)
+    said = succeed(*words).err
+    assert resumed in said
+    assert ("Resuming" in said) == bool(resumed)
     assert not Path("audit/heads-state.safetensors").exists()
     succeed(*words[:2], "--run", "whole", *words[4:])
     assert file_bytes(Path("audit/losses")) == file_bytes(Path("whole/losses"))
