@@ -210,6 +210,7 @@ class Ledger:
     reviewer: str
     events: list[Event] = field(default_factory=list)
     _read_bytes: int = 0
+    _time: datetime = datetime.min.replace(tzinfo=UTC)  # of the last step that was added
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -230,12 +231,13 @@ class Ledger:
             return {"start": start, "events": self.events[start:]}
 
     def add(self, steps: Sequence[Sequence[tuple[int, LedgerAction, str]]]) -> None:
-        """Append steps of decisions, those of a step with one time; where one is refused (RefusedError), none is."""
+        """Append steps of decisions, each step with a time of its own; where one is refused (RefusedError), none is."""
         with self._lock:
             self._refresh()
-            now, lines = datetime.now(UTC), []
-            for number, step in enumerate(steps):
-                time = (now + timedelta(milliseconds=number)).isoformat(timespec="milliseconds")
+            lines = []
+            for step in steps:
+                self._time = max(datetime.now(UTC), self._time + timedelta(milliseconds=1))
+                time = self._time.isoformat(timespec="milliseconds")
                 lines += [self._line(time, *decision) for decision in step]
             append_decisions(self.file, lines)
             self._refresh()

@@ -68,6 +68,14 @@ def test_a_copy_has_the_answer_to_the_image_and_a_new_class_is_a_wrong_label(tmp
     assert found.label_N.tolist() == [-1] * 5
 
 
+def test_no_step_has_the_time_of_an_earlier_one_however_fast_they_follow(tmp_path):
+    ledger = Ledger(file=tmp_path / "answers.csv", catalogue=catalogue(), reviewer="")
+    for _ in range(3):
+        ledger.add([[(number, "keep", "")] for number in range(5)])
+    times = [time for time, *_ in ledger.events]
+    assert times == sorted(set(times))
+
+
 def test_a_written_sample_is_read_back_with_its_answers(tmp_path):
     answers = Answers.none(5)
     answers.answer_N[:] = RIGHT, WRONG, SKIPPED, WRONG, NONE
