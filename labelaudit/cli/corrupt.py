@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
@@ -74,12 +73,12 @@ def demo(
     """Audit 1,797 handwritten digits of which every tenth has a wrong label, and compare with the truth."""
     from labelaudit.auditing import demo as sample_data
     from labelaudit.report.console import show_outcome
-    from labelaudit.run.lists import suspicious_rows
+    from labelaudit.run.lists import read_rows
 
     result = sample_data.demo(folder, seed=seed, device=device, reporter=terminal)
     planted, flagged = len(result.digits.wrong), result.fitted.verdicts.flagged
     with printed() as console:
-        rows = list(islice(suspicious_rows(result.run.suspicious), 5))
+        rows = list(read_rows(result.fitted.csv(top=min(flagged, 5))))
         show_outcome(console, result.fitted.noise, rows, result.digits.images)
         console.print(
             f"Against the truth: AUROC [bold]{result.auroc:.4f}[/bold], "
