@@ -32,23 +32,21 @@ FOUR_VERDICTS = verdicts_with([0.125, 0.75, 0.5, NAN], [1, 2, 0], 1)
 """The second sample is flagged, the third is next."""
 
 
-def four_kinds():
-    """The second sample is mislabeled, the third corrupted."""
-    return Kinds(
-        kind_N=np.array([-1, KINDS.index("mislabeled"), KINDS.index("corrupted"), -1], dtype=np.int8),
-        p_corrupted_N=np.array([0.0, 0.25, 0.75, NAN]),
-        corruption_N=np.array([-20.0, -1.5, 1.25, NAN]),
-        p_no_class_N=np.array([0.0, 0.125, 0.25, NAN]),
-        ambiguous_below=0.1,
-        copies=(),
-        equal_N=np.full(4, -1, dtype=np.int32),
-    )
-
-
 def no_kinds(count=4):
     figures = dict.fromkeys(("p_corrupted_N", "corruption_N", "p_no_class_N"), np.full(count, NAN))
     none_N = np.full(count, -1, dtype=np.int32)
     return Kinds(kind_N=none_N.astype(np.int8), **figures, ambiguous_below=0.0, copies=(), equal_N=none_N)
+
+
+def four_kinds():
+    """The second sample is mislabeled, the third corrupted."""
+    return replace(
+        no_kinds(),
+        kind_N=np.array([-1, KINDS.index("mislabeled"), KINDS.index("corrupted"), -1], dtype=np.int8),
+        p_corrupted_N=np.array([0.0, 0.25, 0.75, NAN]),
+        corruption_N=np.array([-20.0, -1.5, 1.25, NAN]),
+        p_no_class_N=np.array([0.0, 0.125, 0.25, NAN]),
+    )
 
 
 def table_of(kinds=None, catalogue=None, statistics=None):
