@@ -57,7 +57,7 @@ class Fitted:
     def csv(self, *, top: int | None = None) -> str:
         """Return suspicious.csv as text: the flagged samples, or the ``top`` most suspicious ones, flagged or not."""
         first = self.verdicts.order[: self.verdicts.flagged if top is None else top]
-        return "".join(lists.ranked_lines(self.table, self.catalogue, first))
+        return "".join(lists.ranked_lines(lists.ranked(self.table, self.catalogue, first)))
 
     @property
     def annotators(self) -> documents.AnnotatorsNoise | None:

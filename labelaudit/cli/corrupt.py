@@ -73,13 +73,14 @@ def demo(
 ) -> None:
     """Audit 1,797 handwritten digits of which every tenth has a wrong label, and compare with the truth."""
     from labelaudit.auditing import demo as sample_data
+    from labelaudit.auditing.model import Audit
     from labelaudit.report.console import show_outcome
-    from labelaudit.run.lists import suspicious_rows
+    from labelaudit.run.lists import ranked_rows
 
     result = sample_data.demo(folder, seed=seed, device=device, reporter=terminal)
     planted, flagged = len(result.digits.wrong), result.fitted.verdicts.flagged
     with printed() as console:
-        rows = list(islice(suspicious_rows(result.run.suspicious), 5))
+        rows = list(islice(ranked_rows(Audit(result.run).suspicious), 5))
         show_outcome(console, result.fitted.noise, rows, result.digits.images)
         console.print(
             f"Against the truth: AUROC [bold]{result.auroc:.4f}[/bold], "
