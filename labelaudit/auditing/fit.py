@@ -22,11 +22,11 @@ from labelaudit.detect import BoolArray, Float32Array, FloatArray, NumberArray
 from labelaudit.detect import constants as c
 from labelaudit.detect.confident import indistinct_pairs
 from labelaudit.detect.curves import CurveAccumulator, CurveStatistics
-from labelaudit.detect.estimators import Estimate
 from labelaudit.detect.images import ImageTable
 from labelaudit.detect.kinds import Kinds, tell_kinds
 from labelaudit.detect.near import groups
 from labelaudit.detect.noclass import find_no_class
+from labelaudit.detect.theory import Estimate
 from labelaudit.detect.verdicts import FitSettings, Verdicts, judge
 from labelaudit.names import KINDS
 from labelaudit.progress import QUIET, Reporter

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect import constants as c
 from labelaudit.detect.curves import CurveStatistics
-from labelaudit.detect.estimators import ESTIMATORS, Estimate
 from labelaudit.detect.mixture import GaussianMixture
+from labelaudit.detect.theory import ESTIMATORS, Estimate
 from labelaudit.names import EstimatorName, StatisticName
 from labelaudit.text import plural
 
