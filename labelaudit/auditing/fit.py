@@ -210,8 +210,9 @@ def _findings(catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds) -> tuple[F
         for name in ("mislabeled", "ambiguous")
         for sample_F in [flagged[kind_N[flagged] == KINDS.index(name)]]
     ]
-    found.append(Findings(name="corrupted", sample_F=kinds.corrupted, score_F=kinds.p_corrupted_N[kinds.corrupted]))
-    found.append(Findings(name="no-class", sample_F=kinds.of_no_class, score_F=kinds.p_no_class_N[kinds.of_no_class]))
+    corrupted, stray = kinds.surest("corrupted"), kinds.surest("no-class")
+    found.append(Findings(name="corrupted", sample_F=corrupted, score_F=kinds.p_corrupted_N[corrupted]))
+    found.append(Findings(name="no-class", sample_F=stray, score_F=kinds.p_no_class_N[stray]))
     twice = np.flatnonzero(kinds.of("duplicate"))
     twice = twice[np.argsort(kinds.equal_N[twice], kind="stable")]
     group_F, first_F = kinds.equal_N[twice], np.unique(kinds.equal_N[twice], return_index=True)[1]
