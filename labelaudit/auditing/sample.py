@@ -12,7 +12,7 @@ from labelaudit.auditing.model import Audit
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect import sample as s
-from labelaudit.detect.constants import FLAG_ABOVE, HALF_WIDTH
+from labelaudit.detect.constants import HALF_WIDTH
 from labelaudit.detect.verdicts import FitSettings, Verdicts, review_shares
 from labelaudit.errors import DataError, RunError, UsageError
 from labelaudit.progress import Reporter
@@ -174,6 +174,5 @@ def _with_probability(verdicts: Verdicts, p_N: FloatArray, known_N: BoolArray, s
         raw_posterior_N=p_N,
         weight_N=np.where(known_N, weight_N, verdicts.weight_N) if settings.raw_weights else weight_N,
         order=verdicts.order[np.argsort(-p_N[verdicts.order], kind="stable")],
-        flagged=int((p_N > FLAG_ABOVE).sum()),
         review=review_shares(p_N),
     )

@@ -69,7 +69,6 @@ class Verdicts:
     raw_posterior_N: FloatArray
     weight_N: FloatArray
     order: npt.NDArray[np.int64]
-    flagged: int
     noise_rate: float | None
     interval: tuple[float, float] | None
     estimates: Mapping[EstimatorName, Estimate]
@@ -78,8 +77,13 @@ class Verdicts:
 
     @property
     def flagged_N(self) -> BoolArray:
-        """Return True for suspicious samples: P(mislabeled) above the threshold."""
+        """True for suspicious samples: P(mislabeled) above the threshold."""
         return self.p_mislabeled_N > c.FLAG_ABOVE
+
+    @property
+    def flagged(self) -> int:
+        """The number of suspicious samples."""
+        return int(self.flagged_N.sum())
 
 
 def judge(statistics: CurveStatistics, settings: FitSettings) -> Verdicts:
@@ -102,18 +106,16 @@ def judge(statistics: CurveStatistics, settings: FitSettings) -> Verdicts:
     seen = np.flatnonzero(seen_N)
     # By P first: it is equal where the statistic says more, and 0 for labels that a person has kept.
     order = seen[np.lexsort((-suspicion_N[seen], -p_N[seen]))]
-    flagged_N = p_N > c.FLAG_ABOVE
     return Verdicts(
         p_mislabeled_N=p_N,
         raw_posterior_N=raw_N,
         weight_N=np.where(seen_N, 1.0 - (raw_N if settings.raw_weights else p_N), 0.0),
         order=order,
-        flagged=int(flagged_N.sum()),
         noise_rate=None if estimate is None else estimate.noise_rate,
         interval=None if estimate is None else estimate.interval(statistics),
         estimates=estimates,
         review=review_shares(p_N),
-        warnings=list(find_warnings(statistics, estimate, flagged_N, settings)),
+        warnings=list(find_warnings(statistics, estimate, p_N > c.FLAG_ABOVE, settings)),
     )
 
 

@@ -51,7 +51,7 @@ def test_without_splits_or_copies_nothing_is_leaked():
 
 def test_figures_of_each_split_by_hand():
     catalogue = labeled()
-    verdicts = verdicts_with([0.75, 0.25, 0.0, 0.0, 0.5, np.nan], [0, 4, 1, 2, 3], 1)
+    verdicts = verdicts_with([0.75, 0.25, 0.0, 0.0, 0.5, np.nan], [0, 4, 1, 2, 3])
     leaked = find_leaked(near([2, 0], [1, 5]), UNEQUAL, catalogue.split_N)
     train, test = split_figures(catalogue, verdicts, leaked)
     assert (train.name, train.samples, train.suspicious, train.leaked, train.contradicting) == ("train", 4, 0, 2, 1)
