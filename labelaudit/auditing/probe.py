@@ -158,8 +158,6 @@ def _claim_run(
         return run, None
     # Before the folder is made: a mistyped option leaves nothing behind.
     planned = None if settings else plan.plan_probe(catalogue, options, device)
-    if planned is not None:
-        plan.check_probe(planned.settings)
     decided = settings if planned is None else planned.settings
     if decided is not None and decided.takes_embeddings:
         read_embeddings(options.embeddings, catalogue, reporter)
