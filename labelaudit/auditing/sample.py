@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,10 +73,7 @@ def write_sample(run: RunFolder, lines: Sequence[str], path: Path | None) -> Pat
         if lost := int(((old_N != s.NONE) & (old_N != kept_N)).sum()):
             what = f"{place} has {plural(lost, 'answer')} that the audit does not have"
             raise DataError(what, fix=f"run labelaudit fit {run.root} --reviewed {place} first, or give another -o")
-    if path is None:
-        with run.writing():
-            write_lines(place, lines)
-    else:
+    with run.writing() if path is None else contextlib.nullcontext():
         write_lines(place, lines)
     return place
 

@@ -139,7 +139,10 @@ def find_warnings(
     rank_by, last_wrong_N, joint = settings.rank_by, statistics.last_wrong_N, statistics.joint
     seen_N = np.isfinite(statistics.suspicion(rank_by))
     if estimate is None:
-        yield _nothing_fits(settings, int(seen_N.sum()))
+        why, scores = "it has fewer than three different values", int(seen_N.sum())
+        if scores < c.MIN_SCORES:
+            why = f"only {plural(scores, 'sample has', 'samples have')} a score"
+        yield (f"No {settings.estimator} fits the {rank_by}: {why}. There is no noise rate, and nothing is flagged.")
         return
     if estimate.mixture is not None:
         yield from _of_mixture(estimate.mixture, rank_by)
@@ -174,15 +177,6 @@ def find_warnings(
             f"{joint.classes * (joint.classes - 1)} pairs of classes. Either these classes were confused when the data "
             "was labeled, or the probe cannot tell them apart: look at the most frequent pairs first."
         )
-
-
-def _nothing_fits(settings: FitSettings, scores: int) -> str:
-    why = "it has fewer than three different values"
-    if scores < c.MIN_SCORES:
-        why = f"only {plural(scores, 'sample has', 'samples have')} a score"
-    return (
-        f"No {settings.estimator} fits the {settings.rank_by}: {why}. There is no noise rate, and nothing is flagged."
-    )
 
 
 def _of_mixture(mixture: GaussianMixture, rank_by: StatisticName) -> Iterator[str]:
