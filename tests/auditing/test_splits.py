@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from labelaudit.auditing.splits import absent_classes, find_leaked, judged_apart, split_figures
+from labelaudit.auditing.splits import find_leaked, judged_apart, split_figures
 from labelaudit.data.catalogue import splits_of
 from labelaudit.run.findings import Findings
 from tests.detect.helpers import verdicts_with
@@ -77,10 +77,3 @@ def test_splits_are_judged_by_others_that_have_enough_of_each_class(train, val, 
     catalogue = replace(catalogue_of(["x"] * len(label_N)), label_N=label_N, split=("train", "val"), split_N=split_N)
     assert judged_apart(catalogue) == apart
     assert judged_apart(replace(catalogue, split=("train",))) == ()
-
-
-def test_a_split_that_lacks_a_class_is_named():
-    assert list(absent_classes(labeled())) == ["The split test has no images of 1 class that another split has: dog."]
-    assert list(absent_classes(replace(labeled(), split=(), split_N=()))) == []
-    both = replace(labeled(), label_N=np.array([0, 1, 0, 0, 1, 1], dtype=np.int32))
-    assert list(absent_classes(both)) == []

@@ -74,12 +74,6 @@ def test_densities_by_hand_and_the_log_likelihood():
     assert found.log_likelihood == pytest.approx(np.log(density_N).mean(), abs=1e-6)
 
 
-def test_posteriors_by_hand():
-    z_N = mixture().posterior(np.array([-8.0, -4.0, 1.0, 4.0]))
-    assert z_N[:3] == pytest.approx([1.00, 0.25, 0.15], abs=0.005)
-    assert z_N[3] > 0.99
-
-
 def test_the_monotone_posterior_by_hand():
     # 0 below the low mean, the posterior itself where that rises, its largest value so far where it falls.
     score_N = np.array([-8.0, -0.01, 0.0, 1.0, 4.0])

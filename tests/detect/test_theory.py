@@ -70,36 +70,32 @@ def joint_of(rate, samples=1000):
     return ConfidentJoint(classes=2, samples=samples, given_Q=given_Q, true_Q=true_Q, share_Q=share_Q, class_N=class_N)
 
 
-def test_the_high_end_is_not_below_the_rate_of_the_joint():
-    doubting = model_with(np.full(1000, 0.1), np.full(1000, 0.3))
-    low, high = held_out_interval(doubting, everywhere(1000), joint_of(0.0))
-    assert held_out_interval(doubting, everywhere(1000), joint_of(0.1)) == (low, high)
-    assert held_out_interval(doubting, everywhere(1000), joint_of(0.4)) == (low, wilson(400, 1000)[1])
+def ends(p, doubt, *, samples=1000, joint=0.0):
+    """The interval of a held-out model that says this of every sample, beside a joint of this rate."""
+    model = model_with(np.full(samples, p), np.full(samples, doubt))
+    return held_out_interval(model, everywhere(samples), joint_of(joint))
 
 
 def test_the_held_out_interval_by_hand():
     # Rate .1, doubt .3: of the .2 that is doubt only, a tenth less and three tenths more are errors.
-    model = model_with(np.full(1000, 0.1), np.full(1000, 0.3))
-    low, high = held_out_interval(model, everywhere(1000), joint_of(0.0))
+    low, high = ends(0.1, 0.3)
     assert (low, high) == pytest.approx((wilson(80, 1000)[0], wilson(160, 1000)[1]))
-    assert low < 0.08
-    assert high > 0.16
     # A surer probe and more samples narrow it; samples without a record do not count.
-    sure = held_out_interval(model_with(np.full(1000, 0.1), np.full(1000, 0.1)), everywhere(1000), joint_of(0.0))
-    assert sure == pytest.approx(wilson(100, 1000))
-    few = held_out_interval(model, np.arange(1000) < 100, joint_of(0.0))
+    assert ends(0.1, 0.1) == pytest.approx(wilson(100, 1000))
+    few = ends(0.1, 0.3, samples=100)
     assert few[0] < low < high < few[1]
     mixed = model_with(np.r_[np.full(1000, 0.1), np.full(500, 0.9)], np.full(1500, 0.3))
     assert held_out_interval(mixed, np.arange(1500) < 1000, joint_of(0.0)) == pytest.approx((low, high))
+    # The high end is not below the rate of the joint.
+    assert ends(0.1, 0.3, joint=0.1) == (low, high)
+    assert ends(0.1, 0.3, joint=0.4) == (low, wilson(400, 1000)[1])
 
 
 def test_a_held_out_rate_below_half_an_error_begins_at_nothing():
-    low, high = held_out_interval(model_with(np.full(100, 0.004), np.full(100, 0.004)), everywhere(100), joint_of(0.0))
+    low, high = ends(0.004, 0.004, samples=100)
     assert low == 0.0
     assert 0.03 < high < 0.05
-    assert (
-        held_out_interval(model_with(np.full(100, 0.9), np.full(100, 0.95)), everywhere(100), joint_of(0.0))[1] <= 1.0
-    )
+    assert ends(0.9, 0.95, samples=100)[1] <= 1.0
 
 
 def test_wilsons_interval_by_hand():
