@@ -78,17 +78,17 @@ def demo(
     from labelaudit.run.lists import ranked_rows
 
     result = sample_data.demo(folder, seed=seed, device=device, reporter=terminal)
-    planted, flagged = len(result.digits.wrong), result.fitted.verdicts.flagged
+    noise = result.noise
     with printed() as console:
         rows = list(islice(ranked_rows(Audit(result.run).suspicious), 5))
-        show_outcome(console, result.fitted.noise, rows, result.digits.images)
+        show_outcome(console, noise, rows, folder / "images")
         console.print(
             f"Against the truth: AUROC [bold]{result.auroc:.4f}[/bold], "
             f"average precision {result.average_precision:.4f}; "
-            f"{result.found} of {planted} planted errors are among the {flagged} suspicious labels."
+            f"{result.found} of {result.planted} planted errors are among the {noise.suspicious} suspicious labels."
         )
         console.print(
-            f"Images       {result.digits.images}\nTruth        {result.digits.truth_csv}\n"
+            f"Images       {folder / 'images'}\nTruth        {folder / 'truth.csv'}\n"
             f"Ranked CSV   {result.run.suspicious}\nRun folder   {result.run.root}\n"
             f"To review    {shlex.join(['labelaudit', 'review', str(result.run.root)])}"
         )

@@ -28,7 +28,7 @@ def four_statistics():
     return statistics_of(values.pop("aul_N"), beliefs=FOUR_BELIEFS, **values)
 
 
-FOUR_VERDICTS = verdicts_with([0.125, 0.75, 0.5, NAN], [1, 2, 0], 1)
+FOUR_VERDICTS = verdicts_with([0.125, 0.75, 0.5, NAN], [1, 2, 0])
 """The second sample is flagged, the third is next."""
 
 
@@ -85,7 +85,7 @@ def test_the_ranked_list_begins_with_the_most_suspicious():
 def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
     count = len(AWKWARD_PATHS)
     beliefs = beliefs_of(np.zeros(count), np.ones((1, count)), np.ones((1, count)))
-    verdicts = verdicts_with(np.ones(count), np.arange(count)[::-1], count)
+    verdicts = verdicts_with(np.ones(count), np.arange(count)[::-1])
     statistics = statistics_of(range(count), beliefs=beliefs)
     table = verdict_table(catalogue_of(), statistics, verdicts, no_kinds(count), np.full(count, -1))
     table = lists.ranked(table, catalogue_of(), verdicts.order)
