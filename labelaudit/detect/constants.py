@@ -202,6 +202,7 @@ SHARE_STEPS, SHARE_TOLERANCE = 200, 1e-3  # of expectation-maximization; the tol
 ALIKE_STEPS = 200  # of expectation-maximization of how far errors are like doubt
 LEAST_BELIEF, LEAST_ERROR, TRANSITION_TOLERANCE = 1e-13, 1e-6, 1e-2  # of the noise transition model
 SHARPNESSES, STRENGTHS, SHARPNESS_STEPS = (0.0, 20.0), (1.0, 1e4), 3  # bounds, and Newton's steps at a time
+CELL_STEPS = 4  # rounds in which cells of T with errors of their own are chosen
 LONGEST_STEP, SHORT_STEP = 0.5, 0.05  # of these: a share of the sharpness, and what is never cut
 LARGEST_EXPONENT, TINY = 50.0, 1e-6  # bounds of logits and of deviations
 LEAST_PART = 1e-2  # of a thumbnail's squares in one of its parts

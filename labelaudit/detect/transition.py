@@ -89,7 +89,7 @@ class Candidates(NamedTuple):
 
 class _Fit(NamedTuple):
     log_likelihood: float
-    complexity: float
+    evidence: float
     sharpness_W: FloatArray
     strength: float
     log_t_Q: FloatArray
@@ -102,8 +102,8 @@ def fit_transition(
 ) -> Transition:
     """Fit the model to the samples that all witnesses saw, from several starts, and judge them by it.
 
-    The end of the largest evidence wins, or the likeliest of beliefs that are not ``held_out``: they explain the labels
-    too well for the evidence. Beliefs that are ``averaged`` over epochs are less sure than they should be, so together
+    The end of the largest evidence wins, by either description of T (`_complexity`, `_few_pairs`), or the likeliest of
+    beliefs that are not ``held_out``: they explain the labels too well for the evidence. Beliefs that are ``averaged`` over epochs are less sure than they should be, so together
     these witnesses are trusted at least as far as they trust themselves, Σ a ≥ 1: where most labels are wrong, T would
     explain them best without any witness.
     """
@@ -114,7 +114,9 @@ def fit_transition(
     is_error_Q = true_Q != given_Q
     least = 1.0 if averaged else 0.0
     fits = [_fit(found, true_Q, is_error_Q, classes, start, least) for start in c.SHARPNESS_STARTS]
-    best = max(fits, key=lambda fit: fit.log_likelihood - (fit.complexity if held_out else 0.0))
+    best = max(fits, key=lambda fit: fit.log_likelihood)
+    if held_out:
+        best = max(fits, key=lambda fit: max(fit.evidence, _few_pairs(found, true_Q, given_Q, fit, classes)))
     weight_SN = _joint(found, best.sharpness_W, best.log_t_Q, best.log_t_other)
     log_odds_N, doubt_N = np.full((2, len(label_N)), np.nan)
     true_N = np.full(len(label_N), -1, dtype=np.int32)
@@ -209,8 +211,8 @@ def _fit(found: Candidates, true_Q: PairArray, is_error_Q: BoolArray, classes: i
             strength = strength_of(count_Q, true_Q, is_error_Q, classes, error)
         log_t_Q, log_t_other = log_transition(count_Q, true_Q, is_error_Q, classes, strength, error)
         sharpness_W = sharpness_of(found, share_SU, sharpness_W, least)
-    complexity = _complexity(count_Q, true_Q, _prior_mean(is_error_Q, classes, error), classes, strength)
-    return _Fit(now, complexity, sharpness_W, strength, log_t_Q, log_t_other, count_Q)
+    evidence = now - _complexity(count_Q, true_Q, _prior_mean(is_error_Q, classes, error), classes, strength)
+    return _Fit(now, evidence, sharpness_W, strength, log_t_Q, log_t_other, count_Q)
 
 
 def _complexity(count_Q: FloatArray, true_Q: PairArray, mean_Q: FloatArray, classes: int, strength: float) -> float:
@@ -226,6 +228,31 @@ def _complexity(count_Q: FloatArray, true_Q: PairArray, mean_Q: FloatArray, clas
     rows_K = gammaln(of_true_K) - gammaln(strength)
     moved_Q = count_Q * (digamma(prior_Q + count_Q) - digamma(of_true_K)[true_Q])
     return float(rows_K.sum() + (gammaln(prior_Q) - gammaln(prior_Q + count_Q) + moved_Q).sum())
+
+
+def _few_pairs(found: Candidates, true_Q: PairArray, given_Q: PairArray, fit: _Fit, classes: int) -> float:
+    """Return the evidence where all errors are alike, but for those between a few pairs of classes.
+
+    In the divergence from one prior each cell of T costs so much that errors between two of many classes do not pay.
+    Here a cell with an error rate of its own costs ½ ln n, of its class's n samples (Schwarz 1978), and each pair of
+    classes its name among all pairs.
+    """
+    is_error_Q, cells = true_Q != given_Q, classes * (classes - 1)
+    named = np.log(max(cells // 2, 1))
+    of_true_Q = np.maximum(np.bincount(true_Q, weights=fit.count_Q, minlength=classes)[true_Q], c.LEAST_BELIEF)
+    own_Q = np.maximum(fit.count_Q / of_true_Q, c.LEAST_BELIEF)
+    cost_Q, few_Q = 0.5 * np.log(np.maximum(of_true_Q, 1.0)), np.zeros(len(true_Q), dtype=bool)
+    for _ in range(c.CELL_STEPS):
+        others = fit.count_Q[is_error_Q & ~few_Q].sum() * classes / max(cells - few_Q.sum(), 1)
+        even = max(float(others) / max(fit.count_Q.sum(), 1.0), c.LEAST_BELIEF)
+        gain_Q = fit.count_Q * np.log(own_Q / even) - (fit.count_Q - of_true_Q * even)
+        few_Q = is_error_Q & (gain_Q > cost_Q + named / 2)
+    t_Q = np.where(few_Q, own_Q, even)
+    lost_K = np.bincount(true_Q, weights=np.where(few_Q, own_Q - even, 0.0), minlength=classes)
+    t_Q[~is_error_Q] = np.maximum(1.0 - even * (classes - 1) - lost_K[true_Q[~is_error_Q]], c.LEAST_ERROR)
+    weight_SU = _joint(found, fit.sharpness_W, np.log(t_Q), float(np.log(even)))
+    pairs = np.unique(np.sort(np.stack([true_Q, given_Q])[:, few_Q], axis=0), axis=1).shape[1]
+    return float(np.logaddexp.reduce(weight_SU, axis=0).sum() - cost_Q[few_Q].sum() - named * pairs)
 
 
 def _prior_mean(is_error_Q: BoolArray, classes: int, error: float) -> FloatArray:

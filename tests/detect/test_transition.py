@@ -94,6 +94,18 @@ def test_the_prior_is_strong_where_errors_are_even_and_weak_where_few_pairs_hold
     assert fitted(pair_flip(0.2))[2].strength < 50
 
 
+def test_errors_between_two_of_many_classes_are_found_though_the_probe_has_learned_some():
+    t_KK = np.eye(24)
+    t_KK[:2, :2] = [[0.7, 0.3], [0.3, 0.7]]
+    for seed in range(3):
+        true_N, label_N, belief_KN = simulated(t_KK, samples=2000, sharpness=2.0, seed=seed)
+        belief_KN[:2] = [[0.85, 0.15], [0.15, 0.85]] @ belief_KN[:2]
+        found = fit_alone(label_N, beliefs_in(belief_KN, label_N), 24)
+        assert average_precision_score(true_N != label_N, found.log_odds_N) > 0.75  # by one prior for all rows: .53
+        clean = fit_alone(true_N, beliefs_in(belief_KN, true_N), 24)
+        assert clean.p_mislabeled_N.mean() < 0.001
+
+
 def test_averaged_beliefs_count_where_most_labels_are_wrong():
     true_N, label_N, belief_KN = simulated(uniform(0.8), spread=1.0)
     beliefs = [beliefs_in(belief_KN, label_N)]
