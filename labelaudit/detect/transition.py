@@ -103,9 +103,9 @@ def fit_transition(
     """Fit the model to the samples that all witnesses saw, from several starts, and judge them by it.
 
     The end of the largest evidence wins, by either description of T (`_complexity`, `_few_pairs`), or the likeliest of
-    beliefs that are not ``held_out``: they explain the labels too well for the evidence. Beliefs that are ``averaged`` over epochs are less sure than they should be, so together
-    these witnesses are trusted at least as far as they trust themselves, Σ a ≥ 1: where most labels are wrong, T would
-    explain them best without any witness.
+    beliefs that are not ``held_out``: they explain the labels too well for the evidence. Beliefs that are ``averaged``
+    over epochs are less sure than they should be, so together these witnesses are trusted at least as far as they trust
+    themselves, Σ a ≥ 1: where most labels are wrong, T would explain them best without any witness.
     """
     from scipy.special import expit
 
