@@ -24,7 +24,7 @@ from labelaudit.engine.parallel import Threaded
 from labelaudit.engine.step import Effort, EpochRecord, Recorder, lesson_loss
 from labelaudit.engine.world import ALONE, World
 from labelaudit.hyperparameters import Hyperparameters
-from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans, State
+from labelaudit.methods.base import Clock, EpochPlan, Lesson, Method, State
 from labelaudit.progress import Advance
 
 _AHEAD = 2
@@ -94,7 +94,7 @@ class Training:
         }
         if self._kept is not None:
             state["kept"] = _copied(self._kept)
-        if isinstance(method, Carries):
+        if method is not None and method.memory:
             state["method"] = _copied(method.state())
         if selection is not None:
             state["selection"] = _copied(selection.state())
@@ -110,7 +110,7 @@ class Training:
         for optimizer, values in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(values)
         self._kept = state.get("kept")
-        if isinstance(method, Carries):
+        if method is not None and method.memory:
             method.load(state["method"])
         if selection is not None:
             selection.load(state["selection"])
@@ -174,8 +174,6 @@ class Training:
         return single_threaded() if weights <= _SMALL or has_threads else contextlib.nullcontext()
 
     def _plan(self, method: Method, inputs: Inputs, clock: Clock, generator: torch.Generator) -> EpochPlan:
-        if not isinstance(method, Plans):
-            return EpochPlan()
         plan = method.plan_epoch(_NetworkLook(self, inputs), clock, generator)
         if plan.go_back and self._kept is not None:
             for network, values in zip(self.networks, self._kept, strict=True):
@@ -209,7 +207,7 @@ class Training:
         count = places.stop - places.start
         share, batch, sample_weight_B = self.world.share(count), order.batch(places), order.sample_weights(places)
         x_b = order.images(work.inputs, slice(places.start + share.start, places.start + share.stop))
-        if isinstance(method, Mixes):
+        if method.mixes:
             mixing = method.mix(batch, functools.partial(self._guess, x_b, count), clock, work.generator)
             x_b = order.blended(x_b, work.inputs, places, share, mixing)
             sample_weight_B = None if sample_weight_B is None else mixing.blend(sample_weight_B)

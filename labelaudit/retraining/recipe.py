@@ -33,7 +33,7 @@ from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.engine.step import EpochRecord
 from labelaudit.engine.world import joined
 from labelaudit.errors import DataError, RunError
-from labelaudit.methods.base import Ingredients, Mixes, Reports
+from labelaudit.methods.base import Ingredients
 from labelaudit.methods.parameters import lacking, make_parameters
 from labelaudit.methods.table import MethodEntry, find_method
 from labelaudit.names import PresetName
@@ -132,8 +132,8 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
         result = {**begun.about, "status": "trained", "metrics": metrics[-1]}
         if validation is not None and job.method.networks > 1:
             result["validation_error_of_all_networks"] = _error(training.predict(validation.inputs), validation.label_R)
-        if isinstance(job.method, Reports):
-            result["found"] = job.method.report()
+        if found := job.method.report():
+            result["found"] = found
         world.once(lambda: write_network(out.model, tensors_of(training.networks[0]), begun.catalogue.classes))
         world.once(lambda: write_json(out.result, result))
         return result
@@ -260,7 +260,7 @@ def _job(
             parameters=begun.parameters,
         )
     )
-    if settings.kind == "frozen" and isinstance(method, Mixes):
+    if settings.kind == "frozen" and method.mixes:
         reporter.warn(
             f"{entry.name} is made for augmented images, and a head on a frozen backbone has none: other methods "
             "have a much smaller error there. Take one of them, or give --probe train"

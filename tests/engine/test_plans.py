@@ -138,6 +138,8 @@ def test_a_look_is_in_evaluation_mode_and_changes_nothing():
 class Mixer(Standard):
     """Blends each sample with the next one of the batch, and keeps what it guessed and was shown."""
 
+    mixes = True
+
     def __init__(self, factor):
         super().__init__()
         self.factor, self.guesses, self.seen, self.rows = factor, [], [], []

@@ -14,18 +14,15 @@ from labelaudit.engine.loop import Training, run_epochs
 from labelaudit.engine.selection import Selection, scores
 from labelaudit.engine.step import observe
 from labelaudit.methods.standard import Standard
-from labelaudit.selectors.base import Choice
+from labelaudit.selectors.base import Choice, Selector
 from labelaudit.selectors.table import build_selector
 from tests.engine.helpers import CPU, ignore, image_inputs, linear_network, loop_settings, small_network, small_task
 
 NO_WARM_UP = "warm_up_epochs=0"
 
 
-class Chooses:
+class Chooses(Selector):
     """Chooses the places that a function of the scores says, and keeps the scores."""
-
-    score, pool, warm_up_epochs, stale_epochs = "loss", 1, 0, 1
-    is_on = True
 
     def __init__(self, places, weight=1.0, **changes):
         self._places, self._weight = places, weight
@@ -40,12 +37,6 @@ class Chooses:
 
     def observe(self, score_B):
         self.observed.append(score_B)
-
-    def state(self):
-        return {}
-
-    def load(self, state):
-        pass
 
 
 def trained(selector, *, network=None, task=None, how=None, records_scores=False, augment=None, device=CPU):

@@ -36,6 +36,8 @@ class Asking(Standard):
         batches = [*torch.split(order, 11), order[:7]]
         return EpochPlan(batches=batches, keep=clock.epoch == 1, go_back=clock.epoch == 2)
 
+    mixes = True
+
     def mix(self, batch, guess, clock, generator):
         """Draw a partner, and keep more of the sample the surer the network is."""
         sure_B = guess()[0].softmax(dim=1).max(dim=1).values
