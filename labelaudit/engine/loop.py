@@ -10,7 +10,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -25,7 +25,11 @@ from labelaudit.engine.step import Effort, EpochRecord, Recorder, lesson_loss
 from labelaudit.engine.world import ALONE, World
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.base import Clock, EpochPlan, Lesson, Method, State
+from labelaudit.methods.standard import Standard
 from labelaudit.progress import Advance
+
+if TYPE_CHECKING:
+    from labelaudit.engine.selection import Selection
 
 _AHEAD = 2
 """The inputs are told so many batches ahead which rows will be asked for."""
@@ -42,38 +46,43 @@ _CHUNK = 512
 class Work:
     """An epoch that is about to be trained. ``generator`` is the method's own."""
 
-    inputs: Inputs
     order: EpochOrder
     clock: Clock
-    method: Method
     generator: torch.Generator
     recorder: Recorder
     advance: Advance
 
 
-class Trainer(Protocol):
-    """What takes an epoch's steps in place of the loop; see `labelaudit.engine.selection`."""
-
-    def train_epoch(self, training: Training, work: Work) -> Effort:
-        """Take an epoch's steps, and return what they cost."""
-
-    def state(self) -> State:
-        """Return what a checkpoint keeps."""
-
-    def load(self, state: State) -> None:
-        """Continue from a state."""
-
-
 class Training:
-    """Networks and optimizers between two epochs: all that a checkpoint has to hold.
+    """Networks and optimizers between two epochs, and what they learn from.
 
     Random draws are seeded from (seed, purpose, epoch), so a training that goes on from a checkpoint draws what the
     uninterrupted one would have drawn. All processes of the world have to begin with equal networks.
+
+    Args:
+        inputs, label_N: What is trained on, with int64 given labels.
+        method: What says what to teach; standard training by default.
+        sample_weight_N: float32; they multiply every lesson's weights.
+        selection: Chooses which samples are back-propagated; its scoring pass is recorded.
+        marks: Further entries of the checkpoint.
     """
 
     def __init__(
-        self, networks: Sequence[nn.Module], settings: Hyperparameters, device: Device, world: World = ALONE
+        self,
+        networks: Sequence[nn.Module],
+        settings: Hyperparameters,
+        device: Device,
+        inputs: Inputs,
+        label_N: torch.Tensor,
+        method: Method | None = None,
+        *,
+        world: World = ALONE,
+        sample_weight_N: torch.Tensor | None = None,
+        selection: Selection | None = None,
+        marks: Mapping[str, int] | None = None,
     ) -> None:
+        self.inputs, self.label_N, self.sample_weight_N = inputs, label_N, sample_weight_N
+        self.method, self.selection, self.marks = method or Standard(), selection, marks or {}
         self.device = torch.device(str(device))
         self.networks = [network.to(self.device).to(memory_format=torch.channels_last) for network in networks]
         self.settings = settings
@@ -85,22 +94,23 @@ class Training:
         self.optimizers = [build_optimizer(network, settings) for network in self.networks]
         self._kept: list[dict[str, torch.Tensor]] | None = None
 
-    def state(self, method: Method | None = None, selection: Trainer | None = None) -> State:
-        """Return a copy on the CPU, as tensors and plain values, that `load` takes."""
+    def state(self) -> State:
+        """Return all that a checkpoint has to hold: a copy on the CPU, as tensors and plain values."""
         state = {
+            **self.marks,
             "finished_epochs": self.finished_epochs,
             "networks": [_copied(network.state_dict()) for network in self.networks],
             "optimizers": [_copied(optimizer.state_dict()) for optimizer in self.optimizers],
         }
         if self._kept is not None:
             state["kept"] = _copied(self._kept)
-        if method is not None and method.memory:
-            state["method"] = _copied(method.state())
-        if selection is not None:
-            state["selection"] = _copied(selection.state())
+        if self.method.memory:
+            state["method"] = _copied(self.method.state())
+        if self.selection is not None:
+            state["selection"] = _copied(self.selection.state())
         return state
 
-    def load(self, state: State, method: Method | None = None, selection: Trainer | None = None) -> None:
+    def load(self, state: State) -> None:
         """Go on from a state.
 
         That of other networks, another method or selector is a KeyError, RuntimeError, ValueError or TypeError.
@@ -110,30 +120,25 @@ class Training:
         for optimizer, values in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(values)
         self._kept = state.get("kept")
-        if method is not None and method.memory:
-            method.load(state["method"])
-        if selection is not None:
-            selection.load(state["selection"])
+        if self.method.memory:
+            self.method.load(state["method"])
+        if self.selection is not None:
+            self.selection.load(state["selection"])
         finished = state["finished_epochs"]
         if not isinstance(finished, int) or not 0 <= finished <= self.settings.epochs:
             raise ValueError(f"a state after {finished} of {self.settings.epochs} epochs")
         self.finished_epochs = finished
 
-    def run_epoch(
-        self,
-        inputs: Inputs,
-        label_N: torch.Tensor,
-        method: Method,
-        advance: Advance,
-        *,
-        sample_weight_N: torch.Tensor | None = None,
-        selection: Trainer | None = None,
-    ) -> EpochRecord:
+    def run_epochs(self, advance: Advance) -> Iterator[EpochRecord]:
+        """Train the epochs that are left, and yield the record of each."""
+        while self.finished_epochs < self.settings.epochs:
+            yield self.run_epoch(advance)
+
+    def run_epoch(self, advance: Advance) -> EpochRecord:
         """Train one epoch and return every row's record, as the networks saw it before each step.
 
-        ``label_N`` are int64 given labels. ``advance`` gets the size of each finished batch. ``sample_weight_N``,
-        float32, multiply every lesson's weights. ``selection`` chooses which samples are back-propagated; its scoring
-        pass is recorded. A loss that is not finite is a TrainingError, a lack of memory a DeviceError.
+        ``advance`` gets the size of each finished batch. A loss that is not finite is a TrainingError, a lack of memory
+        a DeviceError.
         """
         epoch, settings = self.finished_epochs, self.settings
         # All draws of the epoch are made here, on the CPU: they depend neither on the device nor on the processes.
@@ -143,14 +148,14 @@ class Training:
             network.train()
         cuda = [self.device] if self.device.type == "cuda" else []
         with memory_errors(settings.batch_size), torch.random.fork_rng(cuda):
-            plan = self._plan(method, inputs, clock, generator)
-            order = self._order(plan, inputs, label_N, sample_weight_N, epoch)
-            recorder = Recorder(len(inputs), self.device, None if plan.batches is None else order.order_M)
+            plan = self._plan(clock, generator)
+            order = self._order(plan, epoch)
+            recorder = Recorder(len(self.inputs), self.device, None if plan.batches is None else order.order_M)
             # Dropout and stochastic depth.
             torch.manual_seed(derive_seed(settings.seed, "network", epoch) + self.world.rank)
-            work = Work(inputs, order, clock, method, generator, recorder, advance)
+            work = Work(order, clock, generator, recorder, advance)
             with self._threads():
-                effort = self._train_epoch(work) if selection is None else selection.train_epoch(self, work)
+                effort = self._train_epoch(work) if self.selection is None else self.selection.train_epoch(self, work)
             record = recorder.take(epoch, effort)
         self.finished_epochs += 1
         return record
@@ -162,10 +167,10 @@ class Training:
             at = replace(work.clock, step=step, steps=len(order.batches))
             set_pace(self.optimizers, self.settings, at.done, at.steps_done)
             for ahead in order.batches[_AHEAD + step : _AHEAD + step + 1] if step else order.batches[: _AHEAD + 1]:
-                work.inputs.announce(order.order_M[ahead][self.world.share(ahead.stop - ahead.start)])
+                self.inputs.announce(order.order_M[ahead][self.world.share(ahead.stop - ahead.start)])
             self._step(work, places, at)
             work.advance(places.stop - places.start)
-        return order.effort(len(work.inputs))
+        return order.effort(len(self.inputs))
 
     def _threads(self) -> contextlib.AbstractContextManager[None]:
         """Have this thread compute alone for small networks, and for those with threads of their own."""
@@ -173,18 +178,16 @@ class Training:
         has_threads = any(isinstance(network, Threaded) for network in self.shared)
         return single_threaded() if weights <= _SMALL or has_threads else contextlib.nullcontext()
 
-    def _plan(self, method: Method, inputs: Inputs, clock: Clock, generator: torch.Generator) -> EpochPlan:
-        plan = method.plan_epoch(_NetworkLook(self, inputs), clock, generator)
+    def _plan(self, clock: Clock, generator: torch.Generator) -> EpochPlan:
+        plan = self.method.plan_epoch(_NetworkLook(self, self.inputs), clock, generator)
         if plan.go_back and self._kept is not None:
             for network, values in zip(self.networks, self._kept, strict=True):
                 network.load_state_dict(values)
         self._kept = [_copied(network.state_dict()) for network in self.networks] if plan.keep else None
         return plan
 
-    def _order(
-        self, plan: EpochPlan, inputs: Inputs, label_N: torch.Tensor, sample_weight_N: torch.Tensor | None, epoch: int
-    ) -> EpochOrder:
-        seed = self.settings.seed
+    def _order(self, plan: EpochPlan, epoch: int) -> EpochOrder:
+        seed, inputs, sample_weight_N = self.settings.seed, self.inputs, self.sample_weight_N
         if plan.batches is None:
             order_M = torch.randperm(len(inputs), generator=make_generator(seed, "order", epoch))
             batches = split_places(len(inputs), self.settings.batch_size)
@@ -196,20 +199,20 @@ class Training:
         return EpochOrder(
             order_M=order_M,
             row_M=row_M,
-            label_M=label_N.to(self.device)[row_M],
+            label_M=self.label_N.to(self.device)[row_M],
             sample_weight_M=None if sample_weight_N is None else sample_weight_N.to(self.device)[row_M],
             views=inputs.draw_views(make_generator(seed, "augment", epoch), len(order_M)),
             batches=batches,
         )
 
     def _step(self, work: Work, places: slice, clock: Clock) -> None:
-        order, method = work.order, work.method
+        order, method = work.order, self.method
         count = places.stop - places.start
         share, batch, sample_weight_B = self.world.share(count), order.batch(places), order.sample_weights(places)
-        x_b = order.images(work.inputs, slice(places.start + share.start, places.start + share.stop))
+        x_b = order.images(self.inputs, slice(places.start + share.start, places.start + share.stop))
         if method.mixes:
             mixing = method.mix(batch, functools.partial(self._guess, x_b, count), clock, work.generator)
-            x_b = order.blended(x_b, work.inputs, places, share, mixing)
+            x_b = order.blended(x_b, self.inputs, places, share, mixing)
             sample_weight_B = None if sample_weight_B is None else mixing.blend(sample_weight_B)
         logits = [self.forward(network, x_b) for network in self.shared]
         seen = [self.world.gather(logits_bC.detach(), count) for logits_bC in logits]
@@ -257,21 +260,6 @@ class Training:
         look, row_N = _NetworkLook(self, inputs), torch.arange(len(inputs))
         each = [look.see(row_N, network, logits) for network in self.networks[:networks]]
         return torch.stack(each).mean(dim=0).softmax(dim=1)
-
-
-def run_epochs(
-    training: Training,
-    inputs: Inputs,
-    label_N: torch.Tensor,
-    method: Method,
-    advance: Advance,
-    *,
-    sample_weight_N: torch.Tensor | None = None,
-    selection: Trainer | None = None,
-) -> Iterator[EpochRecord]:
-    """Train the epochs that are left, and yield the record of each."""
-    while training.finished_epochs < training.settings.epochs:
-        yield training.run_epoch(inputs, label_N, method, advance, sample_weight_N=sample_weight_N, selection=selection)
 
 
 def _copied(state: Any) -> Any:

@@ -71,7 +71,7 @@ class Selection:
         """Take an epoch's steps, and return what they cost."""
         selector, batches, clock = self._selector, work.order.batches, work.clock
         generator = make_generator(training.settings.seed, "selector", clock.epoch)
-        size, times_N = training.settings.batch_size, np.zeros(len(work.inputs), dtype=np.int32)
+        size, times_N = training.settings.batch_size, np.zeros(len(training.inputs), dtype=np.int32)
         # Places of the epoch, the weights of their losses, and whether the scoring pass has recorded them.
         waiting = [torch.empty(0, dtype=torch.int64), torch.empty(0), torch.empty(0, dtype=torch.bool)]
         done = forwards = 0
@@ -82,7 +82,7 @@ class Selection:
             done += len(pool)
             candidates = slice(pool[0].start, pool[-1].stop)
             following = batches[done : done + len(pool)]
-            work.inputs.announce(work.order.order_M[candidates.start : (following or pool)[-1].stop])
+            training.inputs.announce(work.order.order_M[candidates.start : (following or pool)[-1].stop])
             set_pace(training.optimizers, training.settings, at.done, at.steps_done)
             count = candidates.stop - candidates.start
             choice, scored = Choice(index_b=torch.arange(count), weight_b=torch.ones(count)), False
@@ -112,7 +112,7 @@ class Selection:
         if fresh_B.any():
             place_b = place_B[fresh_B]
             with evaluating(training.seeing):
-                x_b = order.images(work.inputs, place_b[world.share(len(place_b))])
+                x_b = order.images(training.inputs, place_b[world.share(len(place_b))])
                 logits_bC = world.gather(training.forward(training.seeing[0], x_b), len(place_b))
             batch = order.batch(place_b)
             work.recorder.put(batch.row_B, logits_bC, batch.label_B)
@@ -126,7 +126,7 @@ class Selection:
         """Take a step on queued places; scores are recorded that were not yet."""
         (place_b, weight_b, scored_b), order, world = queued, work.order, training.world
         batch, share = order.batch(place_b), world.share(len(place_b))
-        logits_bC = training.forward(training.shared[0], order.images(work.inputs, place_b[share]))
+        logits_bC = training.forward(training.shared[0], order.images(training.inputs, place_b[share]))
         seen = [world.gather(logits_bC.detach(), len(place_b))]
         if not scored_b.all():
             # What a selector left behind when it was switched off has been recorded already, and is no fair sample.
@@ -134,7 +134,7 @@ class Selection:
             row_b, label_b = batch.row_B[new_b], batch.label_B[new_b]
             work.recorder.put(row_b, seen[0][new_b], label_b)
             self._selector.observe(scores(self._selector.score, seen[0][new_b], label_b).cpu())
-        lessons = work.method.teach(batch, seen, at, work.generator)
+        lessons = training.method.teach(batch, seen, at, work.generator)
         weight_b = weight_b.to(logits_bC.device)
         weighted = [replace(lesson, weight_B=lesson.weight_B * weight_b) for lesson in lessons]
         training.learn([logits_bC], weighted, share, order.sample_weights(place_b))

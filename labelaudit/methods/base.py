@@ -199,7 +199,8 @@ class Remembers:
         """Restore a state, whose tensors are on the CPU; another one's is a KeyError, ValueError or TypeError."""
         for name in self.memory:
             known, value = getattr(self, name), state[name]
-            setattr(self, name, value.to(known.device) if isinstance(known, torch.Tensor) else type(known)(value))
+            is_tensor = isinstance(known, torch.Tensor)
+            setattr(self, name, value.to(known.device, copy=True) if is_tensor else type(known)(value))
 
 
 class Method(Remembers):

@@ -23,7 +23,7 @@ from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import RETRAIN_PRESETS, Preset, build_selection, check_method, plan, set_up_device
 from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare
-from labelaudit.auditing.training import TrainingJob, read_checkpoint, tensors_of, train
+from labelaudit.auditing.training import read_checkpoint, restore, tensors_of, train
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.labels_file import read_labels
@@ -111,28 +111,28 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
         settings, validation = begun.settings, None
         if begun.held_out is not None:
             validation = prepare(begun.held_out, settings, source, reporter, statistics=prepared.statistics)
-        job = _job(out, entry, begun, prepared, source, reporter)
+        training = _training(out, entry, begun, prepared, source, reporter)
         metrics: list[Row] = []
         if world.once(out.checkpoint.exists):
             state, metrics = world.once(lambda: (read_checkpoint(out.checkpoint), read_metrics(out.metrics)))
-            job.restore(state, out.checkpoint)
-            metrics = metrics[: job.training.finished_epochs]
-            reporter.say(f"Resuming after {job.training.finished_epochs} of {settings.epochs} epochs")
+            restore(training, state, out.checkpoint)
+            metrics = metrics[: training.finished_epochs]
+            reporter.say(f"Resuming after {training.finished_epochs} of {settings.epochs} epochs")
 
-        def after(job: TrainingJob, record: EpochRecord, seconds: float) -> Callable[[], None]:
+        def after(training: Training, record: EpochRecord, seconds: float) -> Callable[[], None]:
             done, error = record.epoch + 1, None
             if validation is not None and (done % options.measure_every == 0 or done == settings.epochs):
-                error = _error(job.training.predict(validation.inputs, networks=1), validation.label_R)
-            metrics.append(_measured(record, job.label_R, error))
-            times_R = None if job.selection is None else record.effort.times_N
+                error = _error(training.predict(validation.inputs, networks=1), validation.label_R)
+            metrics.append(_measured(record, training.label_N, error))
+            times_R = None if training.selection is None else record.effort.times_N
             return functools.partial(write_metrics, out, metrics[:], seconds, prepared.sample_R, times_R)
 
-        left = (settings.epochs - job.training.finished_epochs) * len(prepared.inputs)
-        training = train(out, [job], after, reporter, title=f"Training ({entry.name})", images=left)
+        left = (settings.epochs - training.finished_epochs) * len(prepared.inputs)
+        train(out, [training], after, reporter, title=f"Training ({entry.name})", images=left)
         result = {**begun.about, "status": "trained", "metrics": metrics[-1]}
-        if validation is not None and job.method.networks > 1:
+        if validation is not None and training.method.networks > 1:
             result["validation_error_of_all_networks"] = _error(training.predict(validation.inputs), validation.label_R)
-        if found := job.method.report():
+        if found := training.method.report():
             result["found"] = found
         world.once(lambda: write_network(out.model, tensors_of(training.networks[0]), begun.catalogue.classes))
         world.once(lambda: write_json(out.result, result))
@@ -232,9 +232,9 @@ def _settle_flip(
     return replace(begun, settings=settings, about=about), prepared
 
 
-def _job(
+def _training(
     out: RunFolder, entry: MethodEntry, begun: _Given, prepared: Prepared, source: Source, reporter: Reporter
-) -> TrainingJob:
+) -> Training:
     """Build the method, from what cross-validation finds where it needs that, and its networks."""
     settings, device = begun.settings, source.device
     label_R = prepared.label_R
@@ -266,13 +266,16 @@ def _job(
             "have a much smaller error there. Take one of them, or give --probe train"
         )
     networks = [make_network(settings, prepared, source, number=number) for number in range(method.networks)]
-    return TrainingJob(
-        training=Training(networks, settings, device, source.world),
-        method=method,
-        inputs=prepared.inputs,
-        label_R=label_R,
+    return Training(
+        networks,
+        settings,
+        device,
+        prepared.inputs,
+        label_R,
+        method,
+        world=source.world,
         selection=build_selection(settings, len(prepared.inputs)),
-        sample_weight_R=sample_weight_R,
+        sample_weight_N=sample_weight_R,
     )
 
 

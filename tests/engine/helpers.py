@@ -6,12 +6,11 @@ import torch
 from torch import nn
 
 from labelaudit.engine.inputs import Augment, ImageInputs
-from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.loop import Training
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.engine.step import EpochRecord
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.base import Method
-from labelaudit.methods.standard import Standard
 
 CPU = torch.device("cpu")
 MEAN_C, STD_C = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -75,8 +74,9 @@ def train(
     augment: Augment = NO_AUGMENT,
 ) -> list[EpochRecord]:
     pixels_NCHW, label_N = task or small_task()
-    training = Training([network], settings, CPU)
-    return list(run_epochs(training, image_inputs(pixels_NCHW, augment), label_N, method or Standard(), ignore))
+    return list(
+        Training([network], settings, CPU, image_inputs(pixels_NCHW, augment), label_N, method).run_epochs(ignore)
+    )
 
 
 def ignore(_finished: int) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.loop import Training
 from labelaudit.engine.optimizers import build_optimizer, rate_factor, set_pace
 from labelaudit.methods.base import Lesson
 from labelaudit.methods.standard import Standard
@@ -23,10 +23,9 @@ ADAM = {"optimizer": "adam", "lr": 0.003, "nesterov": False, "beta2": 0.98}
 TRAINS = """
 import sys
 from tests.engine.helpers import CPU, Training, ignore, image_inputs, loop_settings, small_network, small_task
-from labelaudit.methods.standard import Standard
 pixels_NCHW, label_N = small_task()
-training = Training([small_network()], loop_settings(optimizer=sys.argv[1]), CPU)
-training.run_epoch(image_inputs(pixels_NCHW), label_N, Standard(), ignore)
+training = Training([small_network()], loop_settings(optimizer=sys.argv[1]), CPU, image_inputs(pixels_NCHW), label_N)
+training.run_epoch(ignore)
 training.load(training.state())
 sys.exit("torch._dynamo" in sys.modules)
 """
@@ -70,14 +69,15 @@ def test_momentum_changes_where_the_rate_begins_to_fall(settings, name, before, 
 
 def test_a_rate_that_decays_by_the_step_falls_on_top_of_its_schedule():
     task, network, how = small_task(40), linear_network(), loop_settings(schedule="step", step_decay=0.25, epochs=2)
-    training, rates = Training([network], how, CPU), []
+    rates = []
 
     class Watching(Standard):
         def teach(self, batch, logits, clock, generator):
             rates.append(training.optimizers[0].param_groups[0]["lr"])
             return super().teach(batch, logits, clock, generator)
 
-    list(run_epochs(training, image_inputs(task[0]), task[1], Watching(), ignore))
+    training = Training([network], how, CPU, image_inputs(task[0]), task[1], Watching())
+    list(training.run_epochs(ignore))
     factors = [1.0] * 5 + [0.1] * 3 + [0.01] * 2
     assert rates == pytest.approx([how.lr * factor / (1 + 0.25 * step) for step, factor in enumerate(factors)])
 

@@ -10,10 +10,9 @@ import torch
 
 from labelaudit.engine.draws import make_generator
 from labelaudit.engine.inputs import Augment
-from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.loop import Training
 from labelaudit.engine.selection import Selection, scores
 from labelaudit.engine.step import observe
-from labelaudit.methods.standard import Standard
 from labelaudit.selectors.base import Choice, Selector
 from labelaudit.selectors.table import build_selector
 from tests.engine.helpers import CPU, ignore, image_inputs, linear_network, loop_settings, small_network, small_task
@@ -39,16 +38,21 @@ class Chooses(Selector):
         self.observed.append(score_B)
 
 
-def trained(selector, *, network=None, task=None, how=None, records_scores=False, augment=None, device=CPU):
-    """A network trained with a selector (None: without), the records, and the training."""
+def begin(selector, *, network=None, task=None, how=None, records_scores=False, augment=None, device=CPU):
+    """A training with a selector (None: without)."""
     pixels_NCHW, label_N = task or small_task()
-    training = Training([network or small_network(dropout=0.3)], how or loop_settings(), device)
     if isinstance(selector, str):
         selector = build_selector(selector)
     selection = None if selector is None else Selection(selector, len(label_N), records_scores=records_scores)
     inputs = image_inputs(pixels_NCHW, augment or Augment(), device)
-    records = list(run_epochs(training, inputs, label_N, Standard(), ignore, selection=selection))
-    return training, records
+    networks = [network or small_network(dropout=0.3)]
+    return Training(networks, how or loop_settings(), device, inputs, label_N, selection=selection)
+
+
+def trained(selector, **asked):
+    """A finished training, and its records."""
+    training = begin(selector, **asked)
+    return training, list(training.run_epochs(ignore))
 
 
 def assert_equal_states(one, other):
@@ -191,18 +195,15 @@ def test_a_stale_score_is_used_in_so_many_epochs():
     ["selective-backprop-entropy", "selective-backprop stale_epochs=2", "variance-reduction threshold=1.02"],
 )
 def test_a_resumed_training_equals_the_uninterrupted_one(selector):
-    pixels_NCHW, label_N = small_task()
     how = loop_settings(epochs=5)
     whole, expected = trained(selector, how=how)
     state, records = None, []
     for _ in range(6):
-        training, selection = Training([small_network(dropout=0.3)], how, CPU), Selection(build_selector(selector), 42)
+        training = begin(selector, how=how)
         if state is not None:
-            training.load(copy.deepcopy(state), selection=selection)
-        inputs = image_inputs(pixels_NCHW, Augment())
-        epochs = run_epochs(training, inputs, label_N, Standard(), ignore, selection=selection)
-        records += itertools.islice(epochs, 1)
-        state = training.state(selection=selection)
+            training.load(copy.deepcopy(state))
+        records += itertools.islice(training.run_epochs(ignore), 1)
+        state = training.state()
     assert_equal_states(whole, training)
     for record, other in zip(records, expected, strict=True):
         np.testing.assert_array_equal(record.loss_N, other.loss_N)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from labelaudit.engine.inputs import Augment
-from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.loop import Training
 from labelaudit.engine.selection import Selection
 from labelaudit.engine.world import joined
 from labelaudit.errors import DataError
@@ -68,10 +68,11 @@ def train_together(folder: Path, everything: bool, environment: Mapping[str, str
         for name, method, selector, how in trainings(everything):
             label_N = noisy_labels(TRUTH_N) if name.startswith("method ") else TRUTH_N
             networks = [small_network(seed=number) for number in range(method.networks)]
-            training = Training(networks, loop_settings(**how), CPU, world)
             inputs = image_inputs(PIXELS_NCHW, Augment())
             selection = None if selector is None else Selection(build_selector(selector), 43)
-            records = list(run_epochs(training, inputs, label_N, method, ignore, selection=selection))
+            given = inputs, label_N, method
+            training = Training(networks, loop_settings(**how), CPU, *given, world=world, selection=selection)
+            records = list(training.run_epochs(ignore))
             p_NC = training.predict(inputs)
             if world.is_main:
                 np.savez(
