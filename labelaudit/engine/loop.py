@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -21,7 +23,7 @@ from labelaudit.engine.inputs import Inputs
 from labelaudit.engine.optimizers import build_optimizer, set_pace, step_with_decay
 from labelaudit.engine.order import EpochOrder
 from labelaudit.engine.parallel import Threaded
-from labelaudit.engine.step import Effort, EpochRecord, Recorder, lesson_loss
+from labelaudit.engine.step import EpochRecord, Recorder, lesson_loss
 from labelaudit.engine.world import ALONE, World
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.base import Clock, EpochPlan, Lesson, Method, State
@@ -155,13 +157,13 @@ class Training:
             torch.manual_seed(derive_seed(settings.seed, "network", epoch) + self.world.rank)
             work = Work(order, clock, generator, recorder, advance)
             with self._threads():
-                effort = self._train_epoch(work) if self.selection is None else self.selection.train_epoch(self, work)
-            record = recorder.take(epoch, effort)
+                cost = self._train_epoch(work) if self.selection is None else self.selection.train_epoch(self, work)
+            record = recorder.take(epoch, *cost)
         self.finished_epochs += 1
         return record
 
-    def _train_epoch(self, work: Work) -> Effort:
-        """Take a step on each batch, one after the other."""
+    def _train_epoch(self, work: Work) -> tuple[int, npt.NDArray[np.int32]]:
+        """Take a step on each batch, one after the other; return what it cost, as `EpochRecord` has it."""
         order = work.order
         for step, places in enumerate(order.batches):
             at = replace(work.clock, step=step, steps=len(order.batches))
@@ -170,7 +172,8 @@ class Training:
                 self.inputs.announce(order.order_M[ahead][self.world.share(ahead.stop - ahead.start)])
             self._step(work, places, at)
             work.advance(places.stop - places.start)
-        return order.effort(len(self.inputs))
+        times_N = torch.bincount(order.order_M, minlength=len(self.inputs)).to(torch.int32).numpy()
+        return len(order.order_M), times_N
 
     def _threads(self) -> contextlib.AbstractContextManager[None]:
         """Have this thread compute alone for small networks, and for those with threads of their own."""

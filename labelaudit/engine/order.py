@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 
 from labelaudit.engine.inputs import Inputs, Views
-from labelaudit.engine.step import Effort
 from labelaudit.methods.base import Batch, Mixing
 
 
@@ -40,12 +39,6 @@ class EpochOrder:
 
     def _on_device(self, places: slice | torch.Tensor) -> slice | torch.Tensor:
         return places if isinstance(places, slice) else places.to(self.row_M.device)
-
-    def effort(self, rows: int) -> Effort:
-        """Return what it costs to train on every place once, of ``rows`` rows."""
-        count = len(self.order_M)
-        times_N = torch.bincount(self.order_M, minlength=rows).to(torch.int32).numpy()
-        return Effort(forwards=count, backpropagated=count, times_N=times_N)
 
     def images(self, inputs: Inputs, places: slice | torch.Tensor) -> torch.Tensor:
         """Return the inputs at some places, on the device."""

@@ -12,13 +12,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional
 
 from labelaudit.engine.draws import make_generator, split_places
 from labelaudit.engine.loop import Training, Work, evaluating
 from labelaudit.engine.optimizers import set_pace
-from labelaudit.engine.step import Effort
 from labelaudit.methods.base import Clock, State
 from labelaudit.selectors.base import Choice, ScoreName, Selector
 
@@ -67,8 +67,8 @@ class Selection:
             self._score_N.copy_(state["score"])
             self._age_N.copy_(state["age"])
 
-    def train_epoch(self, training: Training, work: Work) -> Effort:
-        """Take an epoch's steps, and return what they cost."""
+    def train_epoch(self, training: Training, work: Work) -> tuple[int, npt.NDArray[np.int32]]:
+        """Take an epoch's steps, and return what they cost, as `EpochRecord` has it."""
         selector, batches, clock = self._selector, work.order.batches, work.clock
         generator = make_generator(training.settings.seed, "selector", clock.epoch)
         size, times_N = training.settings.batch_size, np.zeros(len(training.inputs), dtype=np.int32)
@@ -101,7 +101,7 @@ class Selection:
                 forwards += len(queued[0])
                 times_N[np.unique(work.order.order_M[queued[0]].numpy())] += 1
             work.advance(count)
-        return Effort(forwards=forwards, backpropagated=int(times_N.sum()), times_N=times_N)
+        return forwards, times_N
 
     def _score(self, training: Training, work: Work, candidates: slice) -> tuple[torch.Tensor, int]:
         """Return the scores of candidates, float32 [B] on the CPU, and how many of them are fresh, not stale."""

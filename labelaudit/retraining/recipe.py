@@ -124,7 +124,7 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
             if validation is not None and (done % options.measure_every == 0 or done == settings.epochs):
                 error = _error(training.predict(validation.inputs, networks=1), validation.label_R)
             metrics.append(_measured(record, training.label_N, error))
-            times_R = None if training.selection is None else record.effort.times_N
+            times_R = None if training.selection is None else record.times_N
             return functools.partial(write_metrics, out, metrics[:], seconds, prepared.sample_R, times_R)
 
         left = (settings.epochs - training.finished_epochs) * len(prepared.inputs)
@@ -337,5 +337,5 @@ def _measured(record: EpochRecord, label_R: torch.Tensor, error: float | None) -
         float(values_R[taken_R].mean()) if taken_R.any() else None for values_R in (record.loss_N, wrong_R)
     )
     figures = {"train_loss": loss, "train_error": train_error, "validation_error": error}
-    counts = {"forwards": record.effort.forwards, "backpropagated": record.effort.backpropagated}
+    counts = {"forwards": record.forwards, "backpropagated": int(record.times_N.sum())}
     return {"epoch": record.epoch, **figures, **counts}

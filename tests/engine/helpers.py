@@ -74,9 +74,8 @@ def train(
     augment: Augment = NO_AUGMENT,
 ) -> list[EpochRecord]:
     pixels_NCHW, label_N = task or small_task()
-    return list(
-        Training([network], settings, CPU, image_inputs(pixels_NCHW, augment), label_N, method).run_epochs(ignore)
-    )
+    given = image_inputs(pixels_NCHW, augment), label_N, method
+    return list(Training([network], settings, CPU, *given).run_epochs(ignore))
 
 
 def ignore(_finished: int) -> None:

@@ -199,11 +199,9 @@ def test_cuda_gives_records_of_the_same_shape_and_nearly_the_same_losses(precisi
     pixels_NCHW, label_N = helpers.small_task()
     device = torch.device("cuda")
     on_cpu = helpers.train(helpers.small_network(), helpers.loop_settings(epochs=2), augment=Augment())
-    how, inputs = (
-        helpers.loop_settings(epochs=2, precision=precision),
-        helpers.image_inputs(pixels_NCHW, Augment(), device),
-    )
-    training = Training([helpers.small_network()], how, device, inputs, label_N)
+    given = helpers.image_inputs(pixels_NCHW, Augment(), device), label_N
+    how = helpers.loop_settings(epochs=2, precision=precision)
+    training = Training([helpers.small_network()], how, device, *given)
     on_gpu = list(training.run_epochs(helpers.ignore))
     for one, other in zip(on_cpu, on_gpu, strict=True):
         np.testing.assert_allclose(one.loss_N, other.loss_N, atol=0.01 if precision == "float32" else 0.3)

@@ -78,7 +78,7 @@ def train_together(folder: Path, everything: bool, environment: Mapping[str, str
                 np.savez(
                     folder / f"{name}.npz",
                     loss_EN=np.stack([record.loss_N for record in records]),
-                    times_EN=np.stack([record.effort.times_N for record in records]),
+                    times_EN=np.stack([record.times_N for record in records]),
                     running_mean=training.networks[0].state_dict()["1.running_mean"].numpy(),
                     p_NC=p_NC.numpy(),
                 )

@@ -59,8 +59,8 @@ def test_the_oracle_never_sees_a_wrong_sample_and_fills_its_batches():
     assert [len(row_B) for row_B in batches] == [8, 8, 2]  # ceil(18 right samples / 8)
     assert sorted(torch.cat(batches).tolist()) == list(range(18))
     record = train(linear_network(), loop_settings(epochs=1), method, task=(pixels_NCHW, label_R))[0]
-    assert record.effort.forwards == 18
-    assert (record.effort.times_N == (torch.arange(42) < 18).numpy()).all()
+    assert record.forwards == 18
+    assert (record.times_N == (torch.arange(42) < 18).numpy()).all()
     with pytest.raises(UsageError, match="only 1 of 42 given labels are the true ones"):
         Oracle(Ingredients(label_R=label_R, truth_R=torch.where(torch.arange(42) < 1, truth_R, -1)))
 
