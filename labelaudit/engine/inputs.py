@@ -107,7 +107,7 @@ class Views:
     flip_N: torch.Tensor
 
     def part(self, places: slice | torch.Tensor) -> Views:
-        """Return those at some places of the epoch."""
+        """Return those at some places."""
         return Views(shift_N2=self.shift_N2[places], flip_N=self.flip_N[places])
 
 

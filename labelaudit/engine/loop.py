@@ -21,12 +21,12 @@ from labelaudit.engine.devices import Device, memory_errors, single_threaded
 from labelaudit.engine.draws import derive_seed, make_generator, split_places
 from labelaudit.engine.inputs import Inputs
 from labelaudit.engine.optimizers import build_optimizer, set_pace, step_with_decay
-from labelaudit.engine.order import EpochOrder
-from labelaudit.engine.parallel import Threaded
+from labelaudit.engine.order import EpochOrder, Places
+from labelaudit.engine.parallel import Threaded, in_processes, in_threads
 from labelaudit.engine.step import EpochRecord, Recorder, lesson_loss
 from labelaudit.engine.world import ALONE, World
 from labelaudit.hyperparameters import Hyperparameters
-from labelaudit.methods.base import Clock, EpochPlan, Lesson, Method, State
+from labelaudit.methods.base import Clock, EpochPlan, Method, State
 from labelaudit.methods.standard import Standard
 from labelaudit.progress import Advance
 
@@ -53,6 +53,10 @@ class Work:
     generator: torch.Generator
     recorder: Recorder
     advance: Advance
+
+
+Put = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
+"""Takes rows, logits and labels of a batch, as `Recorder.put`."""
 
 
 class Training:
@@ -89,7 +93,10 @@ class Training:
         self.networks = [network.to(self.device).to(memory_format=torch.channels_last) for network in networks]
         self.settings = settings
         self.world = world
-        self.shared = [world.share_network(network, device, settings.batch_size) for network in self.networks]
+        self.shared = [
+            in_threads(network, device, settings.batch_size) if world.size == 1 else in_processes(network, device)
+            for network in self.networks
+        ]
         # For looks at images without learning; processes that share a network look through their own copies.
         self.seeing = self.shared if world.size == 1 else self.networks
         self.finished_epochs = 0
@@ -170,7 +177,7 @@ class Training:
             set_pace(self.optimizers, self.settings, at.done, at.steps_done)
             for ahead in order.batches[_AHEAD + step : _AHEAD + step + 1] if step else order.batches[: _AHEAD + 1]:
                 self.inputs.announce(order.order_M[ahead][self.world.share(ahead.stop - ahead.start)])
-            self._step(work, places, at)
+            self.step(work, places, at, work.recorder.put)
             work.advance(places.stop - places.start)
         times_N = torch.bincount(order.order_M, minlength=len(self.inputs)).to(torch.int32).numpy()
         return len(order.order_M), times_N
@@ -208,32 +215,32 @@ class Training:
             batches=batches,
         )
 
-    def _step(self, work: Work, places: slice, clock: Clock) -> None:
-        order, method = work.order, self.method
-        count = places.stop - places.start
-        share, batch, sample_weight_B = self.world.share(count), order.batch(places), order.sample_weights(places)
-        x_b = order.images(self.inputs, slice(places.start + share.start, places.start + share.stop))
+    def step(
+        self, work: Work, places: Places, clock: Clock, put: Put, choice_weight_B: torch.Tensor | None = None
+    ) -> None:
+        """Take a step on some places of the epoch, after their logits were ``put``.
+
+        The weights of the lessons are multiplied by ``choice_weight_B``, float32.
+        """
+        order, method, world = work.order, self.method, self.world
+        batch, sample_weight_B = order.batch(places), order.sample_weights(places)
+        count = len(batch.row_B)
+        share = world.share(count)
+        x_b = order.images(self.inputs, places, share)
         if method.mixes:
             mixing = method.mix(batch, functools.partial(self._guess, x_b, count), clock, work.generator)
             x_b = order.blended(x_b, self.inputs, places, share, mixing)
             sample_weight_B = None if sample_weight_B is None else mixing.blend(sample_weight_B)
         logits = [self.forward(network, x_b) for network in self.shared]
-        seen = [self.world.gather(logits_bC.detach(), count) for logits_bC in logits]
-        work.recorder.put(batch.row_B, seen[0], batch.label_B)
-        self.learn(logits, method.teach(batch, seen, clock, work.generator), share, sample_weight_B)
-
-    def learn(
-        self,
-        logits: Sequence[torch.Tensor],
-        lessons: Sequence[Lesson],
-        share: slice,
-        sample_weight_B: torch.Tensor | None,
-    ) -> None:
-        """Take the step that the lessons ask for; see `labelaudit.engine.step.lesson_loss`."""
+        seen = [world.gather(logits_bC.detach(), count) for logits_bC in logits]
+        put(batch.row_B, seen[0], batch.label_B)
+        lessons = method.teach(batch, seen, clock, work.generator)
+        if choice_weight_B is not None:
+            lessons = [replace(lesson, weight_B=lesson.weight_B * choice_weight_B) for lesson in lessons]
         for optimizer, logits_bC, lesson in zip(self.optimizers, logits, lessons, strict=True):
             optimizer.zero_grad(set_to_none=True)
             # Gradients are averaged over the processes, each of which has a part of one sum.
-            loss = lesson_loss(logits_bC, lesson, share, sample_weight_B) * self.world.size
+            loss = lesson_loss(logits_bC, lesson, share, sample_weight_B) * world.size
             loss.backward()  # type: ignore[no-untyped-call]
             if lesson.decay is None:
                 optimizer.step()
@@ -316,12 +323,9 @@ class _NetworkLook:
         return torch.cat(parts)
 
     def _features(self, network: Any, x_m: torch.Tensor) -> torch.Tensor:
-        """Return what the last linear layer is given; of a timm model, what it calls pre-logits."""
-        if hasattr(network, "forward_head") and hasattr(network, "forward_features"):
-            pre_logits = functools.partial(network.forward_head, pre_logits=True)
-            return self._training.forward(lambda x: pre_logits(network.forward_features(x)), x_m).flatten(1)
+        """Return what the last layer with weights is given; of some of timm's models it is a convolution."""
         seen: list[torch.Tensor] = []
-        last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+        last = [module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
         handle = last.register_forward_pre_hook(lambda _module, given: seen.append(given[0]))
         try:
             self._training.forward(network, x_m)

@@ -112,7 +112,7 @@ class Selection:
         if fresh_B.any():
             place_b = place_B[fresh_B]
             with evaluating(training.seeing):
-                x_b = order.images(training.inputs, place_b[world.share(len(place_b))])
+                x_b = order.images(training.inputs, place_b, world.share(len(place_b)))
                 logits_bC = world.gather(training.forward(training.seeing[0], x_b), len(place_b))
             batch = order.batch(place_b)
             work.recorder.put(batch.row_B, logits_bC, batch.label_B)
@@ -124,20 +124,16 @@ class Selection:
 
     def _step(self, training: Training, work: Work, queued: list[torch.Tensor], at: Clock) -> None:
         """Take a step on queued places; scores are recorded that were not yet."""
-        (place_b, weight_b, scored_b), order, world = queued, work.order, training.world
-        batch, share = order.batch(place_b), world.share(len(place_b))
-        logits_bC = training.forward(training.shared[0], order.images(training.inputs, place_b[share]))
-        seen = [world.gather(logits_bC.detach(), len(place_b))]
-        if not scored_b.all():
-            # What a selector left behind when it was switched off has been recorded already, and is no fair sample.
-            new_b = (~scored_b).to(batch.row_B.device)
-            row_b, label_b = batch.row_B[new_b], batch.label_B[new_b]
-            work.recorder.put(row_b, seen[0][new_b], label_b)
-            self._selector.observe(scores(self._selector.score, seen[0][new_b], label_b).cpu())
-        lessons = training.method.teach(batch, seen, at, work.generator)
-        weight_b = weight_b.to(logits_bC.device)
-        weighted = [replace(lesson, weight_B=lesson.weight_B * weight_b) for lesson in lessons]
-        training.learn([logits_bC], weighted, share, order.sample_weights(place_b))
+        place_b, weight_b, scored_b = queued
+
+        def put(row_b: torch.Tensor, logits_bC: torch.Tensor, label_b: torch.Tensor) -> None:
+            if not scored_b.all():
+                # What a selector left behind when it was switched off has been recorded already, and is no fair sample.
+                new_b = (~scored_b).to(row_b.device)
+                work.recorder.put(row_b[new_b], logits_bC[new_b], label_b[new_b])
+                self._selector.observe(scores(self._selector.score, logits_bC[new_b], label_b[new_b]).cpu())
+
+        training.step(work, place_b, at, put, weight_b.to(training.device))
 
 
 def _take(
