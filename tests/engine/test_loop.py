@@ -4,13 +4,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from labelaudit.engine.draws import derive_seed, make_generator
 from labelaudit.engine.inputs import Augment, draw_views, show
-from labelaudit.engine.loop import Training, split_places
+from labelaudit.engine.loop import Training
 from labelaudit.methods.base import Lesson
 from labelaudit.methods.standard import Standard
 from tests.engine import helpers
@@ -180,16 +178,6 @@ def test_bfloat16_ranks_samples_like_float32_and_wrong_labels_have_the_larger_lo
     assert not np.array_equal(*means)
     # The losses themselves are computed in float32.
     assert (records[0].loss_N != torch.from_numpy(records[0].loss_N).to(torch.bfloat16).float().numpy()).mean() > 0.5
-
-
-@settings(deadline=None)
-@given(st.integers(2, 300), st.integers(2, 64))
-def test_batches_cover_every_row_once_and_leave_no_row_alone(count, batch_size):
-    batches = [range(count)[places] for places in split_places(count, batch_size)]
-    assert [place for batch in batches for place in batch] == list(range(count))
-    assert min(len(batch) for batch in batches) >= 2
-    assert max(len(batch) for batch in batches) <= batch_size + 1
-    assert len(batches) == max(1, math.ceil(count / batch_size) - (count % batch_size == 1 and count > batch_size))
 
 
 @pytest.mark.gpu

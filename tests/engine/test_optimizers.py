@@ -2,19 +2,15 @@ import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 from labelaudit.engine.loop import Training
 from labelaudit.engine.optimizers import build_optimizer, rate_factor, set_pace
 from labelaudit.methods.base import Lesson
 from labelaudit.methods.standard import Standard
-from labelaudit.names import ScheduleName
 from tests.engine.helpers import CPU, ignore, image_inputs, linear_network, loop_settings, small_task, train
 
 ADAM = {"optimizer": "adam", "lr": 0.003, "nesterov": False, "beta2": 0.98}
@@ -97,9 +93,6 @@ def test_a_lesson_scales_the_weight_decay_of_its_step(settings):
     assert not torch.allclose(scaled[1].weight, other[1].weight, rtol=1e-2, atol=1e-3)
 
 
-NAMES = get_args(ScheduleName)
-
-
 @pytest.mark.parametrize(
     ("name", "factors"),
     [
@@ -120,10 +113,3 @@ NAMES = get_args(ScheduleName)
 def test_factors_by_hand(name, factors):
     milestones = ((0.25, 0.5), (0.5, 0.2)) if name == "milestones" else ()
     assert {done: rate_factor(name, done, milestones) for done in factors} == pytest.approx(factors)
-
-
-@given(st.sampled_from(NAMES), st.floats(0, 1, exclude_max=True))
-def test_factors_never_exceed_the_base_rate_nor_turn_negative(name, done):
-    assert 0 <= rate_factor(name, done) <= 1 + 1e-12
-    if name not in ("constant", "milestones", "cosine-restarts"):
-        assert rate_factor(name, 0.999) <= 0.011
