@@ -60,11 +60,6 @@ def refine(label_B: torch.Tensor, clean_B: torch.Tensor, p_BC: torch.Tensor, tem
     return sharpen(w_B1 * given_BC + (1 - w_B1) * p_BC, temperature)
 
 
-def guess(beliefs: Sequence[torch.Tensor], temperature: float) -> torch.Tensor:
-    """Return sharpen(mean of the beliefs [B, C] of all networks and views): co-guessing, without the given label."""
-    return sharpen(torch.stack(list(beliefs)).mean(dim=0), temperature)
-
-
 def mixing_share(alpha: float, generator: torch.Generator) -> float:
     """Return max(λ, 1 − λ) with λ ~ Beta(α, α): in [.5, 1], so a mixture is mostly its first image; 1 for α = 0."""
     if alpha <= 0:
@@ -99,11 +94,6 @@ def first_loss(logits_BC: torch.Tensor, label_B: torch.Tensor, weight_B: torch.T
     taught_B, log_p_BC = functional.cross_entropy(logits_BC, label_B, reduction="none"), logits_BC.log_softmax(dim=1)
     taught = (weight_B * taught_B).sum() / weight_B.sum().clamp(min=1e-12)
     return taught + (log_p_BC.exp() * log_p_BC).sum(dim=1).mean()
-
-
-def ramp(done_epochs: float, ramp_epochs: float) -> float:
-    """Return a factor that rises linearly from 0 to 1 over the epochs of the ramp."""
-    return 1.0 if ramp_epochs <= 0 else min(1.0, max(0.0, done_epochs / ramp_epochs))
 
 
 class DivideMix(Method):
@@ -167,7 +157,7 @@ class DivideMix(Method):
         """Return refined labels of the believed, guessed ones of the suspicious, by beliefs: [B, C] per network."""
         temperature = self._settings.temperature
         over_views = [_mean_over_views(batch.row_B, p_BC) for p_BC in beliefs]
-        guess_BC = guess(over_views, temperature)
+        guess_BC = sharpen(torch.stack(over_views).mean(dim=0), temperature)  # co-guessing, without the given label
         clean_B = self._weight_R[batch.row_B]
         return [
             torch.where(believed_B[:, None], refine(batch.label_B, clean_B, p_BC, temperature), guess_BC)
@@ -194,7 +184,8 @@ class DivideMix(Method):
         """Return L_k of a step."""
         settings = self._settings
         first = _epochs_of(settings.warmup_share, clock)
-        grown = ramp(clock.done * clock.epochs - first, settings.ramp_share * clock.epochs)
+        ramp_epochs, done_epochs = settings.ramp_share * clock.epochs, clock.done * clock.epochs - first
+        grown = min(1.0, max(0.0, done_epochs / ramp_epochs)) if ramp_epochs > 0 else 1.0
         taught_B = functional.cross_entropy(logits_BC, target_BC, reduction="none")
         loss = _mean_where(believed_B, taught_B)
         loss = loss + self.guess_weight * grown * _mean_where(~believed_B, guess_loss(logits_BC, target_BC))

@@ -6,10 +6,7 @@ from torch.nn import functional
 from labelaudit.engine import inputs as module
 from labelaudit.engine.inputs import Augment, FeatureInputs, ImageInputs, Views, channel_statistics, draw_views
 from tests.engine.helpers import CPU, MEAN_C, NO_AUGMENT, STD_C, image_inputs, small_task
-
-
-def generator():
-    return torch.Generator().manual_seed(0)
+from tests.methods.helpers import generator
 
 
 def augment(x_BCHW, settings):
