@@ -14,7 +14,7 @@ from labelaudit.auditing import plan
 from labelaudit.auditing.begin import Tensors
 from labelaudit.auditing.prepare import Prepared, Source, make_network
 from labelaudit.auditing.training import read_checkpoint, restore, tensors_of, train
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.engine.step import EpochRecord, observe
 from labelaudit.errors import RunError
@@ -53,7 +53,7 @@ def train_recorded(
 
     def after(training: Training, record: EpochRecord, _seconds: float) -> Callable[[], None]:
         seen = {name: getattr(record, f"{name}_N") for name in ("loss", "margin", "predicted", "alternative")}
-        epoch = training.marks["member"] * settings.epochs + record.epoch
+        epoch = training.task.marks["member"] * settings.epochs + record.epoch
         recorded = losses.EpochLosses.of(epoch, prepared.sample_R, seen)
         tested: losses.EpochLosses | None = None
         if held_out is not None:
@@ -76,17 +76,14 @@ def train_recorded(
 def _member(settings: TrainingSettings, member: int, prepared: Prepared, source: Source) -> Training:
     """Build one member; the first has the seed that was asked for."""
     own = settings.of_member(member)
-    return Training(
-        [make_network(own, prepared, source)],
-        own,
-        source.device,
+    task = Task(
         prepared.inputs,
         prepared.label_R,
-        world=source.world,
         # One curve holds one kind of loss: that of the scoring pass, also while a selector is off.
         selection=plan.build_selection(own, len(prepared.inputs), records_scores=True),
         marks={"member": member, "epochs": settings.epochs},
     )
+    return Training([make_network(own, prepared, source)], own, source.device, task, source.world)
 
 
 def rewind_to_checkpoint(run: RunFolder) -> State | None:

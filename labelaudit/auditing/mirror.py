@@ -19,7 +19,7 @@ from labelaudit.auditing.plan import fitting_batch_size
 from labelaudit.auditing.prepare import Prepared, Source, make_network
 from labelaudit.engine.draws import derive_seed, make_generator
 from labelaudit.engine.inputs import ImageInputs, SomeRows, Views
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.progress import Reporter
 
@@ -139,8 +139,8 @@ def _try_mirroring(settings: TrainingSettings, prepared: Prepared, source: Sourc
     with reporter.bar("Testing flips", len(rounds) * settings.epochs * half, "images") as advance:
         for taught_H, asked_H in rounds:
             network, taught = make_network(settings, prepared, source), SomeRows(prepared.inputs, taught_H)
-            given = taught, prepared.label_R[taught_H]
-            training = Training([network], settings, source.device, *given, world=source.world)
+            task = Task(taught, prepared.label_R[taught_H])
+            training = Training([network], settings, source.device, task, source.world)
             for _ in training.run_epochs(advance):
                 pass
             label_H = prepared.label_R[asked_H].numpy()

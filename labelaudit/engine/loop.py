@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +26,8 @@ from labelaudit.engine.parallel import Threaded, in_processes, in_threads
 from labelaudit.engine.step import EpochRecord, Recorder, lesson_loss
 from labelaudit.engine.world import ALONE, World
 from labelaudit.hyperparameters import Hyperparameters
-from labelaudit.methods.base import Clock, EpochPlan, Method, State
-from labelaudit.methods.standard import Standard
+from labelaudit.methods.base import Clock, EpochPlan, Method, Remembers, State
 from labelaudit.progress import Advance
-
-if TYPE_CHECKING:
-    from labelaudit.engine.selection import Selection
 
 _AHEAD = 2
 """The inputs are told so many batches ahead which rows will be asked for."""
@@ -59,18 +55,39 @@ Put = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
 """Takes rows, logits and labels of a batch, as `Recorder.put`."""
 
 
-class Training:
-    """Networks and optimizers between two epochs, and what they learn from.
+class Trainer(Remembers):
+    """What takes an epoch's steps in place of the loop; see `labelaudit.engine.selection`."""
 
-    Random draws are seeded from (seed, purpose, epoch), so a training that goes on from a checkpoint draws what the
-    uninterrupted one would have drawn. All processes of the world have to begin with equal networks.
+    def train_epoch(self, training: Training, work: Work) -> tuple[int, npt.NDArray[np.int32]]:
+        """Take an epoch's steps, and return what they cost, as `EpochRecord` has it."""
+        raise NotImplementedError
 
-    Args:
+
+@dataclass(frozen=True)
+class Task:
+    """What is learned.
+
+    Attributes:
         inputs, label_N: What is trained on, with int64 given labels.
-        method: What says what to teach; standard training by default.
+        method: What says what to teach; by default standard training.
         sample_weight_N: float32; they multiply every lesson's weights.
         selection: Chooses which samples are back-propagated; its scoring pass is recorded.
         marks: Further entries of the checkpoint.
+    """
+
+    inputs: Inputs
+    label_N: torch.Tensor
+    method: Method = field(default_factory=Method)
+    sample_weight_N: torch.Tensor | None = None
+    selection: Trainer | None = None
+    marks: Mapping[str, int] = field(default_factory=dict)
+
+
+class Training:
+    """Networks and optimizers between two epochs, and what they learn.
+
+    Random draws are seeded from (seed, purpose, epoch), so a training that goes on from a checkpoint draws what the
+    uninterrupted one would have drawn. All processes of the world have to begin with equal networks.
     """
 
     def __init__(
@@ -78,17 +95,10 @@ class Training:
         networks: Sequence[nn.Module],
         settings: Hyperparameters,
         device: Device,
-        inputs: Inputs,
-        label_N: torch.Tensor,
-        method: Method | None = None,
-        *,
+        task: Task,
         world: World = ALONE,
-        sample_weight_N: torch.Tensor | None = None,
-        selection: Selection | None = None,
-        marks: Mapping[str, int] | None = None,
     ) -> None:
-        self.inputs, self.label_N, self.sample_weight_N = inputs, label_N, sample_weight_N
-        self.method, self.selection, self.marks = method or Standard(), selection, marks or {}
+        self.task = task
         self.device = torch.device(str(device))
         self.networks = [network.to(self.device).to(memory_format=torch.channels_last) for network in networks]
         self.settings = settings
@@ -106,17 +116,17 @@ class Training:
     def state(self) -> State:
         """Return all that a checkpoint has to hold: a copy on the CPU, as tensors and plain values."""
         state = {
-            **self.marks,
+            **self.task.marks,
             "finished_epochs": self.finished_epochs,
             "networks": [_copied(network.state_dict()) for network in self.networks],
             "optimizers": [_copied(optimizer.state_dict()) for optimizer in self.optimizers],
         }
         if self._kept is not None:
             state["kept"] = _copied(self._kept)
-        if self.method.memory:
-            state["method"] = _copied(self.method.state())
-        if self.selection is not None:
-            state["selection"] = _copied(self.selection.state())
+        if self.task.method.memory:
+            state["method"] = _copied(self.task.method.state())
+        if self.task.selection is not None:
+            state["selection"] = _copied(self.task.selection.state())
         return state
 
     def load(self, state: State) -> None:
@@ -129,10 +139,10 @@ class Training:
         for optimizer, values in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(values)
         self._kept = state.get("kept")
-        if self.method.memory:
-            self.method.load(state["method"])
-        if self.selection is not None:
-            self.selection.load(state["selection"])
+        if self.task.method.memory:
+            self.task.method.load(state["method"])
+        if self.task.selection is not None:
+            self.task.selection.load(state["selection"])
         finished = state["finished_epochs"]
         if not isinstance(finished, int) or not 0 <= finished <= self.settings.epochs:
             raise ValueError(f"a state after {finished} of {self.settings.epochs} epochs")
@@ -149,7 +159,7 @@ class Training:
         ``advance`` gets the size of each finished batch. A loss that is not finite is a TrainingError, a lack of memory
         a DeviceError.
         """
-        epoch, settings = self.finished_epochs, self.settings
+        epoch, settings, selection = self.finished_epochs, self.settings, self.task.selection
         # All draws of the epoch are made here, on the CPU: they depend neither on the device nor on the processes.
         generator = make_generator(settings.seed, "method", epoch)
         clock = Clock(epoch=epoch, epochs=settings.epochs)
@@ -159,12 +169,12 @@ class Training:
         with memory_errors(settings.batch_size), torch.random.fork_rng(cuda):
             plan = self._plan(clock, generator)
             order = self._order(plan, epoch)
-            recorder = Recorder(len(self.inputs), self.device, None if plan.batches is None else order.order_M)
+            recorder = Recorder(len(self.task.inputs), self.device, None if plan.batches is None else order.order_M)
             # Dropout and stochastic depth.
             torch.manual_seed(derive_seed(settings.seed, "network", epoch) + self.world.rank)
             work = Work(order, clock, generator, recorder, advance)
             with self._threads():
-                cost = self._train_epoch(work) if self.selection is None else self.selection.train_epoch(self, work)
+                cost = self._train_epoch(work) if selection is None else selection.train_epoch(self, work)
             record = recorder.take(epoch, *cost)
         self.finished_epochs += 1
         return record
@@ -176,10 +186,10 @@ class Training:
             at = replace(work.clock, step=step, steps=len(order.batches))
             set_pace(self.optimizers, self.settings, at.done, at.steps_done)
             for ahead in order.batches[_AHEAD + step : _AHEAD + step + 1] if step else order.batches[: _AHEAD + 1]:
-                self.inputs.announce(order.order_M[ahead][self.world.share(ahead.stop - ahead.start)])
+                self.task.inputs.announce(order.order_M[ahead][self.world.share(ahead.stop - ahead.start)])
             self.step(work, places, at, work.recorder.put)
             work.advance(places.stop - places.start)
-        times_N = torch.bincount(order.order_M, minlength=len(self.inputs)).to(torch.int32).numpy()
+        times_N = torch.bincount(order.order_M, minlength=len(self.task.inputs)).to(torch.int32).numpy()
         return len(order.order_M), times_N
 
     def _threads(self) -> contextlib.AbstractContextManager[None]:
@@ -189,7 +199,7 @@ class Training:
         return single_threaded() if weights <= _SMALL or has_threads else contextlib.nullcontext()
 
     def _plan(self, clock: Clock, generator: torch.Generator) -> EpochPlan:
-        plan = self.method.plan_epoch(_NetworkLook(self, self.inputs), clock, generator)
+        plan = self.task.method.plan_epoch(_NetworkLook(self, self.task.inputs), clock, generator)
         if plan.go_back and self._kept is not None:
             for network, values in zip(self.networks, self._kept, strict=True):
                 network.load_state_dict(values)
@@ -197,7 +207,7 @@ class Training:
         return plan
 
     def _order(self, plan: EpochPlan, epoch: int) -> EpochOrder:
-        seed, inputs, sample_weight_N = self.settings.seed, self.inputs, self.sample_weight_N
+        seed, inputs, sample_weight_N = self.settings.seed, self.task.inputs, self.task.sample_weight_N
         if plan.batches is None:
             order_M = torch.randperm(len(inputs), generator=make_generator(seed, "order", epoch))
             batches = split_places(len(inputs), self.settings.batch_size)
@@ -209,7 +219,7 @@ class Training:
         return EpochOrder(
             order_M=order_M,
             row_M=row_M,
-            label_M=self.label_N.to(self.device)[row_M],
+            label_M=self.task.label_N.to(self.device)[row_M],
             sample_weight_M=None if sample_weight_N is None else sample_weight_N.to(self.device)[row_M],
             views=inputs.draw_views(make_generator(seed, "augment", epoch), len(order_M)),
             batches=batches,
@@ -222,14 +232,14 @@ class Training:
 
         The weights of the lessons are multiplied by ``choice_weight_B``, float32.
         """
-        order, method, world = work.order, self.method, self.world
+        order, method, world = work.order, self.task.method, self.world
         batch, sample_weight_B = order.batch(places), order.sample_weights(places)
         count = len(batch.row_B)
         share = world.share(count)
-        x_b = order.images(self.inputs, places, share)
+        x_b = order.images(self.task.inputs, places, share)
         if method.mixes:
             mixing = method.mix(batch, functools.partial(self._guess, x_b, count), clock, work.generator)
-            x_b = order.blended(x_b, self.inputs, places, share, mixing)
+            x_b = order.blended(x_b, self.task.inputs, places, share, mixing)
             sample_weight_B = None if sample_weight_B is None else mixing.blend(sample_weight_B)
         logits = [self.forward(network, x_b) for network in self.shared]
         seen = [world.gather(logits_bC.detach(), count) for logits_bC in logits]

@@ -225,8 +225,8 @@ class Method(Remembers):
         raise NotImplementedError
 
     def teach(self, batch: Batch, logits: Logits, clock: Clock, generator: torch.Generator) -> Sequence[Lesson]:
-        """Return one lesson for each network."""
-        raise NotImplementedError
+        """Return one lesson for each network; by default the given labels, L = (1/B) Σ CE(logits, given label)."""
+        return [Lesson(target=batch.label_B, weight_B=torch.ones_like(logits_BC[:, 0])) for logits_BC in logits]
 
     def report(self) -> State:
         """Return what belongs in the result: plain values by name, none of them NaN or infinite."""

@@ -37,11 +37,11 @@ class Memoryless(Method):
         return [self._lesson(batch, logits[0], generator)]
 
 
-class Standard(Memoryless):
-    """L = (1/B) Σ CE(logits, given label)."""
+class Standard(Method):
+    """L = (1/B) Σ CE(logits, given label), as `Method` teaches."""
 
     def __init__(self, ingredients: Ingredients | None = None) -> None:
-        super().__init__(lambda batch, logits_BC, _: evenly(batch.label_B, logits_BC))
+        """It needs no ingredients."""
 
 
 def evenly(target: torch.Tensor, logits_BC: torch.Tensor) -> Lesson:

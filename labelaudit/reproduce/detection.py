@@ -40,7 +40,7 @@ from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.engine.devices import Device
 from labelaudit.engine.draws import derive_seed
 from labelaudit.engine.inputs import Inputs, SomeRows
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.networks import require_known
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.errors import DataError, UsageError
@@ -278,8 +278,8 @@ def _threshold_trainings(
     aums, below = [], []
     for threshold_R in (first_R, second_R):
         label_R = torch.where(torch.from_numpy(threshold_R), len(classes), prepared.label_R)
-        network = make_network(settings, widened, source)
-        training = Training([network], settings, source.device, prepared.inputs, label_R)
+        task = Task(prepared.inputs, label_R)
+        training = Training([make_network(settings, widened, source)], settings, source.device, task)
         margin_R = np.zeros(rows)
         with reporter.bar("Training for AUM", settings.epochs * rows, "images") as advance:
             for record in training.run_epochs(advance):
@@ -315,7 +315,7 @@ def out_of_fold_probabilities(
     p_RK = torch.empty(0)
     for taught_P, asked_P in folds.split(label_R, label_R):
         row_P = torch.from_numpy(taught_P)
-        training = Training([build()], settings, device, SomeRows(inputs, row_P), label_R[row_P])
+        training = Training([build()], settings, device, Task(SomeRows(inputs, row_P), label_R[row_P]))
         for _ in training.run_epochs(lambda _: None):
             pass
         p_PK = training.predict(SomeRows(inputs, torch.from_numpy(asked_P)))

@@ -32,7 +32,7 @@ from labelaudit.detect import BoolArray
 from labelaudit.detect.confident import spread_over_pairs, surely_wrong
 from labelaudit.engine.draws import derive_seed
 from labelaudit.engine.inputs import SomeRows
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import RunError
 from labelaudit.methods.base import Verified
@@ -186,8 +186,8 @@ class _Validation:
         if loop.optimizer == "adam":
             loop = replace(loop, schedule="milestones", milestones=_MILESTONES)
         weight_N = None if self.sample_weight_R is None else self.sample_weight_R.cpu()[rows]
-        given, world = (SomeRows(prepared.inputs, rows), prepared.label_R[rows]), self.source.world
-        training = Training([network], loop, self.source.device, *given, world=world, sample_weight_N=weight_N)
+        task = Task(SomeRows(prepared.inputs, rows), prepared.label_R[rows], sample_weight_N=weight_N)
+        training = Training([network], loop, self.source.device, task, self.source.world)
         unseen, p_HC, most = SomeRows(prepared.inputs, others), torch.empty(0), -1.0
         for record in training.run_epochs(advance):
             if best or record.epoch + 1 == self.settings.epochs:

@@ -28,7 +28,7 @@ from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.labels_file import read_labels
 from labelaudit.engine.devices import Device
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.engine.step import EpochRecord
 from labelaudit.engine.world import joined
@@ -123,16 +123,16 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
             done, error = record.epoch + 1, None
             if validation is not None and (done % options.measure_every == 0 or done == settings.epochs):
                 error = _error(training.predict(validation.inputs, networks=1), validation.label_R)
-            metrics.append(_measured(record, training.label_N, error))
-            times_R = None if training.selection is None else record.times_N
+            metrics.append(_measured(record, training.task.label_N, error))
+            times_R = None if training.task.selection is None else record.times_N
             return functools.partial(write_metrics, out, metrics[:], seconds, prepared.sample_R, times_R)
 
         left = (settings.epochs - training.finished_epochs) * len(prepared.inputs)
         train(out, [training], after, reporter, title=f"Training ({entry.name})", images=left)
         result = {**begun.about, "status": "trained", "metrics": metrics[-1]}
-        if validation is not None and training.method.networks > 1:
+        if validation is not None and training.task.method.networks > 1:
             result["validation_error_of_all_networks"] = _error(training.predict(validation.inputs), validation.label_R)
-        if found := training.method.report():
+        if found := training.task.method.report():
             result["found"] = found
         world.once(lambda: write_network(out.model, tensors_of(training.networks[0]), begun.catalogue.classes))
         world.once(lambda: write_json(out.result, result))
@@ -266,17 +266,9 @@ def _training(
             "have a much smaller error there. Take one of them, or give --probe train"
         )
     networks = [make_network(settings, prepared, source, number=number) for number in range(method.networks)]
-    return Training(
-        networks,
-        settings,
-        device,
-        prepared.inputs,
-        label_R,
-        method,
-        world=source.world,
-        selection=build_selection(settings, len(prepared.inputs)),
-        sample_weight_N=sample_weight_R,
-    )
+    selection = build_selection(settings, len(prepared.inputs))
+    task = Task(prepared.inputs, label_R, method, sample_weight_R, selection)
+    return Training(networks, settings, device, task, source.world)
 
 
 def _error(p_NC: torch.Tensor, label_N: torch.Tensor) -> float:

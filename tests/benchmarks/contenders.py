@@ -37,7 +37,7 @@ from labelaudit.data.folder import scan
 from labelaudit.engine import loop
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.inputs import Inputs
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.optimizers import build_optimizer
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.progress import QUIET, Advance, Quiet
@@ -139,7 +139,7 @@ def ours(problem: Problem, folder: Path, epochs: int = 1, *, recorded: bool = Tr
     Not ``recorded``, they train without computing or keeping records.
     """
     settings, prepared = replace(problem.settings, schedule="constant"), problem.prepared
-    training = Training([problem.build()], settings, problem.device, problem.inputs, prepared.label_R)
+    training = Training([problem.build()], settings, problem.device, Task(problem.inputs, prepared.label_R))
     # Not a Mock, which would keep every tensor that it is given.
     nothing = SimpleNamespace(put=lambda *_step: None, take=lambda *_epoch: None)
     unrecorded = mock.patch.object(loop, "Recorder", return_value=nothing)

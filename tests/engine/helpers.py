@@ -6,11 +6,12 @@ import torch
 from torch import nn
 
 from labelaudit.engine.inputs import Augment, ImageInputs
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.engine.step import EpochRecord
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.methods.base import Method
+from labelaudit.methods.standard import Standard
 
 CPU = torch.device("cpu")
 MEAN_C, STD_C = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -74,8 +75,8 @@ def train(
     augment: Augment = NO_AUGMENT,
 ) -> list[EpochRecord]:
     pixels_NCHW, label_N = task or small_task()
-    given = image_inputs(pixels_NCHW, augment), label_N, method
-    return list(Training([network], settings, CPU, *given).run_epochs(ignore))
+    learned = Task(image_inputs(pixels_NCHW, augment), label_N, method or Standard())
+    return list(Training([network], settings, CPU, learned).run_epochs(ignore))
 
 
 def ignore(_finished: int) -> None:

@@ -7,7 +7,7 @@ import torch
 from labelaudit.engine.draws import make_draws
 from labelaudit.engine.heads import Heads, draw_folds, gradient
 from labelaudit.engine.inputs import FeatureInputs
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.networks import linear_head
 from labelaudit.errors import TrainingError
 from labelaudit.methods.standard import weighted
@@ -59,8 +59,8 @@ def test_heads_side_by_side_are_what_torch_would_train_each_to(changes):
         with torch.no_grad():
             head.weight[:] = torch.from_numpy(first["parameter 0"].reshape(3, 4, 6)[number])
             head.bias[:] = torch.from_numpy(first["parameter 1"].reshape(3, 4)[number])
-        given = inputs, torch.from_numpy(LABEL_R), weighted(torch.from_numpy(~own_R))
-        expected_E = Training([head], settings, CPU, *given).run_epochs(ignore)
+        task = Task(inputs, torch.from_numpy(LABEL_R), weighted(torch.from_numpy(~own_R)))
+        expected_E = Training([head], settings, CPU, task).run_epochs(ignore)
         for record, expected in zip(record_E, expected_E, strict=True):
             for name, found_R in record.items():
                 expected_R = getattr(expected, f"{name}_N")[own_R]

@@ -8,7 +8,7 @@ from torch import nn
 
 from labelaudit.engine.draws import derive_seed, make_generator
 from labelaudit.engine.inputs import Augment, draw_views, show
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Task, Training
 from labelaudit.methods.base import Lesson
 from labelaudit.methods.standard import Standard
 from tests.engine import helpers
@@ -38,10 +38,13 @@ class OnlySecond(Standard):
         return [Lesson(target=batch.label_B, weight_B=weight_B) for weight_B in (0 * one_B, one_B)]
 
 
-def begin(networks, task=None, method=None, **settings):
+STANDARD = Standard()
+
+
+def begin(networks, task=None, method=STANDARD, **settings):
     pixels_NCHW, label_N = task or helpers.small_task()
     inputs, how = helpers.image_inputs(pixels_NCHW), helpers.loop_settings(**settings)
-    return Training(networks, how, helpers.CPU, inputs, label_N, method)
+    return Training(networks, how, helpers.CPU, Task(inputs, label_N, method))
 
 
 def plain_training(network, pixels_NCHW, label_N, how):
@@ -189,7 +192,7 @@ def test_cuda_gives_records_of_the_same_shape_and_nearly_the_same_losses(precisi
     on_cpu = helpers.train(helpers.small_network(), helpers.loop_settings(epochs=2), augment=Augment())
     given = helpers.image_inputs(pixels_NCHW, Augment(), device), label_N
     how = helpers.loop_settings(epochs=2, precision=precision)
-    training = Training([helpers.small_network()], how, device, *given)
+    training = Training([helpers.small_network()], how, device, Task(*given))
     on_gpu = list(training.run_epochs(helpers.ignore))
     for one, other in zip(on_cpu, on_gpu, strict=True):
         np.testing.assert_allclose(one.loss_N, other.loss_N, atol=0.01 if precision == "float32" else 0.3)

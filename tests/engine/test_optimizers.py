@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.optimizers import build_optimizer, rate_factor, set_pace
 from labelaudit.methods.base import Lesson
 from labelaudit.methods.standard import Standard
@@ -18,9 +18,10 @@ ADAM = {"optimizer": "adam", "lr": 0.003, "nesterov": False, "beta2": 0.98}
 
 TRAINS = """
 import sys
-from tests.engine.helpers import CPU, Training, ignore, image_inputs, loop_settings, small_network, small_task
+from tests.engine.helpers import CPU, Task, Training, ignore, image_inputs, loop_settings, small_network, small_task
 pixels_NCHW, label_N = small_task()
-training = Training([small_network()], loop_settings(optimizer=sys.argv[1]), CPU, image_inputs(pixels_NCHW), label_N)
+task = Task(image_inputs(pixels_NCHW), label_N)
+training = Training([small_network()], loop_settings(optimizer=sys.argv[1]), CPU, task)
 training.run_epoch(ignore)
 training.load(training.state())
 sys.exit("torch._dynamo" in sys.modules)
@@ -72,7 +73,7 @@ def test_a_rate_that_decays_by_the_step_falls_on_top_of_its_schedule():
             rates.append(training.optimizers[0].param_groups[0]["lr"])
             return super().teach(batch, logits, clock, generator)
 
-    training = Training([network], how, CPU, image_inputs(task[0]), task[1], Watching())
+    training = Training([network], how, CPU, Task(image_inputs(task[0]), task[1], Watching()))
     list(training.run_epochs(ignore))
     factors = [1.0] * 5 + [0.1] * 3 + [0.01] * 2
     assert rates == pytest.approx([how.lr * factor / (1 + 0.25 * step) for step, factor in enumerate(factors)])

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from labelaudit.engine.inputs import Augment
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.networks import create
 from labelaudit.engine.parallel import in_threads
 from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings
@@ -125,7 +125,7 @@ def test_a_training_in_threads_continues_from_a_state_with_the_same_bits():
     def begin():
         torch.manual_seed(1)
         network, how = create("labelaudit_probe", num_classes=4), loop_settings(epochs=3, batch_size=256)
-        return Training([network], how, CPU, inputs, label_N)
+        return Training([network], how, CPU, Task(inputs, label_N))
 
     whole = begin()
     first, second = whole.shared[0].replicas

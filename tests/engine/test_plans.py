@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from labelaudit.engine.inputs import Augment
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.networks import create
 from labelaudit.errors import TrainingError
 from labelaudit.methods.base import EpochPlan, Mixing
@@ -38,7 +38,7 @@ class Planner(Standard):
 def begin(method, epochs=2, network=None, **settings):
     pixels_NCHW, label_N = small_task()
     networks, how = [network or small_network(dropout=0.3)], loop_settings(epochs=epochs, **settings)
-    training = Training(networks, how, CPU, image_inputs(pixels_NCHW, Augment()), label_N, method)
+    training = Training(networks, how, CPU, Task(image_inputs(pixels_NCHW, Augment()), label_N, method))
     return training, lambda: training.run_epoch(ignore)
 
 
@@ -173,8 +173,8 @@ def test_sample_weights_are_blended_alike():
     pixels_NCHW, label_N = small_task(2)
     outcome = []
     for sample_weight_N in (None, torch.tensor([1.0, 0.0])):
-        given = image_inputs(pixels_NCHW), label_N, Mixer(0.5)
-        training = Training([linear_network()], loop_settings(), CPU, *given, sample_weight_N=sample_weight_N)
+        task = Task(image_inputs(pixels_NCHW), label_N, Mixer(0.5), sample_weight_N)
+        training = Training([linear_network()], loop_settings(), CPU, task)
         training.run_epoch(ignore)
         outcome.append(training.networks[0][1].weight)
     torch.testing.assert_close(*outcome)

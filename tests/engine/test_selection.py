@@ -10,7 +10,7 @@ import torch
 
 from labelaudit.engine.draws import make_generator
 from labelaudit.engine.inputs import Augment
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.selection import Selection, scores
 from labelaudit.engine.step import observe
 from labelaudit.selectors.base import Choice, Selector
@@ -46,7 +46,7 @@ def begin(selector, *, network=None, task=None, how=None, records_scores=False, 
     selection = None if selector is None else Selection(selector, len(label_N), records_scores=records_scores)
     inputs = image_inputs(pixels_NCHW, augment or Augment(), device)
     networks = [network or small_network(dropout=0.3)]
-    return Training(networks, how or loop_settings(), device, inputs, label_N, selection=selection)
+    return Training(networks, how or loop_settings(), device, Task(inputs, label_N, selection=selection))
 
 
 def trained(selector, **asked):

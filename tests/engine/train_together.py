@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from labelaudit.engine.inputs import Augment
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.selection import Selection
 from labelaudit.engine.world import joined
 from labelaudit.errors import DataError
@@ -70,8 +70,8 @@ def train_together(folder: Path, everything: bool, environment: Mapping[str, str
             networks = [small_network(seed=number) for number in range(method.networks)]
             inputs = image_inputs(PIXELS_NCHW, Augment())
             selection = None if selector is None else Selection(build_selector(selector), 43)
-            given = inputs, label_N, method
-            training = Training(networks, loop_settings(**how), CPU, *given, world=world, selection=selection)
+            task = Task(inputs, label_N, method, selection=selection)
+            training = Training(networks, loop_settings(**how), CPU, task, world)
             records = list(training.run_epochs(ignore))
             p_NC = training.predict(inputs)
             if world.is_main:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from labelaudit.engine.inputs import Augment
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.selection import Selection
 from labelaudit.engine.step import lesson_loss
 from labelaudit.methods.base import Batch
@@ -26,7 +26,7 @@ def start(entry, *, first_seed=0, epochs=3, **others):
     method = ready(entry, TRUTH_N)
     networks = [small_network(seed=first_seed + number, dropout=0.2) for number in range(method.networks)]
     how = loop_settings(epochs=epochs, batch_size=14, lr=0.02)
-    return Training(networks, how, CPU, INPUTS, LABEL_N, method, **others)
+    return Training(networks, how, CPU, Task(INPUTS, LABEL_N, method, **others))
 
 
 def finish(training):
@@ -122,8 +122,8 @@ def test_cuda_gives_nearly_the_losses_of_the_cpu(entry, optimizer):
         method = ready(entry, TRUTH_N.to(device))
         networks = [small_network(seed=number) for number in range(method.networks)]
         how = loop_settings(epochs=2, batch_size=14, lr=0.002, optimizer=optimizer, nesterov=False)
-        given = image_inputs(PIXELS_NCHW, Augment(), device), LABEL_N, method
-        training = Training(networks, how, device, *given, sample_weight_N=torch.linspace(0.5, 1, 43))
+        task = Task(image_inputs(PIXELS_NCHW, Augment(), device), LABEL_N, method, torch.linspace(0.5, 1, 43))
+        training = Training(networks, how, device, task)
         records = [training.run_epoch(ignore)]
         training.load(training.state())
         losses[name] = [*records, training.run_epoch(ignore)]
