@@ -91,12 +91,7 @@ class Training:
     """
 
     def __init__(
-        self,
-        networks: Sequence[nn.Module],
-        settings: Hyperparameters,
-        device: Device,
-        task: Task,
-        world: World = ALONE,
+        self, networks: Sequence[nn.Module], settings: Hyperparameters, device: Device, task: Task, world: World = ALONE
     ) -> None:
         self.task = task
         self.device = torch.device(str(device))
