@@ -152,9 +152,9 @@ def _tell_near(folder: RunFolder, noise: Noise, terminal: Terminal) -> None:
 
 def _tell_changes(folder: RunFolder, terminal: Terminal) -> None:
     """Say what changed since the last audit of the same folder that has verdicts, if there is one."""
+    from labelaudit.auditing.changes import find_changes
     from labelaudit.auditing.model import Audit
     from labelaudit.report.sentences import changes_sentence
-    from labelaudit.run.changes import find_changes
     from labelaudit.run.series import judged_before
 
     if before := judged_before(folder):

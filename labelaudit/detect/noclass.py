@@ -126,10 +126,9 @@ def evenness(beliefs: Beliefs, classes: int, *, without_given: bool = False) -> 
     p_SN = np.where(is_class_MN, beliefs.other_MN, 0.0)
     if not without_given:
         p_SN = np.concatenate([beliefs.given_N[None], p_SN])
-    rest_N = np.zeros_like(beliefs.given_N) if beliefs.rest_N is None else beliefs.rest_N
     left_N = np.maximum(classes - 1 - is_class_MN.sum(axis=0), 0)
-    sum_N = np.maximum(p_SN.sum(axis=0) + left_N * rest_N, c.LEAST_BELIEF)
-    entropy_N = _surprise(p_SN / sum_N).sum(axis=0) + left_N * _surprise(rest_N / sum_N)
+    sum_N = np.maximum(p_SN.sum(axis=0) + left_N * beliefs.rest_N, c.LEAST_BELIEF)
+    entropy_N = _surprise(p_SN / sum_N).sum(axis=0) + left_N * _surprise(beliefs.rest_N / sum_N)
     even = np.log(max(classes - without_given, 2))
     return np.where(np.isfinite(beliefs.given_N), entropy_N / even, np.nan)
 
