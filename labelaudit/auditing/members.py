@@ -13,13 +13,12 @@ import torch
 from labelaudit.auditing import plan
 from labelaudit.auditing.begin import Tensors
 from labelaudit.auditing.prepare import Prepared, Source, make_network
-from labelaudit.auditing.training import TrainingJob, read_checkpoint, tensors_of, train
-from labelaudit.engine.loop import Training
+from labelaudit.auditing.training import read_checkpoint, restore, tensors_of, train
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.engine.step import EpochRecord, observe
 from labelaudit.errors import RunError
 from labelaudit.methods.base import State
-from labelaudit.methods.standard import Standard
 from labelaudit.progress import Reporter
 from labelaudit.run import losses
 from labelaudit.run.layout import RunFolder
@@ -43,23 +42,23 @@ def train_recorded(
     if finished:
         reporter.say(f"Resuming after {finished} of {whole} epochs")
 
-    def members() -> Iterator[TrainingJob]:
+    def members() -> Iterator[Training]:
         # A member that ended with the last whole epoch is loaded again only if it is the last, whose network is kept.
         first = min(finished // settings.epochs, settings.members - 1)
         for member in range(first, settings.members):
-            job = _member(settings, member, prepared, source)
+            training = _member(settings, member, prepared, source)
             if state is not None and state["member"] == member:
-                job.restore(state, run.checkpoint)
-            yield job
+                restore(training, state, run.checkpoint)
+            yield training
 
-    def after(job: TrainingJob, record: EpochRecord, _seconds: float) -> Callable[[], None]:
+    def after(training: Training, record: EpochRecord, _seconds: float) -> Callable[[], None]:
         seen = {name: getattr(record, f"{name}_N") for name in ("loss", "margin", "predicted", "alternative")}
-        epoch = job.number["member"] * settings.epochs + record.epoch
+        epoch = training.task.marks["member"] * settings.epochs + record.epoch
         recorded = losses.EpochLosses.of(epoch, prepared.sample_R, seen)
         tested: losses.EpochLosses | None = None
         if held_out is not None:
             # A probability that is 0 in float32 counts as the smallest that is not: a loss of 87.
-            log_p_TC = job.training.predict(held_out.inputs).clamp_min(torch.finfo(torch.float32).tiny).log()
+            log_p_TC = training.predict(held_out.inputs).clamp_min(torch.finfo(torch.float32).tiny).log()
             seen = {name: value_T.numpy() for name, value_T in observe(log_p_TC, held_out.label_R).items()}
             tested = losses.EpochLosses.of(epoch, held_out.sample_R, seen)
 
@@ -74,18 +73,17 @@ def train_recorded(
     return tensors_of(train(run, members(), after, reporter, title="Training the probe", images=images).networks[0])
 
 
-def _member(settings: TrainingSettings, member: int, prepared: Prepared, source: Source) -> TrainingJob:
+def _member(settings: TrainingSettings, member: int, prepared: Prepared, source: Source) -> Training:
     """Build one member; the first has the seed that was asked for."""
     own = settings.of_member(member)
-    return TrainingJob(
-        training=Training([make_network(own, prepared, source)], own, source.device, source.world),
-        method=Standard(),
-        inputs=prepared.inputs,
-        label_R=prepared.label_R,
+    task = Task(
+        prepared.inputs,
+        prepared.label_R,
         # One curve holds one kind of loss: that of the scoring pass, also while a selector is off.
         selection=plan.build_selection(own, len(prepared.inputs), records_scores=True),
-        number={"member": member, "epochs": settings.epochs},
+        marks={"member": member, "epochs": settings.epochs},
     )
+    return Training([make_network(own, prepared, source)], own, source.device, task, source.world)
 
 
 def rewind_to_checkpoint(run: RunFolder) -> State | None:

@@ -19,9 +19,8 @@ from labelaudit.auditing.plan import fitting_batch_size
 from labelaudit.auditing.prepare import Prepared, Source, make_network
 from labelaudit.engine.draws import derive_seed, make_generator
 from labelaudit.engine.inputs import ImageInputs, SomeRows, Views
-from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.settings import TrainingSettings
-from labelaudit.methods.standard import Standard
 from labelaudit.progress import Reporter
 
 _ENOUGH_IMAGES, _MOST_IMAGES, _PER_CLASS = 512, 2048, 32
@@ -139,9 +138,10 @@ def _try_mirroring(settings: TrainingSettings, prepared: Prepared, source: Sourc
     found_3H = np.empty((3, 0), dtype=np.int64)
     with reporter.bar("Testing flips", len(rounds) * settings.epochs * half, "images") as advance:
         for taught_H, asked_H in rounds:
-            training = Training([make_network(settings, prepared, source)], settings, source.device, source.world)
-            taught = SomeRows(prepared.inputs, taught_H)
-            for _ in run_epochs(training, taught, prepared.label_R[taught_H], Standard(), advance):
+            network, taught = make_network(settings, prepared, source), SomeRows(prepared.inputs, taught_H)
+            task = Task(taught, prepared.label_R[taught_H])
+            training = Training([network], settings, source.device, task, source.world)
+            for _ in training.run_epochs(advance):
                 pass
             label_H = prepared.label_R[asked_H].numpy()
             plain_H, mirrored_H = (

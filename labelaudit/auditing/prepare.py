@@ -205,16 +205,7 @@ def backbone_of(settings: TrainingSettings, source: Source) -> Backbone:
 
 
 def _build(settings: TrainingSettings, source: Source, classes: int, seed: int) -> torch.nn.Module:
-    return build_network(
-        settings.model,
-        weights=settings.weights,
-        weights_file=source.weights_file,
-        num_classes=classes,
-        channels=settings.channels,
-        seed=seed,
-        offline=source.offline,
-        image_size=settings.image_size,
-    )
+    return build_network(settings, classes, seed=seed, weights_file=source.weights_file, offline=source.offline)
 
 
 def _loaded(

@@ -10,59 +10,41 @@ import io
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from labelaudit.auditing.begin import Tensors
-from labelaudit.engine.inputs import Inputs
-from labelaudit.engine.loop import Training, run_epochs
-from labelaudit.engine.selection import Selection
+from labelaudit.engine.loop import Training
 from labelaudit.engine.step import EpochRecord
 from labelaudit.errors import RunError
-from labelaudit.methods.base import Method, State
+from labelaudit.methods.base import State
 from labelaudit.progress import Reporter
 from labelaudit.run.files import require_regular, write_bytes
 from labelaudit.run.layout import RunFolder
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingJob:
-    """A training and what it learns from.
-
-    ``sample_weight_R`` multiply the method's weights. ``number`` are further entries of the checkpoint.
-    """
-
-    training: Training
-    method: Method
-    inputs: Inputs
-    label_R: torch.Tensor
-    selection: Selection | None = None
-    sample_weight_R: torch.Tensor | None = None
-    number: Mapping[str, int] = field(default_factory=dict)
-
-    def restore(self, state: State, file: Path) -> None:
-        """Bring the training to the state in a checkpoint; raise a RunError for that of another network or method."""
-        try:
-            self.training.load(state, self.method, self.selection)
-        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            raise RunError(f"{file} belongs to a different network", fix="delete it to train from the start") from error
+def restore(training: Training, state: State, file: Path) -> None:
+    """Bring a training to the state in a checkpoint; raise a RunError for that of another network or method."""
+    try:
+        training.load(state)
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise RunError(f"{file} belongs to a different network", fix="delete it to train from the start") from error
 
 
-After = Callable[[TrainingJob, EpochRecord, float], Callable[[], None]]
+After = Callable[[Training, EpochRecord, float], Callable[[], None]]
 """Called by every process after each epoch, with its record and its seconds. The first process writes the epoch by the
 function that it returns, and the checkpoint after it."""
 
 
 def train(
-    run: RunFolder, jobs: Iterable[TrainingJob], after: After, reporter: Reporter, *, title: str, images: int
+    run: RunFolder, trainings: Iterable[Training], after: After, reporter: Reporter, *, title: str, images: int
 ) -> Training:
-    """Train the jobs one after the other, writing each epoch while the next one is trained; return the last training.
+    """Take trainings one after the other, writing each epoch while the next one is trained; return the last one.
 
-    ``images`` are left in all jobs and epochs together. A failed write raises its StorageError one epoch later; the
-    checkpoint still holds the last epoch written.
+    ``images`` are left in all of them together. A failed write raises its StorageError one epoch later; the checkpoint
+    still holds the last epoch written.
     """
 
     def write_epoch(write: Callable[[], None], state: State) -> None:
@@ -71,14 +53,12 @@ def train(
 
     pending: Future[None] | None = None
     with reporter.bar(title, images, "images") as advance, ThreadPoolExecutor(1) as pool:
-        for job in jobs:
+        for training in trainings:
             began = time.perf_counter()
-            training, given = job.training, (job.inputs, job.label_R, job.method)
-            epochs = run_epochs(training, *given, advance, sample_weight_N=job.sample_weight_R, selection=job.selection)
-            for record in epochs:
-                write = after(job, record, time.perf_counter() - began)
+            for record in training.run_epochs(advance):
+                write = after(training, record, time.perf_counter() - began)
                 if training.world.is_main:
-                    state = {**job.number, **training.state(job.method, job.selection)}
+                    state = training.state()
                     if pending is not None:
                         pending.result()
                     pending = pool.submit(write_epoch, write, state)

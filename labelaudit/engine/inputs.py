@@ -32,55 +32,6 @@ _RELEASE_BYTES = 1 << 30
 """So much is read through a memory map before its pages are handed back to the system."""
 
 
-class Rows:
-    """Pixels by row number: moved to the device when they fit, left in memory or behind a memory map otherwise.
-
-    Mapped rows are read ahead when they are announced, and their pages are handed back, so that memory stays free. A
-    memory map is of a file from its first byte on, or a slice of its first rows.
-    """
-
-    def __init__(self, pixels_NCHW: torch.Tensor | npt.NDArray[np.uint8], device: Device) -> None:
-        self._device = torch.device(str(device))
-        self._map = _map_behind(pixels_NCHW)
-        self._read_bytes = 0
-        with warnings.catch_warnings():
-            # It may not be written to, and is not. A private writable map would be refused where memory is smaller.
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            pixels = pixels_NCHW if isinstance(pixels_NCHW, torch.Tensor) else torch.from_numpy(pixels_NCHW)
-        self._row_bytes = pixels[:1].numel()
-        if self._map is None and device.type == "cuda":
-            fits = pixels.numel() < _DEVICE_SHARE * torch.cuda.mem_get_info(self._device)[0]
-            pixels = pixels.to(self._device) if fits else pixels
-        self._pixels_NCHW = pixels
-
-    def __len__(self) -> int:
-        return len(self._pixels_NCHW)
-
-    def announce(self, index_B: torch.Tensor) -> None:
-        """Have the system read mapped rows ahead: many at once, where the training would wait for each."""
-        if self._map is None or not hasattr(mmap, "MADV_WILLNEED"):
-            return
-        for row in index_B.tolist():
-            start = row * self._row_bytes // mmap.PAGESIZE * mmap.PAGESIZE
-            self._map.madvise(mmap.MADV_WILLNEED, start, (row + 1) * self._row_bytes - start)
-
-    def take(self, index_B: torch.Tensor) -> torch.Tensor:
-        """Return uint8 [B, C, H, W] on the training's device, for int64 row numbers on the CPU."""
-        if self._pixels_NCHW.device == self._device:
-            taken_BCHW = self._pixels_NCHW[index_B.to(self._device, non_blocking=True)]
-        else:
-            shape = (len(index_B), *self._pixels_NCHW.shape[1:])
-            pinned_BCHW = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
-            torch.index_select(self._pixels_NCHW, 0, index_B, out=pinned_BCHW)
-            taken_BCHW = pinned_BCHW.to(self._device, non_blocking=True)
-        self._read_bytes += taken_BCHW.numel()
-        if self._map is not None and self._read_bytes > _RELEASE_BYTES and hasattr(mmap, "MADV_DONTNEED"):
-            # The system keeps what it read as long as it has room; only this process lets go of it.
-            self._map.madvise(mmap.MADV_DONTNEED)
-            self._read_bytes = 0
-        return taken_BCHW
-
-
 def _map_behind(owner: object) -> mmap.mmap | None:
     while isinstance(owner, np.ndarray):
         owner = owner.base
@@ -107,7 +58,7 @@ class Views:
     flip_N: torch.Tensor
 
     def part(self, places: slice | torch.Tensor) -> Views:
-        """Return those at some places of the epoch."""
+        """Return those at some places."""
         return Views(shift_N2=self.shift_N2[places], flip_N=self.flip_N[places])
 
 
@@ -116,8 +67,8 @@ class Inputs(Protocol):
 
     def __len__(self) -> int: ...
 
-    def draw_views(self, generator: torch.Generator, count: int | None = None) -> Views | None:
-        """Return random views for one epoch, on the device; None where rows are always seen alike."""
+    def draw_views(self, generator: torch.Generator, count: int) -> Views | None:
+        """Return ``count`` random views, on the device; None where rows are always seen alike."""
         return None
 
     def announce(self, index_B: torch.Tensor) -> None:
@@ -129,7 +80,12 @@ class Inputs(Protocol):
 
 
 class ImageInputs:
-    """uint8 images, normalized per channel by mean and standard deviation of pixel / 255; see `Rows`."""
+    """uint8 images, normalized per channel by mean and standard deviation of pixel / 255.
+
+    They are moved to the device when they fit, left in memory or behind a memory map otherwise. Mapped ones are read
+    ahead when they are announced, and their pages are handed back, so that memory stays free. A memory map is of a file
+    from its first byte on, or a slice of its first rows.
+    """
 
     def __init__(
         self,
@@ -140,10 +96,19 @@ class ImageInputs:
         augment: Augment,
         device: Device,
     ) -> None:
-        self._rows = Rows(pixels_NCHW, device)
         self._augment = augment
         self._device = torch.device(str(device))
-        self._size = (pixels_NCHW.shape[2], pixels_NCHW.shape[3])
+        self._map = _map_behind(pixels_NCHW)
+        self._read_bytes = 0
+        with warnings.catch_warnings():
+            # It may not be written to, and is not. A private writable map would be refused where memory is smaller.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            pixels = pixels_NCHW if isinstance(pixels_NCHW, torch.Tensor) else torch.from_numpy(pixels_NCHW)
+        self._row_bytes = pixels[:1].numel()
+        if self._map is None and device.type == "cuda":
+            fits = pixels.numel() < _DEVICE_SHARE * torch.cuda.mem_get_info(self._device)[0]
+            pixels = pixels.to(self._device) if fits else pixels
+        self._pixels_NCHW = pixels
         mean_1C11, std_1C11 = (torch.tensor(each, device=self._device).view(1, -1, 1, 1) for each in (mean_C, std_C))
         self._scale, self._shift = 1.0 / (255.0 * std_1C11), -mean_1C11 / std_1C11
 
@@ -154,26 +119,47 @@ class ImageInputs:
         return other
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._pixels_NCHW)
 
-    def draw_views(self, generator: torch.Generator, count: int | None = None) -> Views | None:
+    def draw_views(self, generator: torch.Generator, count: int) -> Views | None:
         """Draw views by the augmentation; on the CPU, so that they do not depend on the device."""
         if self._augment.name == "none":
             return None
-        views = draw_views(len(self) if count is None else count, self._size, self._augment, generator)
+        height, width = self._pixels_NCHW.shape[2:]
+        views = draw_views(count, (height, width), self._augment, generator)
         return Views(shift_N2=views.shift_N2.to(self._device), flip_N=views.flip_N.to(self._device))
 
     def announce(self, index_B: torch.Tensor) -> None:
-        """Have mapped rows read ahead."""
-        self._rows.announce(index_B)
+        """Have the system read mapped rows ahead: many at once, where the training would wait for each."""
+        if self._map is None or not hasattr(mmap, "MADV_WILLNEED"):
+            return
+        for row in index_B.tolist():
+            start = row * self._row_bytes // mmap.PAGESIZE * mmap.PAGESIZE
+            self._map.madvise(mmap.MADV_WILLNEED, start, (row + 1) * self._row_bytes - start)
 
     def batch(self, index_B: torch.Tensor, views: Views | None) -> torch.Tensor:
         """Return normalized float32 images [B, C, H, W], channels last in memory."""
-        x_BCHW = self._rows.take(index_B)
+        x_BCHW = self._take(index_B)
         if views is not None:
             x_BCHW = show(x_BCHW, views, self._augment.border)
         x_BCHW = x_BCHW.to(torch.float32, memory_format=torch.channels_last)
         return x_BCHW.mul_(self._scale).add_(self._shift)
+
+    def _take(self, index_B: torch.Tensor) -> torch.Tensor:
+        """Return uint8 [B, C, H, W] on the training's device."""
+        if self._pixels_NCHW.device == self._device:
+            taken_BCHW = self._pixels_NCHW[index_B.to(self._device, non_blocking=True)]
+        else:
+            shape = (len(index_B), *self._pixels_NCHW.shape[1:])
+            pinned_BCHW = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+            torch.index_select(self._pixels_NCHW, 0, index_B, out=pinned_BCHW)
+            taken_BCHW = pinned_BCHW.to(self._device, non_blocking=True)
+        self._read_bytes += taken_BCHW.numel()
+        if self._map is not None and self._read_bytes > _RELEASE_BYTES and hasattr(mmap, "MADV_DONTNEED"):
+            # The system keeps what it read as long as it has room; only this process lets go of it.
+            self._map.madvise(mmap.MADV_DONTNEED)
+            self._read_bytes = 0
+        return taken_BCHW
 
 
 class FeatureInputs(Inputs):
@@ -222,9 +208,9 @@ class SomeRows:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def draw_views(self, generator: torch.Generator, count: int | None = None) -> Views | None:
+    def draw_views(self, generator: torch.Generator, count: int) -> Views | None:
         """Draw views as the other inputs do."""
-        return self._inputs.draw_views(generator, len(self) if count is None else count)
+        return self._inputs.draw_views(generator, count)
 
     def announce(self, index_B: torch.Tensor) -> None:
         """Pass it on."""

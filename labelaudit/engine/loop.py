@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -19,12 +21,12 @@ from labelaudit.engine.devices import Device, memory_errors, single_threaded
 from labelaudit.engine.draws import derive_seed, make_generator, split_places
 from labelaudit.engine.inputs import Inputs
 from labelaudit.engine.optimizers import build_optimizer, set_pace, step_with_decay
-from labelaudit.engine.order import EpochOrder
-from labelaudit.engine.parallel import Threaded
-from labelaudit.engine.step import Effort, EpochRecord, Recorder, lesson_loss
+from labelaudit.engine.order import EpochOrder, Places
+from labelaudit.engine.parallel import Threaded, in_processes, in_threads
+from labelaudit.engine.step import EpochRecord, Recorder, lesson_loss
 from labelaudit.engine.world import ALONE, World
 from labelaudit.hyperparameters import Hyperparameters
-from labelaudit.methods.base import Carries, Clock, EpochPlan, Lesson, Method, Mixes, Plans, State
+from labelaudit.methods.base import Clock, EpochPlan, Method, Remembers, State
 from labelaudit.progress import Advance
 
 _AHEAD = 2
@@ -42,65 +44,87 @@ _CHUNK = 512
 class Work:
     """An epoch that is about to be trained. ``generator`` is the method's own."""
 
-    inputs: Inputs
     order: EpochOrder
     clock: Clock
-    method: Method
     generator: torch.Generator
     recorder: Recorder
     advance: Advance
 
 
-class Trainer(Protocol):
+Put = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
+"""Takes rows, logits and labels of a batch, as `Recorder.put`."""
+
+
+class Trainer(Remembers):
     """What takes an epoch's steps in place of the loop; see `labelaudit.engine.selection`."""
 
-    def train_epoch(self, training: Training, work: Work) -> Effort:
-        """Take an epoch's steps, and return what they cost."""
+    def train_epoch(self, training: Training, work: Work) -> tuple[int, npt.NDArray[np.int32]]:
+        """Take an epoch's steps, and return what they cost, as `EpochRecord` has it."""
+        raise NotImplementedError
 
-    def state(self) -> State:
-        """Return what a checkpoint keeps."""
 
-    def load(self, state: State) -> None:
-        """Continue from a state."""
+@dataclass(frozen=True)
+class Task:
+    """What is learned.
+
+    Attributes:
+        inputs, label_N: What is trained on, with int64 given labels.
+        method: What says what to teach; by default standard training.
+        sample_weight_N: float32; they multiply every lesson's weights.
+        selection: Chooses which samples are back-propagated; its scoring pass is recorded.
+        marks: Further entries of the checkpoint.
+    """
+
+    inputs: Inputs
+    label_N: torch.Tensor
+    method: Method = field(default_factory=Method)
+    sample_weight_N: torch.Tensor | None = None
+    selection: Trainer | None = None
+    marks: Mapping[str, int] = field(default_factory=dict)
 
 
 class Training:
-    """Networks and optimizers between two epochs: all that a checkpoint has to hold.
+    """Networks and optimizers between two epochs, and what they learn.
 
     Random draws are seeded from (seed, purpose, epoch), so a training that goes on from a checkpoint draws what the
     uninterrupted one would have drawn. All processes of the world have to begin with equal networks.
     """
 
     def __init__(
-        self, networks: Sequence[nn.Module], settings: Hyperparameters, device: Device, world: World = ALONE
+        self, networks: Sequence[nn.Module], settings: Hyperparameters, device: Device, task: Task, world: World = ALONE
     ) -> None:
+        self.task = task
         self.device = torch.device(str(device))
         self.networks = [network.to(self.device).to(memory_format=torch.channels_last) for network in networks]
         self.settings = settings
         self.world = world
-        self.shared = [world.share_network(network, device, settings.batch_size) for network in self.networks]
+        self.shared = [
+            in_threads(network, device, settings.batch_size) if world.size == 1 else in_processes(network, device)
+            for network in self.networks
+        ]
         # For looks at images without learning; processes that share a network look through their own copies.
         self.seeing = self.shared if world.size == 1 else self.networks
         self.finished_epochs = 0
         self.optimizers = [build_optimizer(network, settings) for network in self.networks]
         self._kept: list[dict[str, torch.Tensor]] | None = None
 
-    def state(self, method: Method | None = None, selection: Trainer | None = None) -> State:
-        """Return a copy on the CPU, as tensors and plain values, that `load` takes."""
+    def state(self) -> State:
+        """Return all that a checkpoint has to hold: a copy on the CPU, as tensors and plain values."""
         state = {
+            **self.task.marks,
             "finished_epochs": self.finished_epochs,
             "networks": [_copied(network.state_dict()) for network in self.networks],
             "optimizers": [_copied(optimizer.state_dict()) for optimizer in self.optimizers],
         }
         if self._kept is not None:
             state["kept"] = _copied(self._kept)
-        if isinstance(method, Carries):
-            state["method"] = _copied(method.state())
-        if selection is not None:
-            state["selection"] = _copied(selection.state())
+        if self.task.method.memory:
+            state["method"] = _copied(self.task.method.state())
+        if self.task.selection is not None:
+            state["selection"] = _copied(self.task.selection.state())
         return state
 
-    def load(self, state: State, method: Method | None = None, selection: Trainer | None = None) -> None:
+    def load(self, state: State) -> None:
         """Go on from a state.
 
         That of other networks, another method or selector is a KeyError, RuntimeError, ValueError or TypeError.
@@ -110,32 +134,27 @@ class Training:
         for optimizer, values in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(values)
         self._kept = state.get("kept")
-        if isinstance(method, Carries):
-            method.load(state["method"])
-        if selection is not None:
-            selection.load(state["selection"])
+        if self.task.method.memory:
+            self.task.method.load(state["method"])
+        if self.task.selection is not None:
+            self.task.selection.load(state["selection"])
         finished = state["finished_epochs"]
         if not isinstance(finished, int) or not 0 <= finished <= self.settings.epochs:
             raise ValueError(f"a state after {finished} of {self.settings.epochs} epochs")
         self.finished_epochs = finished
 
-    def run_epoch(
-        self,
-        inputs: Inputs,
-        label_N: torch.Tensor,
-        method: Method,
-        advance: Advance,
-        *,
-        sample_weight_N: torch.Tensor | None = None,
-        selection: Trainer | None = None,
-    ) -> EpochRecord:
+    def run_epochs(self, advance: Advance) -> Iterator[EpochRecord]:
+        """Train the epochs that are left, and yield the record of each."""
+        while self.finished_epochs < self.settings.epochs:
+            yield self.run_epoch(advance)
+
+    def run_epoch(self, advance: Advance) -> EpochRecord:
         """Train one epoch and return every row's record, as the networks saw it before each step.
 
-        ``label_N`` are int64 given labels. ``advance`` gets the size of each finished batch. ``sample_weight_N``,
-        float32, multiply every lesson's weights. ``selection`` chooses which samples are back-propagated; its scoring
-        pass is recorded. A loss that is not finite is a TrainingError, a lack of memory a DeviceError.
+        ``advance`` gets the size of each finished batch. A loss that is not finite is a TrainingError, a lack of memory
+        a DeviceError.
         """
-        epoch, settings = self.finished_epochs, self.settings
+        epoch, settings, selection = self.finished_epochs, self.settings, self.task.selection
         # All draws of the epoch are made here, on the CPU: they depend neither on the device nor on the processes.
         generator = make_generator(settings.seed, "method", epoch)
         clock = Clock(epoch=epoch, epochs=settings.epochs)
@@ -143,29 +162,30 @@ class Training:
             network.train()
         cuda = [self.device] if self.device.type == "cuda" else []
         with memory_errors(settings.batch_size), torch.random.fork_rng(cuda):
-            plan = self._plan(method, inputs, clock, generator)
-            order = self._order(plan, inputs, label_N, sample_weight_N, epoch)
-            recorder = Recorder(len(inputs), self.device, None if plan.batches is None else order.order_M)
+            plan = self._plan(clock, generator)
+            order = self._order(plan, epoch)
+            recorder = Recorder(len(self.task.inputs), self.device, None if plan.batches is None else order.order_M)
             # Dropout and stochastic depth.
             torch.manual_seed(derive_seed(settings.seed, "network", epoch) + self.world.rank)
-            work = Work(inputs, order, clock, method, generator, recorder, advance)
+            work = Work(order, clock, generator, recorder, advance)
             with self._threads():
-                effort = self._train_epoch(work) if selection is None else selection.train_epoch(self, work)
-            record = recorder.take(epoch, effort)
+                cost = self._train_epoch(work) if selection is None else selection.train_epoch(self, work)
+            record = recorder.take(epoch, *cost)
         self.finished_epochs += 1
         return record
 
-    def _train_epoch(self, work: Work) -> Effort:
-        """Take a step on each batch, one after the other."""
+    def _train_epoch(self, work: Work) -> tuple[int, npt.NDArray[np.int32]]:
+        """Take a step on each batch, one after the other; return what it cost, as `EpochRecord` has it."""
         order = work.order
         for step, places in enumerate(order.batches):
             at = replace(work.clock, step=step, steps=len(order.batches))
             set_pace(self.optimizers, self.settings, at.done, at.steps_done)
             for ahead in order.batches[_AHEAD + step : _AHEAD + step + 1] if step else order.batches[: _AHEAD + 1]:
-                work.inputs.announce(order.order_M[ahead][self.world.share(ahead.stop - ahead.start)])
-            self._step(work, places, at)
+                self.task.inputs.announce(order.order_M[ahead][self.world.share(ahead.stop - ahead.start)])
+            self.step(work, places, at, work.recorder.put)
             work.advance(places.stop - places.start)
-        return order.effort(len(work.inputs))
+        times_N = torch.bincount(order.order_M, minlength=len(self.task.inputs)).to(torch.int32).numpy()
+        return len(order.order_M), times_N
 
     def _threads(self) -> contextlib.AbstractContextManager[None]:
         """Have this thread compute alone for small networks, and for those with threads of their own."""
@@ -173,20 +193,16 @@ class Training:
         has_threads = any(isinstance(network, Threaded) for network in self.shared)
         return single_threaded() if weights <= _SMALL or has_threads else contextlib.nullcontext()
 
-    def _plan(self, method: Method, inputs: Inputs, clock: Clock, generator: torch.Generator) -> EpochPlan:
-        if not isinstance(method, Plans):
-            return EpochPlan()
-        plan = method.plan_epoch(_NetworkLook(self, inputs), clock, generator)
+    def _plan(self, clock: Clock, generator: torch.Generator) -> EpochPlan:
+        plan = self.task.method.plan_epoch(_NetworkLook(self, self.task.inputs), clock, generator)
         if plan.go_back and self._kept is not None:
             for network, values in zip(self.networks, self._kept, strict=True):
                 network.load_state_dict(values)
         self._kept = [_copied(network.state_dict()) for network in self.networks] if plan.keep else None
         return plan
 
-    def _order(
-        self, plan: EpochPlan, inputs: Inputs, label_N: torch.Tensor, sample_weight_N: torch.Tensor | None, epoch: int
-    ) -> EpochOrder:
-        seed = self.settings.seed
+    def _order(self, plan: EpochPlan, epoch: int) -> EpochOrder:
+        seed, inputs, sample_weight_N = self.settings.seed, self.task.inputs, self.task.sample_weight_N
         if plan.batches is None:
             order_M = torch.randperm(len(inputs), generator=make_generator(seed, "order", epoch))
             batches = split_places(len(inputs), self.settings.batch_size)
@@ -198,38 +214,38 @@ class Training:
         return EpochOrder(
             order_M=order_M,
             row_M=row_M,
-            label_M=label_N.to(self.device)[row_M],
+            label_M=self.task.label_N.to(self.device)[row_M],
             sample_weight_M=None if sample_weight_N is None else sample_weight_N.to(self.device)[row_M],
             views=inputs.draw_views(make_generator(seed, "augment", epoch), len(order_M)),
             batches=batches,
         )
 
-    def _step(self, work: Work, places: slice, clock: Clock) -> None:
-        order, method = work.order, work.method
-        count = places.stop - places.start
-        share, batch, sample_weight_B = self.world.share(count), order.batch(places), order.sample_weights(places)
-        x_b = order.images(work.inputs, slice(places.start + share.start, places.start + share.stop))
-        if isinstance(method, Mixes):
+    def step(
+        self, work: Work, places: Places, clock: Clock, put: Put, choice_weight_B: torch.Tensor | None = None
+    ) -> None:
+        """Take a step on some places of the epoch, after their logits were ``put``.
+
+        The weights of the lessons are multiplied by ``choice_weight_B``, float32.
+        """
+        order, method, world = work.order, self.task.method, self.world
+        batch, sample_weight_B = order.batch(places), order.sample_weights(places)
+        count = len(batch.row_B)
+        share = world.share(count)
+        x_b = order.images(self.task.inputs, places, share)
+        if method.mixes:
             mixing = method.mix(batch, functools.partial(self._guess, x_b, count), clock, work.generator)
-            x_b = order.blended(x_b, work.inputs, places, share, mixing)
+            x_b = order.blended(x_b, self.task.inputs, places, share, mixing)
             sample_weight_B = None if sample_weight_B is None else mixing.blend(sample_weight_B)
         logits = [self.forward(network, x_b) for network in self.shared]
-        seen = [self.world.gather(logits_bC.detach(), count) for logits_bC in logits]
-        work.recorder.put(batch.row_B, seen[0], batch.label_B)
-        self.learn(logits, method.teach(batch, seen, clock, work.generator), share, sample_weight_B)
-
-    def learn(
-        self,
-        logits: Sequence[torch.Tensor],
-        lessons: Sequence[Lesson],
-        share: slice,
-        sample_weight_B: torch.Tensor | None,
-    ) -> None:
-        """Take the step that the lessons ask for; see `labelaudit.engine.step.lesson_loss`."""
+        seen = [world.gather(logits_bC.detach(), count) for logits_bC in logits]
+        put(batch.row_B, seen[0], batch.label_B)
+        lessons = method.teach(batch, seen, clock, work.generator)
+        if choice_weight_B is not None:
+            lessons = [replace(lesson, weight_B=lesson.weight_B * choice_weight_B) for lesson in lessons]
         for optimizer, logits_bC, lesson in zip(self.optimizers, logits, lessons, strict=True):
             optimizer.zero_grad(set_to_none=True)
             # Gradients are averaged over the processes, each of which has a part of one sum.
-            loss = lesson_loss(logits_bC, lesson, share, sample_weight_B) * self.world.size
+            loss = lesson_loss(logits_bC, lesson, share, sample_weight_B) * world.size
             loss.backward()  # type: ignore[no-untyped-call]
             if lesson.decay is None:
                 optimizer.step()
@@ -259,21 +275,6 @@ class Training:
         look, row_N = _NetworkLook(self, inputs), torch.arange(len(inputs))
         each = [look.see(row_N, network, logits) for network in self.networks[:networks]]
         return torch.stack(each).mean(dim=0).softmax(dim=1)
-
-
-def run_epochs(
-    training: Training,
-    inputs: Inputs,
-    label_N: torch.Tensor,
-    method: Method,
-    advance: Advance,
-    *,
-    sample_weight_N: torch.Tensor | None = None,
-    selection: Trainer | None = None,
-) -> Iterator[EpochRecord]:
-    """Train the epochs that are left, and yield the record of each."""
-    while training.finished_epochs < training.settings.epochs:
-        yield training.run_epoch(inputs, label_N, method, advance, sample_weight_N=sample_weight_N, selection=selection)
 
 
 def _copied(state: Any) -> Any:
@@ -327,12 +328,9 @@ class _NetworkLook:
         return torch.cat(parts)
 
     def _features(self, network: Any, x_m: torch.Tensor) -> torch.Tensor:
-        """Return what the last linear layer is given; of a timm model, what it calls pre-logits."""
-        if hasattr(network, "forward_head") and hasattr(network, "forward_features"):
-            pre_logits = functools.partial(network.forward_head, pre_logits=True)
-            return self._training.forward(lambda x: pre_logits(network.forward_features(x)), x_m).flatten(1)
+        """Return what the last layer with weights is given; of some of timm's models it is a convolution."""
         seen: list[torch.Tensor] = []
-        last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+        last = [module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
         handle = last.register_forward_pre_hook(lambda _module, given: seen.append(given[0]))
         try:
             self._training.forward(network, x_m)

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import torch
 
 from labelaudit.engine.inputs import Inputs, Views
-from labelaudit.engine.step import Effort
 from labelaudit.methods.base import Batch, Mixing
+
+Places = slice | torch.Tensor
+"""Some places of an epoch, or in a batch; as a tensor, int64 on the CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,30 +31,25 @@ class EpochOrder:
     views: Views | None
     batches: list[slice]
 
-    def batch(self, places: slice | torch.Tensor) -> Batch:
+    def batch(self, places: Places) -> Batch:
         """Return what a method is told of a batch."""
         places = self._on_device(places)
         return Batch(row_B=self.row_M[places], label_B=self.label_M[places])
 
-    def sample_weights(self, places: slice | torch.Tensor) -> torch.Tensor | None:
+    def sample_weights(self, places: Places) -> torch.Tensor | None:
         """Return the sample weights of a batch, where there are any."""
         return None if self.sample_weight_M is None else self.sample_weight_M[self._on_device(places)]
 
-    def _on_device(self, places: slice | torch.Tensor) -> slice | torch.Tensor:
+    def _on_device(self, places: Places) -> Places:
         return places if isinstance(places, slice) else places.to(self.row_M.device)
 
-    def effort(self, rows: int) -> Effort:
-        """Return what it costs to train on every place once, of ``rows`` rows."""
-        count = len(self.order_M)
-        times_N = torch.bincount(self.order_M, minlength=rows).to(torch.int32).numpy()
-        return Effort(forwards=count, backpropagated=count, times_N=times_N)
+    def images(self, inputs: Inputs, places: Places, within: Places) -> torch.Tensor:
+        """Return the inputs at places ``within`` the batch at some places of the epoch, on the device."""
+        views = None if self.views is None else self.views.part(places).part(within)
+        return inputs.batch(self.order_M[places][within], views)
 
-    def images(self, inputs: Inputs, places: slice | torch.Tensor) -> torch.Tensor:
-        """Return the inputs at some places, on the device."""
-        return inputs.batch(self.order_M[places], None if self.views is None else self.views.part(places))
-
-    def blended(self, x_b: torch.Tensor, inputs: Inputs, places: slice, share: slice, mixing: Mixing) -> torch.Tensor:
+    def blended(self, x_b: torch.Tensor, inputs: Inputs, places: Places, share: slice, mixing: Mixing) -> torch.Tensor:
         """Blend a share of a batch, at ``places`` of the epoch, with its partners, which may be in another share."""
-        other_b = self.images(inputs, places.start + mixing.partner_B[share])
+        other_b = self.images(inputs, places, mixing.partner_B[share])
         factor_b = mixing.factor_B[share].to(x_b.device).view(-1, *[1] * (x_b.dim() - 1))
         return torch.lerp(other_b, x_b, factor_b)

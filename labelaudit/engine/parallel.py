@@ -117,10 +117,6 @@ class Threaded(nn.Module):
         logits_BC: torch.Tensor = _InParts.apply(self._anchor, self, x_BCHW)
         return logits_BC
 
-    def split(self, x_BCHW: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return the parts of a batch."""
-        return x_BCHW.chunk(max(1, min(len(self.replicas), len(x_BCHW) // _LEAST_PART)))
-
     def each(self, work: Callable[..., Any], *values: Iterable[Any]) -> list[Any]:
         """Call a function in the threads, with the autocast of this one."""
         enabled, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
@@ -145,7 +141,8 @@ class _InParts(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, _anchor: torch.Tensor, threaded: Threaded, x_BCHW: torch.Tensor) -> torch.Tensor:
-        parts = threaded.each(lambda replica, x: replica(x), threaded.replicas, threaded.split(x_BCHW))
+        split = x_BCHW.chunk(max(1, min(len(threaded.replicas), len(x_BCHW) // _LEAST_PART)))
+        parts = threaded.each(lambda replica, x: replica(x), threaded.replicas, split)
         context.threaded, context.parts = threaded, parts
         return torch.cat([part.detach() for part in parts])
 

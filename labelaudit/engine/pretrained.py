@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from labelaudit.engine.draws import derive_seed
 from labelaudit.engine.lazy import torch
 from labelaudit.engine.networks import create, is_known, pretrained_config, require_known
-from labelaudit.engine.settings import SCRATCH
+from labelaudit.engine.settings import SCRATCH, TrainingSettings
 from labelaudit.errors import ModelError, brief
 from labelaudit.run.files import file_digest
 
@@ -229,31 +229,23 @@ def require_pretrained(model: str, *, offline: bool) -> None:
 
 
 def build_network(
-    model: str,
-    *,
-    weights: str,
-    weights_file: Path | None = None,
-    num_classes: int,
-    channels: int,
-    seed: int,
-    offline: bool = False,
-    image_size: int | None = None,
+    settings: TrainingSettings, num_classes: int, *, seed: int, weights_file: Path | None = None, offline: bool = False
 ) -> torch.nn.Module:
-    """Build a network by its name; one that cannot be had is a ModelError.
+    """Build the network of some settings; one that cannot be had is a ModelError.
+
+    Models of a fixed size of images are built for that of the settings where timm can do that.
 
     Args:
-        model: timm's name, or one of ours.
-        weights: ``scratch``, ``timm``, ``embedded``, or ``sha256:…`` together with ``weights_file``.
-        weights_file: See `read_weights_file`.
+        settings: Weights ``sha256:…`` go together with ``weights_file``.
         num_classes: Outputs of the last layer, which is fresh unless the file's fits; 0 for pooled features.
-        channels: Input channels.
         seed: Of the random parameters.
+        weights_file: See `read_weights_file`.
         offline: Never download.
-        image_size: Side in pixels of the images; models of a fixed size are built for it where timm can do that.
     """
+    model, weights, image_size = settings.model, settings.weights, settings.image_size
     require_known(model)
-    kwargs: Any = {"num_classes": num_classes, "in_chans": channels}
-    if (own_size := fixed_size(model)) is not None and image_size not in (None, own_size):
+    kwargs: Any = {"num_classes": num_classes, "in_chans": settings.channels}
+    if fixed_size(model) not in (None, image_size):
         kwargs["img_size"] = image_size
     with torch.random.fork_rng([]):
         torch.manual_seed(derive_seed(seed, "initial weights"))
@@ -267,8 +259,7 @@ def build_network(
             what = f"the weights {weights[:14]}… of {model} are not available"
             raise ModelError(what, fix="name their file with --network-weights")
         _load(network, *read_weights_file(weights_file), str(weights_file))
-    if image_size is not None:
-        _require_size(network, model, channels, image_size)
+    _require_size(network, settings)
     return network
 
 
@@ -278,15 +269,16 @@ def fixed_size(model: str) -> int | None:
     return int(config.input_size[-1]) if config is not None and config.fixed_input_size else None
 
 
-def _require_size(network: torch.nn.Module, model: str, channels: int, image_size: int) -> None:
+def _require_size(network: torch.nn.Module, settings: TrainingSettings) -> None:
     """Show the network a blank image: timm's models say in many ways that they cannot take a size."""
+    model, image_size = settings.model, settings.image_size
     config = pretrained_config(model)
     own = None if config is None else int(config.input_size[-1])
     fix = "choose another --model" if own in (None, image_size) else f"give --image-size {own}, its own"
     was_training = network.training
     try:
         with torch.no_grad():
-            output = network.eval()(torch.zeros(1, channels, image_size, image_size))
+            output = network.eval()(torch.zeros(1, settings.channels, image_size, image_size))
     except Exception as error:
         raise ModelError(f"{model} cannot take images of {image_size} pixels ({brief(error, 160)})", fix=fix) from error
     network.train(was_training)

@@ -12,13 +12,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional
 
 from labelaudit.engine.draws import make_generator, split_places
-from labelaudit.engine.loop import Training, Work, evaluating
+from labelaudit.engine.loop import Trainer, Training, Work, evaluating
 from labelaudit.engine.optimizers import set_pace
-from labelaudit.engine.step import Effort
 from labelaudit.methods.base import Clock, State
 from labelaudit.selectors.base import Choice, ScoreName, Selector
 
@@ -40,7 +40,7 @@ def scores(name: ScoreName, logits_BC: torch.Tensor, label_B: torch.Tensor) -> t
     return norm_B
 
 
-class Selection:
+class Selection(Trainer):
     """A selector at work on N rows, and what it remembers between two epochs.
 
     With ``records_scores`` the scoring pass of every sample is recorded in every epoch, also while the selector is off:
@@ -50,28 +50,25 @@ class Selection:
     def __init__(self, selector: Selector, rows: int, *, records_scores: bool = False) -> None:
         self._selector = selector
         self._records_scores = records_scores
-        self._score_N = torch.full((rows,), torch.nan)
-        self._age_N = torch.full((rows,), selector.stale_epochs, dtype=torch.int32)
+        self.score = torch.full((rows,), torch.nan)
+        self.age = torch.full((rows,), selector.stale_epochs, dtype=torch.int32)
+        if selector.stale_epochs > 1:
+            self.memory = ("score", "age")
 
     def state(self) -> State:
         """Return what a checkpoint keeps, on the CPU."""
-        state: State = {"selector": self._selector.state()}
-        if self._selector.stale_epochs > 1:
-            state |= {"score": self._score_N.clone(), "age": self._age_N.clone()}
-        return state
+        return {"selector": self._selector.state(), **super().state()}
 
     def load(self, state: State) -> None:
         """Go on from a state; raise as `Training.load` does where it is of another selector."""
         self._selector.load(state["selector"])
-        if self._selector.stale_epochs > 1:
-            self._score_N.copy_(state["score"])
-            self._age_N.copy_(state["age"])
+        super().load(state)
 
-    def train_epoch(self, training: Training, work: Work) -> Effort:
-        """Take an epoch's steps, and return what they cost."""
+    def train_epoch(self, training: Training, work: Work) -> tuple[int, npt.NDArray[np.int32]]:
+        """Take an epoch's steps, and return what they cost, as `EpochRecord` has it."""
         selector, batches, clock = self._selector, work.order.batches, work.clock
         generator = make_generator(training.settings.seed, "selector", clock.epoch)
-        size, times_N = training.settings.batch_size, np.zeros(len(work.inputs), dtype=np.int32)
+        size, times_N = training.settings.batch_size, np.zeros(len(training.task.inputs), dtype=np.int32)
         # Places of the epoch, the weights of their losses, and whether the scoring pass has recorded them.
         waiting = [torch.empty(0, dtype=torch.int64), torch.empty(0), torch.empty(0, dtype=torch.bool)]
         done = forwards = 0
@@ -82,7 +79,7 @@ class Selection:
             done += len(pool)
             candidates = slice(pool[0].start, pool[-1].stop)
             following = batches[done : done + len(pool)]
-            work.inputs.announce(work.order.order_M[candidates.start : (following or pool)[-1].stop])
+            training.task.inputs.announce(work.order.order_M[candidates.start : (following or pool)[-1].stop])
             set_pace(training.optimizers, training.settings, at.done, at.steps_done)
             count = candidates.stop - candidates.start
             choice, scored = Choice(index_b=torch.arange(count), weight_b=torch.ones(count)), False
@@ -101,43 +98,39 @@ class Selection:
                 forwards += len(queued[0])
                 times_N[np.unique(work.order.order_M[queued[0]].numpy())] += 1
             work.advance(count)
-        return Effort(forwards=forwards, backpropagated=int(times_N.sum()), times_N=times_N)
+        return forwards, times_N
 
     def _score(self, training: Training, work: Work, candidates: slice) -> tuple[torch.Tensor, int]:
         """Return the scores of candidates, float32 [B] on the CPU, and how many of them are fresh, not stale."""
         order, world = work.order, training.world
         place_B = torch.arange(candidates.start, candidates.stop)
         row_B = order.order_M[place_B]
-        fresh_B = self._age_N[row_B] >= self._selector.stale_epochs
+        fresh_B = self.age[row_B] >= self._selector.stale_epochs
         if fresh_B.any():
             place_b = place_B[fresh_B]
             with evaluating(training.seeing):
-                x_b = order.images(work.inputs, place_b[world.share(len(place_b))])
+                x_b = order.images(training.task.inputs, place_b, world.share(len(place_b)))
                 logits_bC = world.gather(training.forward(training.seeing[0], x_b), len(place_b))
             batch = order.batch(place_b)
             work.recorder.put(batch.row_B, logits_bC, batch.label_B)
-            self._score_N[row_B[fresh_B]] = scores(self._selector.score, logits_bC, batch.label_B).cpu()
-            self._age_N[row_B[fresh_B]] = 0
+            self.score[row_B[fresh_B]] = scores(self._selector.score, logits_bC, batch.label_B).cpu()
+            self.age[row_B[fresh_B]] = 0
         work.recorder.skip(row_B[~fresh_B])
-        self._age_N[row_B] += 1
-        return self._score_N[row_B], int(fresh_B.sum())
+        self.age[row_B] += 1
+        return self.score[row_B], int(fresh_B.sum())
 
     def _step(self, training: Training, work: Work, queued: list[torch.Tensor], at: Clock) -> None:
         """Take a step on queued places; scores are recorded that were not yet."""
-        (place_b, weight_b, scored_b), order, world = queued, work.order, training.world
-        batch, share = order.batch(place_b), world.share(len(place_b))
-        logits_bC = training.forward(training.shared[0], order.images(work.inputs, place_b[share]))
-        seen = [world.gather(logits_bC.detach(), len(place_b))]
-        if not scored_b.all():
-            # What a selector left behind when it was switched off has been recorded already, and is no fair sample.
-            new_b = (~scored_b).to(batch.row_B.device)
-            row_b, label_b = batch.row_B[new_b], batch.label_B[new_b]
-            work.recorder.put(row_b, seen[0][new_b], label_b)
-            self._selector.observe(scores(self._selector.score, seen[0][new_b], label_b).cpu())
-        lessons = work.method.teach(batch, seen, at, work.generator)
-        weight_b = weight_b.to(logits_bC.device)
-        weighted = [replace(lesson, weight_B=lesson.weight_B * weight_b) for lesson in lessons]
-        training.learn([logits_bC], weighted, share, order.sample_weights(place_b))
+        place_b, weight_b, scored_b = queued
+
+        def put(row_b: torch.Tensor, logits_bC: torch.Tensor, label_b: torch.Tensor) -> None:
+            if not scored_b.all():
+                # What a selector left behind when it was switched off has been recorded already, and is no fair sample.
+                new_b = (~scored_b).to(row_b.device)
+                work.recorder.put(row_b[new_b], logits_bC[new_b], label_b[new_b])
+                self._selector.observe(scores(self._selector.score, logits_bC[new_b], label_b[new_b]).cpu())
+
+        training.step(work, place_b, at, put, weight_b.to(training.device))
 
 
 def _take(

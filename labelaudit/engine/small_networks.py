@@ -14,7 +14,7 @@ _LOGIT_SCALE = 1 / 9
 
 
 class SmallImageNetwork(nn.Module):
-    """A network of features, pooling and a last layer, as the loading of weights and the training loop expect.
+    """A network of features, pooling and a last layer, as the loading of weights expects.
 
     A subclass makes its layers, calls `_add_head`, and says in ``_features`` what is pooled.
     """
@@ -36,20 +36,10 @@ class SmallImageNetwork(nn.Module):
     def _features(self, x: torch.Tensor) -> Any:
         raise NotImplementedError
 
-    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        """Return feature maps before pooling."""
-        maps: torch.Tensor = self._features(x)
-        return maps
-
-    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
-        """Return pooled features, or logits."""
-        pooled = self._pool(x)
-        logits: torch.Tensor = pooled if pre_logits else self.fc(pooled)
-        return logits
-
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits [B, num_classes]; pooled features for 0 classes."""
-        return self.forward_head(self.forward_features(x))
+        logits: torch.Tensor = self.fc(self._pool(self._features(x)))
+        return logits
 
 
 class WideBlock(nn.Module):
@@ -130,10 +120,10 @@ class PooledNet(SmallImageNetwork):
     def _features(self, x: torch.Tensor) -> Any:
         return self.groups(self.act(self.stem(x)))
 
-    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
-        """Return pooled features, or scaled logits."""
-        output = super().forward_head(x, pre_logits)
-        return output if pre_logits or isinstance(self.fc, nn.Identity) else output * _LOGIT_SCALE
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return scaled logits [B, num_classes]; pooled features for 0 classes."""
+        output = super().forward(x)
+        return output if isinstance(self.fc, nn.Identity) else output * _LOGIT_SCALE
 
 
 def _group(channels: int, width: int) -> nn.Sequential:

@@ -56,28 +56,20 @@ def observe(logits_BC: torch.Tensor, label_B: torch.Tensor) -> dict[str, torch.T
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effort:
-    """What an epoch cost each network, over all processes.
-
-    ``forwards`` and ``backpropagated`` count samples, one that appears twice in a step once; ``times_N``, int32, the
-    steps in which each row was back-propagated.
-    """
-
-    forwards: int
-    backpropagated: int
-    times_N: npt.NDArray[np.int32]
-
-
-@dataclass(frozen=True, kw_only=True)
 class EpochRecord:
-    """What an epoch recorded and cost. Rows that it did not take have NaN as loss and margin, −1 as classes."""
+    """What an epoch recorded and cost. Rows that it did not take have NaN as loss and margin, −1 as classes.
+
+    ``forwards`` counts the samples that went through each network, over all processes, ``times_N`` the steps in which
+    each row was back-propagated; a sample that appears twice in a step counts once.
+    """
 
     epoch: int
     loss_N: npt.NDArray[np.float32]
     margin_N: npt.NDArray[np.float32]
     predicted_N: npt.NDArray[np.int32]
     alternative_N: npt.NDArray[np.int32]
-    effort: Effort
+    forwards: int
+    times_N: npt.NDArray[np.int32]
 
 
 class Recorder:
@@ -121,12 +113,12 @@ class Recorder:
         for name, value_B in observe(logits_BC, label_B).items():
             self._values_N[name][row_B] = value_B.to(self._values_N[name].dtype)
 
-    def take(self, epoch: int, effort: Effort) -> EpochRecord:
+    def take(self, epoch: int, forwards: int, times_N: npt.NDArray[np.int32]) -> EpochRecord:
         """Return the whole epoch, on the host; raise a TrainingError where a loss is not finite."""
         self._look()
         values_N = {f"{name}_N": value_N.cpu().numpy().copy() for name, value_N in self._values_N.items()}
         require_finite(values_N["loss_N"][self._taken_N], epoch)
-        return EpochRecord(epoch=epoch, effort=effort, **values_N)
+        return EpochRecord(epoch=epoch, forwards=forwards, times_N=times_N, **values_N)
 
 
 def _first_times(order_M: torch.Tensor, rows: int) -> torch.Tensor:

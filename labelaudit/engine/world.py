@@ -84,12 +84,6 @@ class World:
         if self.size > 1:
             torch.distributed.barrier()
 
-    def share_network(self, network: torch.nn.Module, device: Device, batch_size: int) -> torch.nn.Module:
-        """Return the network as a module whose gradients and batch norms are those of all processes' batches."""
-        from labelaudit.engine.parallel import in_processes, in_threads
-
-        return in_threads(network, device, batch_size) if self.size == 1 else in_processes(network, device)
-
 
 ALONE = World()
 

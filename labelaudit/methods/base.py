@@ -1,8 +1,7 @@
 """The interface of a robust-training method: it says what to teach in a batch.
 
-Every method is a `Method`. What only some need is a protocol of its own, which the loop looks for: `Plans`, `Mixes`,
-`Carries`, `Reports`. With several processes, each has its own copy of the method, with the same batches, logits and
-draws: a method may depend on nothing else, so that all processes come to the same lessons.
+With several processes, each has its own copy of the method, with the same batches, logits and draws: a method may
+depend on nothing else, so that all processes come to the same lessons.
 
 Shapes: B batch, C classes, R rows of the training data, M rows that are looked at.
 """
@@ -11,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol
 
 import torch
 
@@ -131,18 +130,6 @@ class Ingredients:
         return self.weight_R
 
 
-class Method(Protocol):
-    """A way to train on labels of which some are wrong, with so many networks side by side."""
-
-    networks: int
-
-    def teach(self, batch: Batch, logits: Logits, clock: Clock, generator: torch.Generator) -> Sequence[Lesson]:
-        """Return one lesson for each network.
-
-        The generator, for the method's random draws, is on the CPU and made anew from (seed, epoch) in every epoch.
-        """
-
-
 class Look(Protocol):
     """A look at the networks between two epochs, in evaluation mode: nothing in them changes. ``rows`` is R."""
 
@@ -169,14 +156,6 @@ class EpochPlan:
     batches: Sequence[torch.Tensor] | None = None
     keep: bool = False
     go_back: bool = False
-
-
-@runtime_checkable
-class Plans(Protocol):
-    """A method that plans each epoch: it looks at the networks and chooses the rows of the batches."""
-
-    def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:
-        """Plan this epoch."""
 
 
 def shuffled(row: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -207,31 +186,48 @@ class Mixing:
         return factor * value + (1 - factor) * value[self.partner_B.to(value.device)]
 
 
-@runtime_checkable
-class Mixes(Protocol):
-    """A method that blends images. Its lessons, and the recorded losses, are of the blended ones."""
+class Remembers:
+    """What knows something from one epoch to the next: the attributes that ``memory`` names belong in a checkpoint."""
+
+    memory: tuple[str, ...] = ()
+
+    def state(self) -> State:
+        """Return the remembered tensors and plain values."""
+        return {name: getattr(self, name) for name in self.memory}
+
+    def load(self, state: State) -> None:
+        """Restore a state, whose tensors are on the CPU; another one's is a KeyError, ValueError or TypeError."""
+        for name in self.memory:
+            known, value = getattr(self, name), state[name]
+            is_tensor = isinstance(known, torch.Tensor)
+            setattr(self, name, value.to(known.device, copy=True) if is_tensor else type(known)(value))
+
+
+class Method(Remembers):
+    """A way to train on labels of which some are wrong.
+
+    ``networks`` are trained side by side. With ``mixes``, lessons and recorded losses are of images that it blends. The
+    generator, for its random draws, is on the CPU and made anew from (seed, epoch) in every epoch.
+    """
+
+    networks = 1
+    mixes = False
+
+    def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:
+        """Plan an epoch, after a look at the networks; the default is an ordinary one."""
+        return EpochPlan()
 
     def mix(self, batch: Batch, guess: Callable[[], Logits], clock: Clock, generator: torch.Generator) -> Mixing:
         """Return what to blend in this batch, before its forward pass.
 
         ``guess`` returns the logits of the unblended images, in evaluation mode; it costs a forward pass per network.
         """
+        raise NotImplementedError
 
-
-@runtime_checkable
-class Reports(Protocol):
-    """A method that finds something out which belongs in the result."""
+    def teach(self, batch: Batch, logits: Logits, clock: Clock, generator: torch.Generator) -> Sequence[Lesson]:
+        """Return one lesson for each network; by default the given labels, L = (1/B) Σ CE(logits, given label)."""
+        return [Lesson(target=batch.label_B, weight_B=torch.ones_like(logits_BC[:, 0])) for logits_BC in logits]
 
     def report(self) -> State:
-        """Return plain values by name, none of them NaN or infinite."""
-
-
-@runtime_checkable
-class Carries(Protocol):
-    """A method that has a memory, which belongs in a checkpoint."""
-
-    def state(self) -> State:
-        """Return tensors and plain values, all that the method knows from finished epochs."""
-
-    def load(self, state: State) -> None:
-        """Restore a state, whose tensors are on the CPU; KeyError, RuntimeError or ValueError for another one's."""
+        """Return what belongs in the result: plain values by name, none of them NaN or infinite."""
+        return {}

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional
 
-from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, Logits
+from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, Logits, Method
 from labelaudit.methods.parameters import CoTeachingParameters, lacking
 
 
-class CoTeaching:
+class CoTeaching(Method):
     """L_k = mean CE of network k over the (1 − R(e)) · B samples on which the other network's loss is smallest.
 
     Raises UsageError where the settings have no noise rate τ.

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Logits, Look, State
+from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Logits, Look, Method, State
 from labelaudit.methods.parameters import D2LParameters
 from labelaudit.methods.standard import bootstrapped, evenly
 
@@ -83,10 +83,10 @@ def trust_in_labels(history: Sequence[float], done: float) -> float:
     return math.exp(-done * history[-1] / least)
 
 
-class D2L:
+class D2L(Method):
     """See the module. ``history`` has the mean LID before each epoch; at ``turned_at`` it turned (−1: not yet)."""
 
-    networks = 1
+    memory = ("history", "turned_at")
 
     def __init__(self, ingredients: Ingredients) -> None:
         self._settings: D2LParameters = ingredients.parameters or D2LParameters()
@@ -111,15 +111,6 @@ class D2L:
     def teach(self, batch: Batch, logits: Logits, clock: Clock, generator: torch.Generator) -> Sequence[Lesson]:
         """Teach a mixture of the given label and the prediction."""
         return [evenly(bootstrapped(batch.label_B, logits[0], self._alpha), logits[0])]
-
-    def state(self) -> State:
-        """Return the course of the dimension, and when it turned."""
-        return {"history": list(self.history), "turned_at": self.turned_at}
-
-    def load(self, state: State) -> None:
-        """Restore a state."""
-        self.history = [float(value) for value in state["history"]]
-        self.turned_at = int(state["turned_at"])
 
     def report(self) -> State:
         """Return the course of the dimension, and when it turned, for the result."""

@@ -36,7 +36,7 @@ from torch.nn import functional
 
 from labelaudit.detect.confident import spread_against_chance, surely_wrong
 from labelaudit.methods import base
-from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Logits, Look, Mixing, State, shuffled
+from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Logits, Look, Method, Mixing, State
 from labelaudit.methods.parameters import DivideMixParameters
 
 _SYMMETRIC_FROM = 0.75
@@ -58,11 +58,6 @@ def refine(label_B: torch.Tensor, clean_B: torch.Tensor, p_BC: torch.Tensor, tem
     given_BC = functional.one_hot(label_B, p_BC.shape[1]).to(p_BC.dtype)
     w_B1 = clean_B[:, None].to(p_BC.dtype)
     return sharpen(w_B1 * given_BC + (1 - w_B1) * p_BC, temperature)
-
-
-def guess(beliefs: Sequence[torch.Tensor], temperature: float) -> torch.Tensor:
-    """Return sharpen(mean of the beliefs [B, C] of all networks and views): co-guessing, without the given label."""
-    return sharpen(torch.stack(list(beliefs)).mean(dim=0), temperature)
 
 
 def mixing_share(alpha: float, generator: torch.Generator) -> float:
@@ -101,15 +96,12 @@ def first_loss(logits_BC: torch.Tensor, label_B: torch.Tensor, weight_B: torch.T
     return taught + (log_p_BC.exp() * log_p_BC).sum(dim=1).mean()
 
 
-def ramp(done_epochs: float, ramp_epochs: float) -> float:
-    """Return a factor that rises linearly from 0 to 1 over the epochs of the ramp."""
-    return 1.0 if ramp_epochs <= 0 else min(1.0, max(0.0, done_epochs / ramp_epochs))
-
-
-class DivideMix:
+class DivideMix(Method):
     """See the module. The mean of the weights and the type of the noise decide λ_u. Needs weights."""
 
     networks = 2
+    mixes = True
+    memory = ("noise_type",)
 
     def __init__(self, ingredients: Ingredients) -> None:
         weight_R = ingredients.audited_weights("dividemix")
@@ -121,7 +113,7 @@ class DivideMix:
         self._label_R = ingredients.label_R.cpu()
         self._noise = 1 - float(weight_R.mean())
         given = self._settings.noise_type
-        self._noise_type: str = given if self._believed_R.logical_not().any() or given != "auto" else "symmetric"
+        self.noise_type: str = given if self._believed_R.logical_not().any() or given != "auto" else "symmetric"
         # Which images of the present step are believed, and each network's mixed targets [B, C].
         self._step: tuple[torch.Tensor, list[torch.Tensor]] | None = None
 
@@ -129,11 +121,11 @@ class DivideMix:
         """Plan, after the first epochs, batches of believed samples in all views, then suspicious ones in all views."""
         if self._is_warming_up(clock):
             return EpochPlan()
-        if self._noise_type == "auto":
-            self._noise_type = "symmetric" if self._spread(look) >= _SYMMETRIC_FROM else "asymmetric"
+        if self.noise_type == "auto":
+            self.noise_type = "symmetric" if self._spread(look) >= _SYMMETRIC_FROM else "asymmetric"
         believed_R = self._believed_R.cpu()
-        believed = shuffled(believed_R.nonzero()[:, 0], generator)
-        suspicious = shuffled((~believed_R).nonzero()[:, 0], generator)
+        believed = base.shuffled(believed_R.nonzero()[:, 0], generator)
+        suspicious = base.shuffled((~believed_R).nonzero()[:, 0], generator)
         views = self._settings.views
         parts = 2 if len(suspicious) else 1
         size = max(1, self._batch_size // (parts * views))
@@ -165,7 +157,7 @@ class DivideMix:
         """Return refined labels of the believed, guessed ones of the suspicious, by beliefs: [B, C] per network."""
         temperature = self._settings.temperature
         over_views = [_mean_over_views(batch.row_B, p_BC) for p_BC in beliefs]
-        guess_BC = guess(over_views, temperature)
+        guess_BC = sharpen(torch.stack(over_views).mean(dim=0), temperature)  # co-guessing, without the given label
         clean_B = self._weight_R[batch.row_B]
         return [
             torch.where(believed_B[:, None], refine(batch.label_B, clean_B, p_BC, temperature), guess_BC)
@@ -176,7 +168,7 @@ class DivideMix:
         """Teach targets whose cross-entropy has the gradient of the whole loss."""
         if self._step is None:
             weight_B = self._weight_R[batch.row_B]
-            if self._noise_type == "asymmetric":
+            if self.noise_type == "asymmetric":
                 first = partial(first_loss, label_B=batch.label_B, weight_B=weight_B)
                 return [_taught_by(first, logits_BC) for logits_BC in logits]
             return [Lesson(target=batch.label_B, weight_B=weight_B, per="weight") for _ in logits]
@@ -192,23 +184,16 @@ class DivideMix:
         """Return L_k of a step."""
         settings = self._settings
         first = _epochs_of(settings.warmup_share, clock)
-        grown = ramp(clock.done * clock.epochs - first, settings.ramp_share * clock.epochs)
+        ramp_epochs, done_epochs = settings.ramp_share * clock.epochs, clock.done * clock.epochs - first
+        grown = min(1.0, max(0.0, done_epochs / ramp_epochs)) if ramp_epochs > 0 else 1.0
         taught_B = functional.cross_entropy(logits_BC, target_BC, reduction="none")
         loss = _mean_where(believed_B, taught_B)
         loss = loss + self.guess_weight * grown * _mean_where(~believed_B, guess_loss(logits_BC, target_BC))
         return loss + settings.balance * balance(logits_BC)
 
-    def state(self) -> State:
-        """Return what was found of the noise."""
-        return {"noise_type": self._noise_type}
-
-    def load(self, state: State) -> None:
-        """Restore a state."""
-        self._noise_type = state["noise_type"]
-
     def report(self) -> State:
         """Return what was found of the noise, for the result."""
-        return {"noise_type": self._noise_type, "guess_weight": self.guess_weight}
+        return {"noise_type": self.noise_type, "guess_weight": self.guess_weight}
 
     @property
     def guess_weight(self) -> float:
@@ -216,7 +201,7 @@ class DivideMix:
         chosen = self._settings.guess_weight
         if chosen != "auto":
             return chosen
-        return 0.0 if self._noise_type == "asymmetric" else guess_weight(self._noise)
+        return 0.0 if self.noise_type == "asymmetric" else guess_weight(self._noise)
 
     def _spread(self, look: Look) -> float:
         row_R = torch.arange(look.rows)

@@ -17,40 +17,32 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional
 
-from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, Logits, State, steer
+from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, Logits, Method, steer
 from labelaudit.methods.parameters import ElrParameters
 
 _CLAMP = 1e-4
 
 
-class Elr:
+class Elr(Method):
     """L = (1/B) Σ [CE(z, y) + λ log(1 − ⟨p, t⟩)], with beliefs t ← β t + (1 − β) p, which p pulls itself towards."""
 
-    networks = 1
+    memory = ("belief_RC",)
 
     def __init__(self, ingredients: Ingredients) -> None:
         label_R = ingredients.label_R
-        self._belief_RC = torch.zeros(len(label_R), ingredients.classes, device=label_R.device)
+        self.belief_RC = torch.zeros(len(label_R), ingredients.classes, device=label_R.device)
         self._settings: ElrParameters = ingredients.parameters or ElrParameters()
 
     def teach(self, batch: Batch, logits: Logits, clock: Clock, generator: torch.Generator) -> Sequence[Lesson]:
         """Teach the target whose cross-entropy has the gradient of the whole loss, and update the beliefs."""
         logits_BC = logits[0]
         p_BC = logits_BC.softmax(dim=1).clamp(_CLAMP, 1 - _CLAMP)
-        belief_BC = torch.lerp(p_BC / p_BC.sum(dim=1, keepdim=True), self._belief_RC[batch.row_B], self._settings.beta)
-        self._belief_RC[batch.row_B] = belief_BC
+        belief_BC = torch.lerp(p_BC / p_BC.sum(dim=1, keepdim=True), self.belief_RC[batch.row_B], self._settings.beta)
+        self.belief_RC[batch.row_B] = belief_BC
         given_BC = functional.one_hot(batch.label_B, logits_BC.shape[1]).to(logits_BC.dtype)
         penalty_BC = self._settings.strength * regularizer_gradient(logits_BC, belief_BC)
         whole_BC = logits_BC.softmax(dim=1) - given_BC + penalty_BC
         return [Lesson(target=steer(logits_BC, whole_BC), weight_B=torch.ones_like(logits_BC[:, 0]))]
-
-    def state(self) -> State:
-        """Return the beliefs."""
-        return {"belief_RC": self._belief_RC}
-
-    def load(self, state: State) -> None:
-        """Restore the beliefs."""
-        self._belief_RC.copy_(state["belief_RC"])
 
 
 def regularizer_gradient(logits_BC: torch.Tensor, belief_BC: torch.Tensor) -> torch.Tensor:

@@ -24,14 +24,14 @@ import torch
 
 from labelaudit.errors import UsageError
 from labelaudit.methods import base
-from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Logits, Look, State, shuffled
+from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Logits, Look, Method, State, shuffled
 from labelaudit.methods.co_teaching import exchange
 from labelaudit.methods.parameters import IncvParameters
 
 _MUCH_NOISE = 0.6
 
 
-class Incv:
+class Incv(Method):
     """See the module. Where fewer than two samples are believed, all are. Needs what cross-validation found."""
 
     networks = 2

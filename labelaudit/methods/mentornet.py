@@ -22,7 +22,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional
 
-from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, Logits, State
+from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, Logits, Method
 from labelaudit.methods.parameters import MentorNetParameters
 
 _EASY_UNTIL, _PACED_UNTIL = 18, 90
@@ -56,31 +56,23 @@ def drop_examples(weight_B: torch.Tensor, rate: float, generator: torch.Generato
     return weight_B * kept.to(weight_B.device)
 
 
-class MentorNet:
-    """See the module."""
+class MentorNet(Method):
+    """See the module; ``average`` is the moving percentile."""
 
-    networks = 1
+    memory = ("average",)
 
     def __init__(self, ingredients: Ingredients) -> None:
         self._settings: MentorNetParameters = ingredients.parameters or MentorNetParameters()
-        self._average = torch.zeros(())
+        self.average = torch.zeros(())
 
     def teach(self, batch: Batch, logits: Logits, clock: Clock, generator: torch.Generator) -> Sequence[Lesson]:
         """Teach the given labels with the curriculum's weights."""
         settings = self._settings
         loss_B = functional.cross_entropy(logits[0], batch.label_B, reduction="none")
         found = percentile(loss_B, settings.percentile)
-        self._average = settings.average_decay * self._average.to(found.device) + (1 - settings.average_decay) * found
+        self.average = settings.average_decay * self.average.to(found.device) + (1 - settings.average_decay) * found
         percent = 0 if clock.done < settings.burn_in else min(99, int(100 * clock.done))
-        weight_B = predefined_weights(loss_B - self._average, percent, settings.gamma)
+        weight_B = predefined_weights(loss_B - self.average, percent, settings.gamma)
         rate = settings.early_dropout if clock.done < settings.early_share else settings.dropout
         weight_B = drop_examples(weight_B, rate, generator)
         return [Lesson(target=batch.label_B, weight_B=weight_B, decay=weight_B.mean())]
-
-    def state(self) -> State:
-        """Return the moving percentile."""
-        return {"average": self._average}
-
-    def load(self, state: State) -> None:
-        """Go on from a state."""
-        self._average = state["average"].float().reshape(())

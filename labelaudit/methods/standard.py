@@ -21,14 +21,13 @@ import torch
 from torch.nn import functional
 
 from labelaudit.errors import UsageError
-from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Logits, Look, shuffled, without_single
+from labelaudit.methods import base
+from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Logits, Look, Method
 from labelaudit.methods.parameters import AulParameters, ReedHardParameters, lacking
 
 
-class Memoryless:
+class Memoryless(Method):
     """A method of one network whose lesson follows from the batch, its logits [B, C] and a generator alone."""
-
-    networks = 1
 
     def __init__(self, lesson: Callable[[Batch, torch.Tensor, torch.Generator], Lesson]) -> None:
         self._lesson = lesson
@@ -38,11 +37,11 @@ class Memoryless:
         return [self._lesson(batch, logits[0], generator)]
 
 
-class Standard(Memoryless):
-    """L = (1/B) Σ CE(logits, given label)."""
+class Standard(Method):
+    """L = (1/B) Σ CE(logits, given label), as `Method` teaches."""
 
     def __init__(self, ingredients: Ingredients | None = None) -> None:
-        super().__init__(lambda batch, logits_BC, _: evenly(batch.label_B, logits_BC))
+        """It needs no ingredients."""
 
 
 def evenly(target: torch.Tensor, logits_BC: torch.Tensor) -> Lesson:
@@ -110,5 +109,5 @@ class Oracle(Standard):
 
     def plan_epoch(self, look: Look, clock: Clock, generator: torch.Generator) -> EpochPlan:
         """Plan batches of right samples only."""
-        batches = torch.split(shuffled(self._right, generator), self._batch_size)
-        return EpochPlan(batches=without_single(list(batches)))
+        batches = torch.split(base.shuffled(self._right, generator), self._batch_size)
+        return EpochPlan(batches=base.without_single(list(batches)))

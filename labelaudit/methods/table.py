@@ -30,7 +30,7 @@ class MethodEntry:
         parameters: The dataclass of its settings.
         networks: How many it trains side by side.
         predicts_together: Whether it was published with the sum of both networks' logits as its prediction.
-        plans: Whether it chooses the rows of its batches, as `labelaudit.methods.base.Plans`.
+        plans: Whether it chooses the rows of its batches.
         published: How it was trained where it was published; the AUL paper's values where that is not known.
         verifies: Whether labels are cross-validated before it is built.
     """

@@ -40,12 +40,11 @@ from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.engine.devices import Device
 from labelaudit.engine.draws import derive_seed
 from labelaudit.engine.inputs import Inputs, SomeRows
-from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.networks import require_known
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.errors import DataError, UsageError
 from labelaudit.hyperparameters import Hyperparameters
-from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import ExperimentOptions, curves, runner
 from labelaudit.reproduce.runner import NOTHING, Case, Cell, Row, Rows, Tables, grouped, pivot
@@ -279,10 +278,11 @@ def _threshold_trainings(
     aums, below = [], []
     for threshold_R in (first_R, second_R):
         label_R = torch.where(torch.from_numpy(threshold_R), len(classes), prepared.label_R)
-        training = Training([make_network(settings, widened, source)], settings, source.device)
+        task = Task(prepared.inputs, label_R)
+        training = Training([make_network(settings, widened, source)], settings, source.device, task)
         margin_R = np.zeros(rows)
         with reporter.bar("Training for AUM", settings.epochs * rows, "images") as advance:
-            for record in run_epochs(training, prepared.inputs, label_R, Standard(), advance):
+            for record in training.run_epochs(advance):
                 margin_R += record.margin_N
         aums.append(margin_R / settings.epochs)
         below.append(aum_below_threshold(aums[-1], threshold_R))
@@ -315,8 +315,8 @@ def out_of_fold_probabilities(
     p_RK = torch.empty(0)
     for taught_P, asked_P in folds.split(label_R, label_R):
         row_P = torch.from_numpy(taught_P)
-        training = Training([build()], settings, device)
-        for _ in run_epochs(training, SomeRows(inputs, row_P), label_R[row_P], Standard(), lambda _: None):
+        training = Training([build()], settings, device, Task(SomeRows(inputs, row_P), label_R[row_P]))
+        for _ in training.run_epochs(lambda _: None):
             pass
         p_PK = training.predict(SomeRows(inputs, torch.from_numpy(asked_P)))
         p_RK = p_RK if len(p_RK) else p_PK.new_empty(len(label_R), p_PK.shape[1])

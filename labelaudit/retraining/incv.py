@@ -32,12 +32,11 @@ from labelaudit.detect import BoolArray
 from labelaudit.detect.confident import spread_over_pairs, surely_wrong
 from labelaudit.engine.draws import derive_seed
 from labelaudit.engine.inputs import SomeRows
-from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.errors import RunError
 from labelaudit.methods.base import Verified
 from labelaudit.methods.parameters import IncvParameters
-from labelaudit.methods.standard import Standard
 from labelaudit.progress import Advance, Reporter
 from labelaudit.run.layout import RunFolder
 
@@ -186,11 +185,11 @@ class _Validation:
         loop = replace(self.settings, seed=derive_seed(self.settings.seed, "cross-validation", number))
         if loop.optimizer == "adam":
             loop = replace(loop, schedule="milestones", milestones=_MILESTONES)
-        training = Training([network], loop, self.source.device, self.source.world)
         weight_N = None if self.sample_weight_R is None else self.sample_weight_R.cpu()[rows]
-        inputs, label_N = SomeRows(prepared.inputs, rows), prepared.label_R[rows]
+        task = Task(SomeRows(prepared.inputs, rows), prepared.label_R[rows], sample_weight_N=weight_N)
+        training = Training([network], loop, self.source.device, task, self.source.world)
         unseen, p_HC, most = SomeRows(prepared.inputs, others), torch.empty(0), -1.0
-        for record in run_epochs(training, inputs, label_N, Standard(), advance, sample_weight_N=weight_N):
+        for record in training.run_epochs(advance):
             if best or record.epoch + 1 == self.settings.epochs:
                 found_HC = training.predict(unseen)
                 agreement = float((found_HC.argmax(dim=1) == label_H).double().mean())

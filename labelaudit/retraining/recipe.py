@@ -23,17 +23,17 @@ from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import RETRAIN_PRESETS, Preset, build_selection, check_method, plan, set_up_device
 from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare
-from labelaudit.auditing.training import TrainingJob, read_checkpoint, tensors_of, train
+from labelaudit.auditing.training import read_checkpoint, restore, tensors_of, train
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.data.labels_file import read_labels
 from labelaudit.engine.devices import Device
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.engine.step import EpochRecord
 from labelaudit.engine.world import joined
 from labelaudit.errors import DataError, RunError
-from labelaudit.methods.base import Ingredients, Mixes, Reports
+from labelaudit.methods.base import Ingredients
 from labelaudit.methods.parameters import lacking, make_parameters
 from labelaudit.methods.table import MethodEntry, find_method
 from labelaudit.names import PresetName
@@ -111,29 +111,29 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
         settings, validation = begun.settings, None
         if begun.held_out is not None:
             validation = prepare(begun.held_out, settings, source, reporter, statistics=prepared.statistics)
-        job = _job(out, entry, begun, prepared, source, reporter)
+        training = _training(out, entry, begun, prepared, source, reporter)
         metrics: list[Row] = []
         if world.once(out.checkpoint.exists):
             state, metrics = world.once(lambda: (read_checkpoint(out.checkpoint), read_metrics(out.metrics)))
-            job.restore(state, out.checkpoint)
-            metrics = metrics[: job.training.finished_epochs]
-            reporter.say(f"Resuming after {job.training.finished_epochs} of {settings.epochs} epochs")
+            restore(training, state, out.checkpoint)
+            metrics = metrics[: training.finished_epochs]
+            reporter.say(f"Resuming after {training.finished_epochs} of {settings.epochs} epochs")
 
-        def after(job: TrainingJob, record: EpochRecord, seconds: float) -> Callable[[], None]:
+        def after(training: Training, record: EpochRecord, seconds: float) -> Callable[[], None]:
             done, error = record.epoch + 1, None
             if validation is not None and (done % options.measure_every == 0 or done == settings.epochs):
-                error = _error(job.training.predict(validation.inputs, networks=1), validation.label_R)
-            metrics.append(_measured(record, job.label_R, error))
-            times_R = None if job.selection is None else record.effort.times_N
+                error = _error(training.predict(validation.inputs, networks=1), validation.label_R)
+            metrics.append(_measured(record, training.task.label_N, error))
+            times_R = None if training.task.selection is None else record.times_N
             return functools.partial(write_metrics, out, metrics[:], seconds, prepared.sample_R, times_R)
 
-        left = (settings.epochs - job.training.finished_epochs) * len(prepared.inputs)
-        training = train(out, [job], after, reporter, title=f"Training ({entry.name})", images=left)
+        left = (settings.epochs - training.finished_epochs) * len(prepared.inputs)
+        train(out, [training], after, reporter, title=f"Training ({entry.name})", images=left)
         result = {**begun.about, "status": "trained", "metrics": metrics[-1]}
-        if validation is not None and job.method.networks > 1:
+        if validation is not None and training.task.method.networks > 1:
             result["validation_error_of_all_networks"] = _error(training.predict(validation.inputs), validation.label_R)
-        if isinstance(job.method, Reports):
-            result["found"] = job.method.report()
+        if found := training.task.method.report():
+            result["found"] = found
         world.once(lambda: write_network(out.model, tensors_of(training.networks[0]), begun.catalogue.classes))
         world.once(lambda: write_json(out.result, result))
         return result
@@ -232,9 +232,9 @@ def _settle_flip(
     return replace(begun, settings=settings, about=about), prepared
 
 
-def _job(
+def _training(
     out: RunFolder, entry: MethodEntry, begun: _Given, prepared: Prepared, source: Source, reporter: Reporter
-) -> TrainingJob:
+) -> Training:
     """Build the method, from what cross-validation finds where it needs that, and its networks."""
     settings, device = begun.settings, source.device
     label_R = prepared.label_R
@@ -260,20 +260,15 @@ def _job(
             parameters=begun.parameters,
         )
     )
-    if settings.kind == "frozen" and isinstance(method, Mixes):
+    if settings.kind == "frozen" and method.mixes:
         reporter.warn(
             f"{entry.name} is made for augmented images, and a head on a frozen backbone has none: other methods "
             "have a much smaller error there. Take one of them, or give --probe train"
         )
     networks = [make_network(settings, prepared, source, number=number) for number in range(method.networks)]
-    return TrainingJob(
-        training=Training(networks, settings, device, source.world),
-        method=method,
-        inputs=prepared.inputs,
-        label_R=label_R,
-        selection=build_selection(settings, len(prepared.inputs)),
-        sample_weight_R=sample_weight_R,
-    )
+    selection = build_selection(settings, len(prepared.inputs))
+    task = Task(prepared.inputs, label_R, method, sample_weight_R, selection)
+    return Training(networks, settings, device, task, source.world)
 
 
 def _error(p_NC: torch.Tensor, label_N: torch.Tensor) -> float:
@@ -334,5 +329,5 @@ def _measured(record: EpochRecord, label_R: torch.Tensor, error: float | None) -
         float(values_R[taken_R].mean()) if taken_R.any() else None for values_R in (record.loss_N, wrong_R)
     )
     figures = {"train_loss": loss, "train_error": train_error, "validation_error": error}
-    counts = {"forwards": record.effort.forwards, "backpropagated": record.effort.backpropagated}
+    counts = {"forwards": record.forwards, "backpropagated": int(record.times_N.sum())}
     return {"epoch": record.epoch, **figures, **counts}

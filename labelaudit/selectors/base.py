@@ -9,11 +9,11 @@ Shapes: B candidates of a pool, b chosen ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 
-from labelaudit.methods.base import State
+from labelaudit.methods.base import Remembers
 
 ScoreName = Literal["loss", "entropy", "gradient"]
 """The score of candidates; see `labelaudit.engine.selection`."""
@@ -30,7 +30,7 @@ class Choice:
     weight_b: torch.Tensor
 
 
-class Selector(Protocol):
+class Selector(Remembers):
     """A way to choose what is back-propagated.
 
     Attributes:
@@ -40,26 +40,22 @@ class Selector(Protocol):
         stale_epochs: A score is used in so many epochs before it is computed again; 1 for a fresh one in each.
     """
 
-    score: ScoreName
-    pool: int
-    warm_up_epochs: int
-    stale_epochs: int
+    score: ScoreName = "loss"
+    pool = 1
+    warm_up_epochs = 0
+    stale_epochs = 1
 
     @property
     def is_on(self) -> bool:
         """False while every sample is back-propagated; `observe` gets the scores of each batch then."""
+        return True
 
     def choose(self, score_B: torch.Tensor, size: int, generator: torch.Generator) -> Choice:
         """Choose from a pool, by scores float32 [B] on the CPU; a sample whose score is NaN is never chosen.
 
         A step of the training takes ``size`` samples. The generator is made anew from (seed, epoch) in every epoch.
         """
+        raise NotImplementedError
 
     def observe(self, score_B: torch.Tensor) -> None:
         """Update itself from a batch that was back-propagated whole, while the selector is off."""
-
-    def state(self) -> State:
-        """Return tensors on the CPU and plain values: all that it knows from finished epochs."""
-
-    def load(self, state: State) -> None:
-        """Restore a state; KeyError, RuntimeError, ValueError or TypeError for one of something else."""

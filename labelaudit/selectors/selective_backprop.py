@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import torch
 
-from labelaudit.methods.base import State
-from labelaudit.selectors.base import Choice, ScoreName
+from labelaudit.selectors.base import Choice, Selector
 from labelaudit.selectors.table import SelectiveBackpropParameters
 
 
@@ -42,45 +41,32 @@ def chances(score_B: torch.Tensor, history_H: torch.Tensor, beta: float, *, mid_
     return torch.where(score_B.isnan(), 0.0, chance_B)
 
 
-class ByLoss:
+class ByLoss(Selector):
     """Chooses each sample independently, by the loss as published; see the module."""
 
-    score: ScoreName = "loss"
-    pool = 1
-    is_on = True
+    memory = ("history", "starved")
 
     def __init__(self, settings: SelectiveBackpropParameters) -> None:
         self.warm_up_epochs = settings.warm_up_epochs
         self.stale_epochs = settings.stale_epochs
         self._settings = settings
-        self._history_H = torch.empty(0)
-        self._starved = 0
+        self.history = torch.empty(0)
+        self.starved = 0
 
     def choose(self, score_B: torch.Tensor, size: int, generator: torch.Generator) -> Choice:
         """Choose as `Selector` says; how many are chosen does not depend on ``size``."""
         settings = self._settings
-        self._history_H = torch.cat([self._history_H, score_B[~score_B.isnan()]])[-settings.history :]
-        chance_B = chances(score_B, self._history_H, settings.beta, mid_rank=settings.mid_rank)
+        self.history = torch.cat([self.history, score_B[~score_B.isnan()]])[-settings.history :]
+        chance_B = chances(score_B, self.history, settings.beta, mid_rank=settings.mid_rank)
         chosen_B = torch.rand(len(score_B), generator=generator) < chance_B
         if chosen_B.any():
-            self._starved = 0
-        elif self._starved >= settings.patience:
-            chosen_B, self._starved = ~score_B.isnan(), 0
+            self.starved = 0
+        elif self.starved >= settings.patience:
+            chosen_B, self.starved = ~score_B.isnan(), 0
         else:
-            self._starved += 1
+            self.starved += 1
         index_b = chosen_B.nonzero()[:, 0]
         return Choice(index_b=index_b, weight_b=torch.ones(len(index_b)))
-
-    def observe(self, score_B: torch.Tensor) -> None:
-        """Ignore the scores: the first epoch does not fill the history."""
-
-    def state(self) -> State:
-        """Return the history, and how many pools in a row had no chosen sample."""
-        return {"history": self._history_H.clone(), "starved": self._starved}
-
-    def load(self, state: State) -> None:
-        """Restore a state."""
-        self._history_H, self._starved = state["history"].float(), int(state["starved"])
 
 
 class ByEntropy(ByLoss):

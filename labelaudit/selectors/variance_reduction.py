@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import torch
 
-from labelaudit.methods.base import State
-from labelaudit.selectors.base import Choice, ScoreName
+from labelaudit.selectors.base import Choice, Selector
 from labelaudit.selectors.table import VarianceReductionParameters
 
 
@@ -37,24 +36,24 @@ def variance_gain(g_B: torch.Tensor) -> float:
     return float((len(g_B) * g_B.square().sum()).sqrt())
 
 
-class VarianceReduction:
+class VarianceReduction(Selector):
     """Draws with replacement in proportion to the scores while that pays; see the module."""
 
-    stale_epochs = 1
+    memory = ("gain",)
 
     def __init__(self, settings: VarianceReductionParameters) -> None:
-        self.score: ScoreName = settings.score
+        self.score = settings.score
         self.pool = settings.pool
         self.warm_up_epochs = settings.warm_up_epochs
         self._settings = settings
-        self._gain = 0.0
+        self.gain = 0.0
         pays = (settings.pool + 3) / 3  # (B + 3b) / (3b) for B = pool · b
         self._threshold = pays if settings.threshold is None else settings.threshold
 
     @property
     def is_on(self) -> bool:
         """True when the moving average of τ is above its threshold, or there is no switch."""
-        return self._settings.switch == "none" or self._gain > self._threshold
+        return self._settings.switch == "none" or self.gain > self._threshold
 
     def choose(self, score_B: torch.Tensor, size: int, generator: torch.Generator) -> Choice:
         """Choose as `Selector` says, by ``size`` draws."""
@@ -72,12 +71,4 @@ class VarianceReduction:
 
     def _follow(self, g_B: torch.Tensor) -> None:
         momentum = self._settings.momentum
-        self._gain = momentum * self._gain + (1 - momentum) * variance_gain(g_B)
-
-    def state(self) -> State:
-        """Return the moving average of τ."""
-        return {"gain": self._gain}
-
-    def load(self, state: State) -> None:
-        """Restore a state."""
-        self._gain = float(state["gain"])
+        self.gain = momentum * self.gain + (1 - momentum) * variance_gain(g_B)

@@ -99,9 +99,9 @@ def test_trainings_are_as_published(tmp_path, monkeypatch):
     seen, predictions = [], []
 
     class Seen(incv.Training):
-        def __init__(self, networks, settings, device, world):
+        def __init__(self, networks, settings, *given, **others):
             seen.append((settings.schedule, settings.epochs, settings.milestones))
-            super().__init__(networks, settings, device, world)
+            super().__init__(networks, settings, *given, **others)
 
         def predict(self, inputs):
             predictions.append(1)

@@ -82,7 +82,7 @@ def test_classes_that_are_mirror_images_of_each_other_are_not_flipped(tmp_path, 
     settled, prepared, found = settle_flip(settings, prepared, source, heard)
     assert settled.augment == augment
     assert found.right_K.sum() > 50
-    views = prepared.inputs.draw_views(torch.Generator().manual_seed(0))
+    views = prepared.inputs.draw_views(torch.Generator().manual_seed(0), 80)
     assert bool(views.flip_N.any()) == (augment == "crop-flip")
     assert any("no left-right flips" in line for line in heard.lines) == (augment == "crop")
     again, _, untested = settle_flip(settled, prepared, source, heard)

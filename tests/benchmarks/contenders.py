@@ -37,10 +37,9 @@ from labelaudit.data.folder import scan
 from labelaudit.engine import loop
 from labelaudit.engine.devices import choose_device
 from labelaudit.engine.inputs import Inputs
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.optimizers import build_optimizer
 from labelaudit.engine.settings import TrainingSettings
-from labelaudit.methods.standard import Standard
 from labelaudit.progress import QUIET, Advance, Reporter
 from labelaudit.reproduce.detection import require
 from labelaudit.reproduce.runner import Row, take
@@ -140,7 +139,7 @@ def ours(problem: Problem, folder: Path, epochs: int = 1, *, recorded: bool = Tr
     Not ``recorded``, they train without computing or keeping records.
     """
     settings, prepared = replace(problem.settings, schedule="constant"), problem.prepared
-    training = Training([problem.build()], settings, problem.device)
+    training = Training([problem.build()], settings, problem.device, Task(problem.inputs, prepared.label_R))
     # Not a Mock, which would keep every tensor that it is given.
     nothing = SimpleNamespace(put=lambda *_step: None, take=lambda *_epoch: None)
     unrecorded = mock.patch.object(loop, "Recorder", return_value=nothing)
@@ -149,7 +148,7 @@ def ours(problem: Problem, folder: Path, epochs: int = 1, *, recorded: bool = Tr
         writing = []
         with ThreadPoolExecutor(1) as pool, contextlib.nullcontext() if recorded else unrecorded:
             for _ in range(epochs):
-                record = training.run_epoch(problem.inputs, prepared.label_R, Standard(), lambda _finished: None)
+                record = training.run_epoch(lambda _finished: None)
                 if recorded:
                     names = ("loss", "margin", "predicted", "alternative")
                     columns = {f"{name}_R": getattr(record, f"{name}_N") for name in names}

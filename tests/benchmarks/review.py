@@ -24,6 +24,7 @@ from scipy.stats import beta
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect.sample import NONE, draw, estimate, recalibrate
 from labelaudit.detect.theory import offset
+from labelaudit.reproduce.truth import calibration_error
 from labelaudit.run.tables import read_scores
 
 Case = tuple[FloatArray, BoolArray]  # P(mislabeled) and whether the label is wrong
@@ -86,12 +87,6 @@ def read_case(run: Path, truth: Path) -> Case:
     return np.array([p for p, _ in rows]), np.array([wrong for _, wrong in rows])
 
 
-def calibration_error(p_N: FloatArray, wrong_N: BoolArray) -> float:
-    """Return the mean distance of P from the share of wrong labels, in 15 bins of P."""
-    bin_N = np.minimum((p_N * 15).astype(int), 14)
-    return float(np.abs(np.bincount(bin_N, weights=p_N - wrong_N)).sum() / len(p_N))
-
-
 def measure(case: Case, reviews: int, seed: int) -> list[str]:
     """Return the cells of a row: rate, coverage and half-width of the sample and of a plain one, calibration error."""
     p_N, wrong_N = case
@@ -107,13 +102,13 @@ def measure(case: Case, reviews: int, seed: int) -> list[str]:
         low, high = found.interval
         held[review], width[review] = low - 1e-9 <= truth <= high + 1e-9, (high - low) / 2
         if review < CALIBRATED:
-            error[review] = calibration_error(recalibrate(p_N, design, answer_N, found.rate), wrong_N)
+            error[review] = calibration_error(wrong_N, recalibrate(p_N, design, answer_N, found.rate))
         k, n = wrong_N[generator.choice(len(p_N), len(sample), replace=False)].sum(), len(sample)
         low, high = (beta.ppf(0.025, k, n - k + 1) if k else 0.0), (beta.ppf(0.975, k + 1, n - k) if k < n else 1.0)
         plain_held[review], plain_width[review] = low <= truth <= high, (high - low) / 2
     figures = held.mean(), width.mean(), plain_held.mean(), plain_width.mean()
     cells = [f"{len(p_N):,}", f"{truth:.3f}", f"{figures[0]:.3f}", f"±{figures[1]:.4f}"]
-    cells += [f"{figures[2]:.3f}", f"±{figures[3]:.4f}", f"{calibration_error(p_N, wrong_N):.3f}"]
+    cells += [f"{figures[2]:.3f}", f"±{figures[3]:.4f}", f"{calibration_error(wrong_N, p_N):.3f}"]
     return [*cells, f"{error[:CALIBRATED].mean():.3f}"]
 
 

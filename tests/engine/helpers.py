@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from labelaudit.engine.inputs import Augment, ImageInputs
-from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.engine.step import EpochRecord
 from labelaudit.hyperparameters import Hyperparameters
@@ -75,8 +75,8 @@ def train(
     augment: Augment = NO_AUGMENT,
 ) -> list[EpochRecord]:
     pixels_NCHW, label_N = task or small_task()
-    training = Training([network], settings, CPU)
-    return list(run_epochs(training, image_inputs(pixels_NCHW, augment), label_N, method or Standard(), ignore))
+    learned = Task(image_inputs(pixels_NCHW, augment), label_N, method or Standard())
+    return list(Training([network], settings, CPU, learned).run_epochs(ignore))
 
 
 def ignore(_finished: int) -> None:

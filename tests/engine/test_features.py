@@ -14,7 +14,7 @@ from labelaudit.engine.features import Backbone, embed, normalization
 from labelaudit.engine.pretrained import build_network, network_digest
 from labelaudit.errors import DeviceError
 from tests.data.helpers import encoded, write_catalogue
-from tests.engine.helpers import CPU
+from tests.engine.helpers import CPU, training_settings
 from tests.helpers import Listener
 
 sys.modules.setdefault("openvino_telemetry", None)  # tests import openvino before the package does
@@ -125,7 +125,7 @@ def by_torch(backbone):
 @pytest.mark.parametrize("model", ["tf_efficientnet_lite0", "tf_efficientnet_lite2"])
 def test_the_bundled_backbone_is_built_from_its_file(model):
     pytest.importorskip("openvino")
-    backbone = build_network(model, weights="embedded", num_classes=0, channels=3, seed=0)
+    backbone = build_network(training_settings(model=model, weights="embedded", image_size=SIZE), 0, seed=0)
     embedder = build(lambda: pytest.fail("it was built"), model=model)
     np.testing.assert_allclose(embedder(PIXELS_BCHW), by_torch(backbone), atol=1e-4)
 

@@ -5,11 +5,10 @@ import pytest
 import torch
 
 from labelaudit.engine.draws import make_draws
-from labelaudit.engine.heads import Heads, draw_folds, gradient, observe
+from labelaudit.engine.heads import Heads, draw_folds, gradient
 from labelaudit.engine.inputs import FeatureInputs
-from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.networks import linear_head
-from labelaudit.engine.step import observe as observe_with_torch
 from labelaudit.errors import TrainingError
 from labelaudit.methods.standard import weighted
 from tests.engine.helpers import CPU, ignore, training_settings
@@ -29,14 +28,6 @@ def test_a_head_learns_the_mean_loss_of_the_folds_of_the_others():
         torch.nn.functional.cross_entropy(logits_BFK[taught, head], torch.from_numpy(LABEL_B)[taught]).backward()
     np.testing.assert_allclose(gradient(LOGITS_BFK, LABEL_B, TAUGHT_BF), logits_BFK.grad.numpy(), atol=1e-6)
     assert not gradient(LOGITS_BFK, LABEL_B, np.zeros_like(TAUGHT_BF)).any()
-
-
-def test_what_is_recorded_is_what_a_network_would_have_recorded():
-    logits_BK = 5 * GENERATOR.normal(size=(200, 7)).astype(np.float32)
-    label_B = GENERATOR.integers(0, 7, 200)
-    expected = observe_with_torch(torch.from_numpy(logits_BK), torch.from_numpy(label_B))
-    for name, found_B in observe(logits_BK, label_B).items():
-        np.testing.assert_allclose(found_B, expected[name].numpy(), rtol=1e-6, atol=1e-6, err_msg=name)
 
 
 SETTINGS = training_settings(kind="frozen", folds=3, momentum=0.9, weight_decay=0.1)
@@ -68,8 +59,8 @@ def test_heads_side_by_side_are_what_torch_would_train_each_to(changes):
         with torch.no_grad():
             head.weight[:] = torch.from_numpy(first["parameter 0"].reshape(3, 4, 6)[number])
             head.bias[:] = torch.from_numpy(first["parameter 1"].reshape(3, 4)[number])
-        alone = Training([head], settings, CPU)
-        expected_E = run_epochs(alone, inputs, torch.from_numpy(LABEL_R), weighted(torch.from_numpy(~own_R)), ignore)
+        task = Task(inputs, torch.from_numpy(LABEL_R), weighted(torch.from_numpy(~own_R)))
+        expected_E = Training([head], settings, CPU, task).run_epochs(ignore)
         for record, expected in zip(record_E, expected_E, strict=True):
             for name, found_R in record.items():
                 expected_R = getattr(expected, f"{name}_N")[own_R]

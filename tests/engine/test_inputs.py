@@ -4,12 +4,9 @@ import torch
 from torch.nn import functional
 
 from labelaudit.engine import inputs as module
-from labelaudit.engine.inputs import Augment, FeatureInputs, ImageInputs, Rows, Views, channel_statistics, draw_views
+from labelaudit.engine.inputs import Augment, FeatureInputs, ImageInputs, Views, channel_statistics, draw_views
 from tests.engine.helpers import CPU, MEAN_C, NO_AUGMENT, STD_C, image_inputs, small_task
-
-
-def generator():
-    return torch.Generator().manual_seed(0)
+from tests.methods.helpers import generator
 
 
 def augment(x_BCHW, settings):
@@ -77,16 +74,16 @@ def test_images_are_normalized_by_hand():
     x_BCHW = inputs.batch(torch.tensor([1, 0]), None)
     assert x_BCHW.flatten().tolist() == pytest.approx([2.0, 2.0, -2.0, 0.0], abs=1e-6)
     assert (x_BCHW.dtype, len(inputs)) == (torch.float32, 2)
-    assert inputs.draw_views(generator()) is None
+    assert inputs.draw_views(generator(), 2) is None
 
 
 def test_training_views_are_normalized_after_augmentation_and_leave_the_pixels_alone():
     pixels_NCHW, _ = small_task(20)
     stored, index_B = pixels_NCHW.clone(), torch.tensor([4, 1, 19])
     inputs = image_inputs(pixels_NCHW, Augment())
-    view = inputs.batch(torch.arange(20), inputs.draw_views(generator()))
+    view = inputs.batch(torch.arange(20), inputs.draw_views(generator(), 20))
     assert torch.equal(view, image_inputs(augment(pixels_NCHW, Augment())).batch(torch.arange(20), None))
-    assert torch.equal(inputs.batch(index_B, inputs.draw_views(generator()).part(index_B)), view[index_B])
+    assert torch.equal(inputs.batch(index_B, inputs.draw_views(generator(), 20).part(index_B)), view[index_B])
     expected = (stored[index_B] / 255 - torch.tensor(MEAN_C).view(3, 1, 1)) / torch.tensor(STD_C).view(3, 1, 1)
     torch.testing.assert_close(inputs.batch(index_B, None), expected)
     assert torch.equal(pixels_NCHW, stored)
@@ -108,7 +105,7 @@ def test_features_are_standardized_and_constant_ones_stay_finite():
     assert statistics[0] == pytest.approx((3.0, 5.0))
     assert statistics[1] == pytest.approx(((8 / 3) ** 0.5, 1.0))
     inputs = FeatureInputs(feature_ND, statistics=statistics, device=CPU)
-    assert inputs.draw_views(generator()) is None
+    assert inputs.draw_views(generator(), 3) is None
     x_BD = inputs.batch(torch.tensor([2, 0]), None)
     assert x_BD.flatten().tolist() == pytest.approx([1.5**0.5, 0.0, -(1.5**0.5), 0.0])
     assert (x_BD.dtype, len(inputs)) == (torch.float32, 3)
@@ -121,9 +118,8 @@ def test_mapped_rows_are_the_same_before_and_after_their_pages_are_released(tmp_
     pixels_NCHW = np.random.default_rng(0).integers(0, 256, (300, 3, 8, 8)).astype(np.uint8)
     (tmp_path / "pixels").write_bytes(pixels_NCHW.tobytes())
     mapped = np.memmap(tmp_path / "pixels", dtype=np.uint8, mode="r", shape=pixels_NCHW.shape)
-    source, in_memory = Rows(mapped[:290], CPU), Rows(pixels_NCHW[:290], CPU)
-    assert len(source) == len(in_memory) == 290
+    source, in_memory = image_inputs(mapped[:290]), image_inputs(torch.from_numpy(pixels_NCHW))
+    assert len(source) == 290
     for index_B in torch.randperm(290).split(3):
         source.announce(index_B)
-        for rows in (source, in_memory):
-            assert np.array_equal(rows.take(index_B).numpy(), pixels_NCHW[index_B.numpy()])
+        assert torch.equal(source.batch(index_B, None), in_memory.batch(index_B, None))

@@ -4,13 +4,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from labelaudit.engine.draws import derive_seed, make_generator
 from labelaudit.engine.inputs import Augment, draw_views, show
-from labelaudit.engine.loop import Training, run_epochs, split_places
+from labelaudit.engine.loop import Task, Training
 from labelaudit.methods.base import Lesson
 from labelaudit.methods.standard import Standard
 from tests.engine import helpers
@@ -38,6 +36,15 @@ class OnlySecond(Standard):
     def teach(self, batch, logits, clock, generator):
         one_B = torch.ones(len(batch.row_B))
         return [Lesson(target=batch.label_B, weight_B=weight_B) for weight_B in (0 * one_B, one_B)]
+
+
+STANDARD = Standard()
+
+
+def begin(networks, task=None, method=STANDARD, **settings):
+    pixels_NCHW, label_N = task or helpers.small_task()
+    inputs, how = helpers.image_inputs(pixels_NCHW), helpers.loop_settings(**settings)
+    return Training(networks, how, helpers.CPU, Task(inputs, label_N, method))
 
 
 def plain_training(network, pixels_NCHW, label_N, how):
@@ -95,24 +102,22 @@ def test_mean_losses_of_a_fixed_run_stay_what_they_were():
 
 
 def test_the_state_of_another_network_or_epoch_is_refused():
-    def begin(*classes):
-        return Training([helpers.small_network(each) for each in classes], helpers.loop_settings(), helpers.CPU)
+    def of(*classes):
+        return begin([helpers.small_network(each) for each in classes])
 
-    state = begin(3).state()
+    state = of(3).state()
     with pytest.raises(RuntimeError, match="size mismatch"):
-        begin(4).load(state)
+        of(4).load(state)
     with pytest.raises(ValueError, match="zip"):
-        begin(3, 3).load(state)
+        of(3, 3).load(state)
     with pytest.raises(ValueError, match="a state after 4 of 3 epochs"):
-        begin(3).load({**state, "finished_epochs": 4})
+        of(3).load({**state, "finished_epochs": 4})
 
 
 def test_every_row_is_taught_once_an_epoch_in_a_new_order():
     spy, finished = Spy(), []
     pixels_NCHW, label_N = helpers.small_task(41)  # 5 batches of 8 and a single row
-    training = Training([helpers.small_network()], helpers.loop_settings(epochs=2), helpers.CPU)
-    for _ in range(2):
-        training.run_epoch(helpers.image_inputs(pixels_NCHW), label_N, spy, finished.append)
+    list(begin([helpers.small_network()], (pixels_NCHW, label_N), spy, epochs=2).run_epochs(finished.append))
     assert [len(row_B) for row_B in spy.rows] == [8, 8, 8, 8, 9] * 2 == finished
     first, second = torch.cat(spy.rows[:5]), torch.cat(spy.rows[5:])
     assert first.sort().values.tolist() == second.sort().values.tolist() == list(range(41))
@@ -140,8 +145,7 @@ def test_of_two_networks_the_first_is_recorded_and_each_takes_its_own_lesson():
     before = copy.deepcopy(networks)
     x = helpers.image_inputs(pixels_NCHW).batch(torch.arange(len(label_N)), None)
     expected_N = nn.functional.cross_entropy(networks[0](x), label_N, reduction="none").detach()
-    training = Training(networks, helpers.loop_settings(weight_decay=0.0), helpers.CPU)
-    record = training.run_epoch(helpers.image_inputs(pixels_NCHW), label_N, OnlySecond(), helpers.ignore)
+    record = begin(networks, method=OnlySecond(), weight_decay=0.0).run_epoch(helpers.ignore)
     np.testing.assert_allclose(record.loss_N, expected_N, rtol=1e-4, atol=1e-6)
     assert torch.equal(networks[0][1].weight, before[0][1].weight)
     assert not torch.equal(networks[1][1].weight, before[1][1].weight)
@@ -151,7 +155,7 @@ def test_prediction_is_by_the_mean_logits_of_unaltered_networks_in_evaluation_mo
     pixels_NCHW, _ = helpers.small_task()
     networks = [helpers.small_network(seed=seed, dropout=0.5) for seed in (1, 2)]
     inputs = helpers.image_inputs(pixels_NCHW, Augment())
-    training = Training(networks, helpers.loop_settings(), helpers.CPU)
+    training = begin(networks)
     before = copy.deepcopy(networks)
     p_NC = training.predict(inputs)
     x = inputs.batch(torch.arange(42), None)
@@ -179,16 +183,6 @@ def test_bfloat16_ranks_samples_like_float32_and_wrong_labels_have_the_larger_lo
     assert (records[0].loss_N != torch.from_numpy(records[0].loss_N).to(torch.bfloat16).float().numpy()).mean() > 0.5
 
 
-@settings(deadline=None)
-@given(st.integers(2, 300), st.integers(2, 64))
-def test_batches_cover_every_row_once_and_leave_no_row_alone(count, batch_size):
-    batches = [range(count)[places] for places in split_places(count, batch_size)]
-    assert [place for batch in batches for place in batch] == list(range(count))
-    assert min(len(batch) for batch in batches) >= 2
-    assert max(len(batch) for batch in batches) <= batch_size + 1
-    assert len(batches) == max(1, math.ceil(count / batch_size) - (count % batch_size == 1 and count > batch_size))
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -196,9 +190,10 @@ def test_cuda_gives_records_of_the_same_shape_and_nearly_the_same_losses(precisi
     pixels_NCHW, label_N = helpers.small_task()
     device = torch.device("cuda")
     on_cpu = helpers.train(helpers.small_network(), helpers.loop_settings(epochs=2), augment=Augment())
-    training = Training([helpers.small_network()], helpers.loop_settings(epochs=2, precision=precision), device)
-    inputs = helpers.image_inputs(pixels_NCHW, Augment(), device)
-    on_gpu = list(run_epochs(training, inputs, label_N, Standard(), helpers.ignore))
+    given = helpers.image_inputs(pixels_NCHW, Augment(), device), label_N
+    how = helpers.loop_settings(epochs=2, precision=precision)
+    training = Training([helpers.small_network()], how, device, Task(*given))
+    on_gpu = list(training.run_epochs(helpers.ignore))
     for one, other in zip(on_cpu, on_gpu, strict=True):
         np.testing.assert_allclose(one.loss_N, other.loss_N, atol=0.01 if precision == "float32" else 0.3)
-    assert training.predict(inputs).shape == (42, 3)
+    assert training.predict(given[0]).shape == (42, 3)

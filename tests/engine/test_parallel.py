@@ -11,10 +11,9 @@ import torch
 from torch import nn
 
 from labelaudit.engine.inputs import Augment
-from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.networks import create
 from labelaudit.engine.parallel import in_threads
-from labelaudit.methods.standard import Standard
 from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings
 from tests.engine.train_together import train_together
 
@@ -125,16 +124,16 @@ def test_a_training_in_threads_continues_from_a_state_with_the_same_bits():
 
     def begin():
         torch.manual_seed(1)
-        return Training([create("labelaudit_probe", num_classes=4)], loop_settings(epochs=3, batch_size=256), CPU)
+        network, how = create("labelaudit_probe", num_classes=4), loop_settings(epochs=3, batch_size=256)
+        return Training([network], how, CPU, Task(inputs, label_N))
 
     whole = begin()
     first, second = whole.shared[0].replicas
-    states = [whole.state() for _ in run_epochs(whole, inputs, label_N, Standard(), ignore)]
+    states = [whole.state() for _ in whole.run_epochs(ignore)]
     assert torch.get_num_threads() == 2
     assert all(map(torch.equal, first.parameters(), second.parameters()))
     again = begin()
     again.load(states[0])
-    for _ in run_epochs(again, inputs, label_N, Standard(), ignore):
-        pass
+    list(again.run_epochs(ignore))
     assert all(map(torch.equal, whole.networks[0].state_dict().values(), again.networks[0].state_dict().values()))
     assert all(map(torch.equal, whole.predict(inputs), again.predict(inputs)))

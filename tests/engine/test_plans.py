@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from labelaudit.engine.inputs import Augment
-from labelaudit.engine.loop import Training
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.networks import create
 from labelaudit.errors import TrainingError
 from labelaudit.methods.base import EpochPlan, Mixing
@@ -37,9 +37,9 @@ class Planner(Standard):
 
 def begin(method, epochs=2, network=None, **settings):
     pixels_NCHW, label_N = small_task()
-    training = Training([network or small_network(dropout=0.3)], loop_settings(epochs=epochs, **settings), CPU)
-    inputs = image_inputs(pixels_NCHW, Augment())
-    return training, lambda: training.run_epoch(inputs, label_N, method, ignore)
+    networks, how = [network or small_network(dropout=0.3)], loop_settings(epochs=epochs, **settings)
+    training = Training(networks, how, CPU, Task(image_inputs(pixels_NCHW, Augment()), label_N, method))
+    return training, lambda: training.run_epoch(ignore)
 
 
 def weights_of(training):
@@ -86,7 +86,7 @@ def test_going_back_is_to_what_the_epoch_before_kept():
     after_second = weights_of(training)
     assert not torch.equal(before_second["0.weight"], after_second["0.weight"])
     method.looking = lambda look: None
-    state = copy.deepcopy(training.state(method))
+    state = copy.deepcopy(training.state())
     run()
     # A copy that starts where the second epoch did, with the optimizer of after it, takes the same third epoch.
     other, run_other = begin(Planner(), epochs=5)
@@ -138,6 +138,8 @@ def test_a_look_is_in_evaluation_mode_and_changes_nothing():
 class Mixer(Standard):
     """Blends each sample with the next one of the batch, and keeps what it guessed and was shown."""
 
+    mixes = True
+
     def __init__(self, factor):
         super().__init__()
         self.factor, self.guesses, self.seen, self.rows = factor, [], [], []
@@ -171,7 +173,8 @@ def test_sample_weights_are_blended_alike():
     pixels_NCHW, label_N = small_task(2)
     outcome = []
     for sample_weight_N in (None, torch.tensor([1.0, 0.0])):
-        training = Training([linear_network()], loop_settings(epochs=1), CPU)
-        training.run_epoch(image_inputs(pixels_NCHW), label_N, Mixer(0.5), ignore, sample_weight_N=sample_weight_N)
+        task = Task(image_inputs(pixels_NCHW), label_N, Mixer(0.5), sample_weight_N)
+        training = Training([linear_network()], loop_settings(), CPU, task)
+        training.run_epoch(ignore)
         outcome.append(training.networks[0][1].weight)
     torch.testing.assert_close(*outcome)

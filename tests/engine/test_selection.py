@@ -10,22 +10,18 @@ import torch
 
 from labelaudit.engine.draws import make_generator
 from labelaudit.engine.inputs import Augment
-from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.selection import Selection, scores
 from labelaudit.engine.step import observe
-from labelaudit.methods.standard import Standard
-from labelaudit.selectors.base import Choice
+from labelaudit.selectors.base import Choice, Selector
 from labelaudit.selectors.table import build_selector
 from tests.engine.helpers import CPU, ignore, image_inputs, linear_network, loop_settings, small_network, small_task
 
 NO_WARM_UP = "warm_up_epochs=0"
 
 
-class Chooses:
+class Chooses(Selector):
     """Chooses the places that a function of the scores says, and keeps the scores."""
-
-    score, pool, warm_up_epochs, stale_epochs = "loss", 1, 0, 1
-    is_on = True
 
     def __init__(self, places, weight=1.0, **changes):
         self._places, self._weight = places, weight
@@ -41,23 +37,22 @@ class Chooses:
     def observe(self, score_B):
         self.observed.append(score_B)
 
-    def state(self):
-        return {}
 
-    def load(self, state):
-        pass
-
-
-def trained(selector, *, network=None, task=None, how=None, records_scores=False, augment=None, device=CPU):
-    """A network trained with a selector (None: without), the records, and the training."""
+def begin(selector, *, network=None, task=None, how=None, records_scores=False, augment=None, device=CPU):
+    """A training with a selector (None: without)."""
     pixels_NCHW, label_N = task or small_task()
-    training = Training([network or small_network(dropout=0.3)], how or loop_settings(), device)
     if isinstance(selector, str):
         selector = build_selector(selector)
     selection = None if selector is None else Selection(selector, len(label_N), records_scores=records_scores)
     inputs = image_inputs(pixels_NCHW, augment or Augment(), device)
-    records = list(run_epochs(training, inputs, label_N, Standard(), ignore, selection=selection))
-    return training, records
+    networks = [network or small_network(dropout=0.3)]
+    return Training(networks, how or loop_settings(), device, Task(inputs, label_N, selection=selection))
+
+
+def trained(selector, **asked):
+    """A finished training, and its records."""
+    training = begin(selector, **asked)
+    return training, list(training.run_epochs(ignore))
 
 
 def assert_equal_states(one, other):
@@ -77,9 +72,9 @@ def test_beta_0_is_plain_training_bit_for_bit(count, precision):
     assert_equal_states(plain, chosen)
     # Losses are those of the scoring pass, in evaluation mode, and not those of training.
     assert not np.allclose(records[1].loss_N, others[1].loss_N)
-    assert [record.effort.backpropagated for record in others] == [count] * 3
-    assert [record.effort.forwards for record in others] == [2 * count] * 3
-    assert [(record.effort.backpropagated, record.effort.forwards) for record in records] == [(count, count)] * 3
+    assert [record.times_N.sum() for record in others] == [count] * 3
+    assert [record.forwards for record in others] == [2 * count] * 3
+    assert [(record.times_N.sum(), record.forwards) for record in records] == [(count, count)] * 3
 
 
 @pytest.mark.parametrize(
@@ -91,11 +86,11 @@ def test_while_a_selector_is_off_training_and_records_are_plain(selector):
     assert_equal_states(plain, off)
     for one, other in zip(records, others, strict=True):
         np.testing.assert_array_equal(one.loss_N, other.loss_N)
-        assert one.effort.forwards == other.effort.forwards == 42
+        assert one.forwards == other.forwards == 42
     # When that is asked for, every loss is of the scoring pass all the same.
     _, scored = trained(selector, records_scores=True)
     assert not np.allclose(scored[0].loss_N, records[0].loss_N)
-    assert scored[0].effort.forwards == 84
+    assert scored[0].forwards == 84
 
 
 def test_scoring_is_recorded_and_leaves_the_network_as_it_was():
@@ -111,7 +106,7 @@ def test_scoring_is_recorded_and_leaves_the_network_as_it_was():
     assert torch.equal(torch.cat(spy.seen), torch.from_numpy(record.loss_N)[order_N])
     for name, tensor in network.state_dict().items():  # batch-norm statistics and their counter too
         assert torch.equal(tensor, before[name]), name
-    assert (record.effort.backpropagated, record.effort.forwards) == (0, 42)
+    assert (record.times_N.sum(), record.forwards) == (0, 42)
 
 
 def test_what_is_chosen_is_trained_on_once_in_the_view_that_was_scored():
@@ -127,15 +122,15 @@ def test_what_is_chosen_is_trained_on_once_in_the_view_that_was_scored():
     assert torch.equal(used, scored[places])
     assert [len(x) for x in seen[True]] == [8, 7]
     order_N = torch.randperm(41, generator=make_generator(5, "order", 0))
-    assert record.effort.times_N.tolist() == torch.bincount(order_N[places], minlength=41).tolist()
-    assert (record.effort.backpropagated, record.effort.forwards) == (15, 41 + 15)
+    assert record.times_N.tolist() == torch.bincount(order_N[places], minlength=41).tolist()
+    assert (record.times_N.sum(), record.forwards) == (15, 41 + 15)
 
 
 def test_a_single_sample_at_the_end_is_not_lost():
     selector = Chooses(lambda score_B: [1] if len(score_B) == 10 else [])
     training, (record,) = trained(selector, how=loop_settings(epochs=1, batch_size=16))
     assert training.networks[0][1].num_batches_tracked == 1
-    assert record.effort.backpropagated == 1
+    assert record.times_N.sum() == 1
 
 
 def test_candidates_come_in_pools_of_whole_batches():
@@ -162,8 +157,8 @@ def test_a_selector_that_is_switched_on_and_off_leaves_no_sample_out():
     for record in records:
         assert np.isfinite(record.loss_N).all()
         assert (record.predicted_N >= 0).all()
-        assert record.effort.backpropagated == record.effort.times_N.sum() > 4 * 3
-        assert record.effort.times_N.max() == 1
+        assert record.times_N.sum() > 4 * 3
+        assert record.times_N.max() == 1
     # Each sample is either a candidate, or observed once when it is trained on.
     assert min(len(selector.seen), len(selector.observed)) > 4
     assert sum(map(len, selector.seen)) + sum(map(len, selector.observed)) == 4 * 64
@@ -184,7 +179,7 @@ def test_weights_of_a_choice_multiply_the_lesson():
 def test_a_stale_score_is_used_in_so_many_epochs():
     _, records = trained(f"selective-backprop {NO_WARM_UP} stale_epochs=3", how=loop_settings(epochs=7))
     assert [int(np.isfinite(record.loss_N).sum()) for record in records] == [42, 0, 0, 42, 0, 0, 42]
-    saved = [record.effort.forwards - record.effort.backpropagated for record in records]
+    saved = [record.forwards - record.times_N.sum() for record in records]
     assert min(saved[::3]) >= 42
     assert max(saved[1], saved[2], saved[4], saved[5]) <= 1
     spy = Chooses(lambda score_B: range(len(score_B)), stale_epochs=2)
@@ -200,22 +195,19 @@ def test_a_stale_score_is_used_in_so_many_epochs():
     ["selective-backprop-entropy", "selective-backprop stale_epochs=2", "variance-reduction threshold=1.02"],
 )
 def test_a_resumed_training_equals_the_uninterrupted_one(selector):
-    pixels_NCHW, label_N = small_task()
     how = loop_settings(epochs=5)
     whole, expected = trained(selector, how=how)
     state, records = None, []
     for _ in range(6):
-        training, selection = Training([small_network(dropout=0.3)], how, CPU), Selection(build_selector(selector), 42)
+        training = begin(selector, how=how)
         if state is not None:
-            training.load(copy.deepcopy(state), selection=selection)
-        inputs = image_inputs(pixels_NCHW, Augment())
-        epochs = run_epochs(training, inputs, label_N, Standard(), ignore, selection=selection)
-        records += itertools.islice(epochs, 1)
-        state = training.state(selection=selection)
+            training.load(copy.deepcopy(state))
+        records += itertools.islice(training.run_epochs(ignore), 1)
+        state = training.state()
     assert_equal_states(whole, training)
     for record, other in zip(records, expected, strict=True):
         np.testing.assert_array_equal(record.loss_N, other.loss_N)
-        np.testing.assert_array_equal(record.effort.times_N, other.effort.times_N)
+        np.testing.assert_array_equal(record.times_N, other.times_N)
 
 
 def test_scores_by_hand():
@@ -238,4 +230,4 @@ def test_scores_by_hand():
 )
 def test_cuda_trains_with_a_selector(selector):
     _, records = trained(selector, device=torch.device("cuda"))
-    assert 0 < records[-1].effort.backpropagated <= 42
+    assert 0 < records[-1].times_N.sum() <= 42

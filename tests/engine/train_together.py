@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from labelaudit.engine.inputs import Augment
-from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.selection import Selection
 from labelaudit.engine.world import joined
 from labelaudit.errors import DataError
@@ -35,6 +35,8 @@ class Asking(Standard):
         order = score_M.round(decimals=0).sort(stable=True).indices
         batches = [*torch.split(order, 11), order[:7]]
         return EpochPlan(batches=batches, keep=clock.epoch == 1, go_back=clock.epoch == 2)
+
+    mixes = True
 
     def mix(self, batch, guess, clock, generator):
         """Draw a partner, and keep more of the sample the surer the network is."""
@@ -66,16 +68,17 @@ def train_together(folder: Path, everything: bool, environment: Mapping[str, str
         for name, method, selector, how in trainings(everything):
             label_N = noisy_labels(TRUTH_N) if name.startswith("method ") else TRUTH_N
             networks = [small_network(seed=number) for number in range(method.networks)]
-            training = Training(networks, loop_settings(**how), CPU, world)
             inputs = image_inputs(PIXELS_NCHW, Augment())
             selection = None if selector is None else Selection(build_selector(selector), 43)
-            records = list(run_epochs(training, inputs, label_N, method, ignore, selection=selection))
+            task = Task(inputs, label_N, method, selection=selection)
+            training = Training(networks, loop_settings(**how), CPU, task, world)
+            records = list(training.run_epochs(ignore))
             p_NC = training.predict(inputs)
             if world.is_main:
                 np.savez(
                     folder / f"{name}.npz",
                     loss_EN=np.stack([record.loss_N for record in records]),
-                    times_EN=np.stack([record.effort.times_N for record in records]),
+                    times_EN=np.stack([record.times_N for record in records]),
                     running_mean=training.networks[0].state_dict()["1.running_mean"].numpy(),
                     p_NC=p_NC.numpy(),
                 )

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from labelaudit.engine.inputs import Augment
-from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.loop import Task, Training
 from labelaudit.engine.selection import Selection
 from labelaudit.engine.step import lesson_loss
 from labelaudit.methods.base import Batch
@@ -22,14 +22,15 @@ LABEL_N = noisy_labels(TRUTH_N)
 INPUTS = image_inputs(PIXELS_NCHW, Augment())
 
 
-def start(entry, *, first_seed=0, **settings):
+def start(entry, *, first_seed=0, epochs=3, **others):
     method = ready(entry, TRUTH_N)
     networks = [small_network(seed=first_seed + number, dropout=0.2) for number in range(method.networks)]
-    return method, Training(networks, loop_settings(**{"epochs": 3, "batch_size": 14, "lr": 0.02, **settings}), CPU)
+    how = loop_settings(epochs=epochs, batch_size=14, lr=0.02)
+    return Training(networks, how, CPU, Task(INPUTS, LABEL_N, method, **others))
 
 
-def finish(training, method, **others):
-    return list(run_epochs(training, INPUTS, LABEL_N, method, ignore, **others))
+def finish(training):
+    return list(training.run_epochs(ignore))
 
 
 @EVERY_METHOD
@@ -70,21 +71,21 @@ def test_lessons_follow_the_order_of_the_batch(entry):
 
 @EVERY_METHOD
 def test_a_resumed_training_equals_the_uninterrupted_one(entry):
-    method, training = start(entry)
-    expected = finish(training, method)
+    training = start(entry)
+    expected = finish(training)
     for record in expected:  # what is not taken has no loss
         assert (np.isfinite(record.loss_N) == (record.predicted_N >= 0)).all()
-    before, first = start(entry)
-    records = [first.run_epoch(INPUTS, LABEL_N, before, ignore) for _ in range(2)]
-    state = first.state(before)
-    first.run_epoch(INPUTS, LABEL_N, before, ignore)  # a state is a copy
+    first = start(entry)
+    records = [first.run_epoch(ignore) for _ in range(2)]
+    state = first.state()
+    first.run_epoch(ignore)  # a state is a copy
     # As a checkpoint does, which loads without running code.
     file = io.BytesIO()
     torch.save(state, file)
     file.seek(0)
-    after, second = start(entry, first_seed=50)
-    second.load(torch.load(file, weights_only=True), after)
-    for one, other in zip(records + finish(second, after), expected, strict=True):
+    second = start(entry, first_seed=50)
+    second.load(torch.load(file, weights_only=True))
+    for one, other in zip(records + finish(second), expected, strict=True):
         for name in ("loss_N", "margin_N", "predicted_N", "alternative_N"):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     for one, other in zip(second.networks, training.networks, strict=True):
@@ -95,16 +96,15 @@ def test_a_resumed_training_equals_the_uninterrupted_one(entry):
     "entry", [entry for entry in METHODS if entry.networks == 1 and not entry.plans], ids=lambda entry: entry.name
 )
 def test_a_method_of_one_network_trains_with_a_selector(entry):
-    method, training = start(entry)
-    records = finish(training, method, selection=Selection(build_selector("selective-backprop"), 43))
-    assert [record.effort.backpropagated < 43 for record in records] == [False, True, True]
+    records = finish(start(entry, selection=Selection(build_selector("selective-backprop"), 43)))
+    assert [record.times_N.sum() < 43 for record in records] == [False, True, True]
     assert np.isfinite([record.loss_N for record in records]).all()
 
 
 @EVERY_METHOD
 def test_sample_weights_multiply_those_of_the_method(entry):
     none, half, some = (
-        finish(*reversed(start(entry, epochs=2)), sample_weight_N=weight_N)[1].loss_N
+        finish(start(entry, epochs=2, sample_weight_N=weight_N))[1].loss_N
         for weight_N in (None, torch.full((43,), 0.5), torch.arange(43.0) % 2)
     )
     np.testing.assert_allclose(half, none, rtol=1e-3, atol=1e-4)
@@ -122,12 +122,10 @@ def test_cuda_gives_nearly_the_losses_of_the_cpu(entry, optimizer):
         method = ready(entry, TRUTH_N.to(device))
         networks = [small_network(seed=number) for number in range(method.networks)]
         how = loop_settings(epochs=2, batch_size=14, lr=0.002, optimizer=optimizer, nesterov=False)
-        training = Training(networks, how, device)
-        inputs = image_inputs(PIXELS_NCHW, Augment(), device)
-        sample_weight_N = torch.linspace(0.5, 1, 43)
-        records = [training.run_epoch(inputs, LABEL_N, method, ignore, sample_weight_N=sample_weight_N)]
-        state = training.state(method)
-        training.load(state, method)
-        losses[name] = [*records, training.run_epoch(inputs, LABEL_N, method, ignore, sample_weight_N=sample_weight_N)]
+        task = Task(image_inputs(PIXELS_NCHW, Augment(), device), LABEL_N, method, torch.linspace(0.5, 1, 43))
+        training = Training(networks, how, device, task)
+        records = [training.run_epoch(ignore)]
+        training.load(training.state())
+        losses[name] = [*records, training.run_epoch(ignore)]
     for one, other in zip(losses["cpu"], losses["cuda"], strict=True):
         np.testing.assert_allclose(one.loss_N, other.loss_N, atol=0.02)

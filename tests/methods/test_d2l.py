@@ -77,16 +77,14 @@ class SpreadLook:
         return feature_RD[row_M]
 
 
-def d2l(**settings):
-    return D2L(Ingredients(label_R=LABEL_R, parameters=D2LParameters(**settings)))
-
-
-def planned(dimensions, epochs=30, method=None, first=0, **settings):
-    """The method after these epochs, and its plans."""
-    method = method or d2l(**{"init_share": 4 / 30, **settings})
-    look, plans = SpreadLook(dimensions), []
-    for look.epoch in range(first, len(dimensions)):
-        plans.append(method.plan_epoch(look, clock(look.epoch, epochs), generator(look.epoch)))
+def planned(dimensions):
+    """The method after these epochs of 30, resumed before each, and its plans."""
+    state, look, plans = {"history": [], "turned_at": -1}, SpreadLook(dimensions), []
+    for look.epoch in range(len(dimensions)):
+        method = D2L(Ingredients(label_R=LABEL_R, parameters=D2LParameters(init_share=4 / 30)))
+        method.load(state)
+        plans.append(method.plan_epoch(look, clock(look.epoch, 30), generator(look.epoch)))
+        state = method.state()
     return method, plans
 
 
@@ -104,11 +102,3 @@ def test_at_the_jump_the_epoch_before_is_undone_once_and_beliefs_replace_labels(
     alpha = math.exp(-15 / 30 * method.history[-1] / min(method.history))
     assert target(method) == pytest.approx([alpha, 1 - alpha])
     assert alpha < 0.5
-
-
-def test_a_state_carries_the_course_and_the_jump():
-    whole, first, second = planned(DIMENSIONS)[0], planned(DIMENSIONS[:14])[0], d2l(init_share=4 / 30)
-    second.load(first.state())
-    planned(DIMENSIONS, method=second, first=14)
-    assert second.state() == whole.state()
-    assert target(second) == target(whole)

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from labelaudit.engine.loop import Training, run_epochs
+from labelaudit.engine.loop import Task, Training
 from labelaudit.methods.base import Ingredients
 from labelaudit.methods.table import find_method
 from tests.engine.helpers import CPU, ignore, image_inputs, loop_settings
@@ -40,8 +40,9 @@ def error_of(name, **parameters):
     settings = entry.parameters(**parameters)
     method = entry.build(Ingredients(label_R=label_N, classes=CLASSES, parameters=settings, **given))
     networks = [network(seed) for seed in range(method.networks)]
-    training = Training(networks, loop_settings(epochs=20, batch_size=50, lr=0.02, schedule="linear"), CPU)
-    list(run_epochs(training, image_inputs(pixels_NCHW), label_N, method, ignore))
+    how = loop_settings(epochs=20, batch_size=50, lr=0.02, schedule="linear")
+    training = Training(networks, how, CPU, Task(image_inputs(pixels_NCHW), label_N, method))
+    list(training.run_epochs(ignore))
     p_NC = training.predict(image_inputs(test_NCHW), networks=1)
     return (p_NC.argmax(dim=1) != test_label_N).double().mean().item()
 

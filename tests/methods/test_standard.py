@@ -5,13 +5,12 @@ import math
 import pytest
 import torch
 
-from labelaudit.engine.loop import Training
 from labelaudit.engine.step import lesson_loss
 from labelaudit.errors import UsageError
 from labelaudit.methods.base import Batch, Ingredients
 from labelaudit.methods.parameters import AulParameters, ReedHardParameters
 from labelaudit.methods.standard import Oracle, Standard, aul, bootstrapped, random_weights, reed_hard, weighted
-from tests.engine.helpers import CPU, ignore, image_inputs, linear_network, loop_settings, small_task
+from tests.engine.helpers import linear_network, loop_settings, small_task, train
 from tests.methods.helpers import clock, generator, random_batch
 
 LABEL_R = torch.tensor([0, 1, 2, 0, 1])
@@ -59,10 +58,9 @@ def test_the_oracle_never_sees_a_wrong_sample_and_fills_its_batches():
     batches = method.plan_epoch(None, clock(), generator()).batches
     assert [len(row_B) for row_B in batches] == [8, 8, 2]  # ceil(18 right samples / 8)
     assert sorted(torch.cat(batches).tolist()) == list(range(18))
-    training = Training([linear_network()], loop_settings(batch_size=8), CPU)
-    record = training.run_epoch(image_inputs(pixels_NCHW), label_R, method, ignore)
-    assert record.effort.forwards == 18
-    assert (record.effort.times_N == (torch.arange(42) < 18).numpy()).all()
+    record = train(linear_network(), loop_settings(epochs=1), method, task=(pixels_NCHW, label_R))[0]
+    assert record.forwards == 18
+    assert (record.times_N == (torch.arange(42) < 18).numpy()).all()
     with pytest.raises(UsageError, match="only 1 of 42 given labels are the true ones"):
         Oracle(Ingredients(label_R=label_R, truth_R=torch.where(torch.arange(42) < 1, truth_R, -1)))
 

@@ -20,6 +20,7 @@ from labelaudit.auditing.training import read_checkpoint
 from labelaudit.engine.pretrained import build_network
 from tests.cli.helpers import succeed, write_images
 from tests.cli.processes import running
+from tests.engine.helpers import training_settings
 
 KILLS = int(os.environ.get("LABELAUDIT_KILLS", "1"))
 DEADLINE_SECONDS = 120.0
@@ -50,7 +51,7 @@ def make_inputs(job: str, inputs: Path) -> None:
     for damaged in sorted((inputs / "images/bee").iterdir())[::25] if many else ():
         damaged.write_bytes(damaged.read_bytes()[:-40])
     if job == "embedding cache":
-        network = build_network("labelaudit_probe", weights="scratch", num_classes=4, channels=3, seed=0)
+        network = build_network(training_settings(model="labelaudit_probe"), 4, seed=0)
         save_file(network.state_dict(), inputs / "backbone.safetensors")
     if job in ("fit", "report", "retrain"):
         succeed("score", inputs / "images", "--run", inputs / "audit", "--epochs", "3", *TRAINING.split())

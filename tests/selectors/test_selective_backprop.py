@@ -2,13 +2,9 @@ import math
 
 import numpy as np
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from labelaudit.selectors.selective_backprop import ByLoss, chances, percentile
 from labelaudit.selectors.table import SelectiveBackpropParameters
-
-scores = st.lists(st.floats(0, 20, width=32), min_size=1, max_size=60)
 
 
 def selector(**settings):
@@ -28,13 +24,6 @@ def test_percentiles_and_chances_by_hand():
     score_B = torch.tensor([0.0, 2.0, 3.0, math.nan])
     for beta, expected in ((0.0, [1, 1, 1, 0]), (1.0, [0, 0.5, 0.75, 0]), (2.0, [0, 0.25, 0.5625, 0])):
         assert chances(score_B, torch.arange(4.0), beta).tolist() == expected
-
-
-@given(scores, scores, st.floats(0.1, 4), st.booleans())
-def test_the_larger_the_score_the_larger_the_chance(history, score, beta, mid_rank):
-    chance_B = chances(torch.tensor(score).sort().values, torch.tensor(history), beta, mid_rank=mid_rank)
-    assert (chance_B.diff() >= 0).all()
-    assert ((chance_B >= 0) & (chance_B <= 1)).all()
 
 
 def test_the_history_has_the_last_scores_its_own_among_them():
