@@ -231,7 +231,7 @@ def explain(
 
 def _show_formats(wanted: bool) -> None:
     if wanted:
-        from labelaudit.report.exports.base import FORMATS
+        from labelaudit.report.exports.formats import FORMATS
 
         rows = [
             (each.name, "suspicious" if each.ranked else "all", each.summary, ", ".join(each.files)) for each in FORMATS

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from labelaudit.report import markdown, sarif, sentences
 from labelaudit.report.console import show_annotators, show_summary, show_suspicious, shown
-from labelaudit.report.exports.base import NOT_IN_XML
+from labelaudit.report.exports.formats import NOT_IN_XML
 from labelaudit.report.gate import Check, Report
 from labelaudit.report.sentences import suggestion
 from labelaudit.run.documents import as_json

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.errors import DataError, RunError, StorageError, UsageError
-from labelaudit.report.exports.base import FORMATS
 from labelaudit.report.exports.export import ExportOptions, export
+from labelaudit.report.exports.formats import FORMATS
 from labelaudit.run.tables import read_scores
 from tests.helpers import Listener
 from tests.report.exports.helpers import HOSTILE_CLASSES, hostile_folder, made_up_audit
