@@ -18,8 +18,8 @@ from labelaudit.text import plural
 
 if TYPE_CHECKING:
     from labelaudit.auditing.model import Data
-    from labelaudit.review.copies import WayName
     from labelaudit.review.plan import RelabelingPlan
+    from labelaudit.review.relabel import WayName
     from labelaudit.run.layout import RunFolder
 
 EPILOG = o.examples(
