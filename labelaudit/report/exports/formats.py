@@ -28,8 +28,8 @@ class Sample:
     """One audited sample, with the columns of scores.parquet.
 
     ``sample`` is the row in samples.parquet, ``rank`` the place in the order of suspicion from 1, ``path`` is below the
-    image folder. ``width`` and ``height`` are in pixels as displayed. Without kinds in the audit, ``kind`` is None;
-    without another class that the probe believed in, or for an image of no class, so is ``suggested_label``.
+    image folder. ``width`` and ``height`` are in pixels as displayed. ``kind`` is None where nothing is wrong, and
+    ``suggested_label`` without another class that the probe believed in, or for an image of no class.
     """
 
     sample: int
@@ -237,12 +237,11 @@ def huggingface(job: Job) -> Mapping[str, Content]:
 
 
 def _lines(job: Job, names: Sequence[str]) -> Iterator[str]:
-    # In every row and never null: datasets takes the columns and their types from the first rows alone.
-    has_kinds = any(sample.kind is not None for sample in job.samples)
     fields = "suggested_label p_mislabeled label_score weight is_suspicious rank sample path sha256"
     for name, sample in zip(names, job.samples, strict=True):
         row = {"file_name": name, "label": sample.given_label, **sample.fields(fields)}
-        yield _json(row | {"kind": sample.kind or ""} if has_kinds else row) + "\n"
+        # In every row and never null: datasets takes the columns and their types from the first rows alone.
+        yield _json({**row, "kind": sample.kind or ""}) + "\n"
 
 
 def _require_text(classes: Sequence[str]) -> None:
@@ -286,11 +285,10 @@ _COLUMNS = {
 
 
 def _verdicts(job: Job) -> pa.Table:
-    """Return a row per sample with these columns; ``kind`` only where the audit tells kinds apart."""
+    """Return a row per sample with these columns."""
     import pyarrow as pa
 
-    has_kinds = any(sample.kind is not None for sample in job.samples)
-    schema = pa.schema({name: kind for name, (kind, *_) in _COLUMNS.items() if name != "kind" or has_kinds})
+    schema = pa.schema({name: kind for name, (kind, *_) in _COLUMNS.items()})
     return pa.table({name: [getattr(sample, name) for sample in job.samples] for name in schema.names}, schema=schema)
 
 
