@@ -139,17 +139,9 @@ def _table(file: Path) -> Mapping[str, object] | None:
 
 def selection_of(config: Config, select: Sequence[str] = (), ignore: Sequence[str] = ()) -> ChosenCodes:
     """Return the selection of a command line, each option codes with commas between them, and of a file otherwise."""
-    chosen = (
-        _find_codes(",".join(select).split(","), "--select")
-        if select
-        else _find_codes(config.select or (), config.where)
-    )
-    spared = (
-        _find_codes(",".join(ignore).split(","), "--ignore")
-        if ignore
-        else _find_codes(config.ignore or (), config.where)
-    )
-    ignored = {glob: _find_codes(codes, f"{config.where} {glob}") for glob, codes in config.per_path_ignores.items()}
+    chosen = _codes(",".join(select).split(","), "--select") if select else _codes(config.select or (), config.where)
+    spared = _codes(",".join(ignore).split(","), "--ignore") if ignore else _codes(config.ignore or (), config.where)
+    ignored = {glob: _codes(codes, f"{config.where} {glob}") for glob, codes in config.per_path_ignores.items()}
     all_codes = ChosenCodes().codes
     return ChosenCodes(codes=(chosen or all_codes) - spared, ignored=ignored)
 
@@ -157,10 +149,10 @@ def selection_of(config: Config, select: Sequence[str] = (), ignore: Sequence[st
 def limits_of(config: Config, codes: Sequence[str], **given: float | bool | str | None) -> Limits:
     """Return the limits of a command line by name, None where it sets none, and of a file otherwise."""
     own = {name: value for name, value in given.items() if value is not None}
-    return msgspec.structs.replace(config, max=limits_of_find_codes(config, codes), **own)
+    return msgspec.structs.replace(config, max=limits_of_codes(config, codes), **own)
 
 
-def limits_of_find_codes(config: Config, given: Sequence[str] = ()) -> dict[str, int]:
+def limits_of_codes(config: Config, given: Sequence[str] = ()) -> dict[str, int]:
     """Return the most findings by code: those of the file, and in their place ``CODE=NUMBER`` of the command line."""
     limits = {find_code(code, config.where).code: most for code, most in config.max.items()}
     for text in given:
@@ -173,7 +165,7 @@ def limits_of_find_codes(config: Config, given: Sequence[str] = ()) -> dict[str,
     return limits
 
 
-def _find_codes(texts: Sequence[str], where: str) -> frozenset[str]:
+def _codes(texts: Sequence[str], where: str) -> frozenset[str]:
     return frozenset(find_code(text, where).code for text in texts)
 
 

@@ -4,16 +4,8 @@ import pytest
 
 from labelaudit.codes import CODES
 from labelaudit.errors import UsageError
-from labelaudit.report.gate import (
-    TITLES,
-    ChosenCodes,
-    Config,
-    Limits,
-    check,
-    limits_of_codes,
-    read_config,
-    selection_of,
-)
+from labelaudit.report import gate
+from labelaudit.report.gate import TITLES, ChosenCodes, Config, Limits, check, selection_of
 from tests.report.helpers import class_noise, noise
 
 
@@ -187,13 +179,13 @@ def folder(tmp_path):
 
 def test_the_nearest_file_upwards_is_read(folder):
     inner = folder('select = ["LA006"]\nmax-noise = 0.1\nmax = { LA006 = 0 }\n')
-    config = read_config(inner)
+    config = gate.read_config(inner)
     assert (config.select, config.max_noise, config.max, config.ignore) == (("LA006",), 0.1, {"LA006": 0}, None)
     # A pyproject.toml without a table of ours is not the nearest; with one it is.
     (inner / "pyproject.toml").write_text('[project]\nname = "x"\n')
-    assert read_config(inner).select == ("LA006",)
+    assert gate.read_config(inner).select == ("LA006",)
     (inner / "pyproject.toml").write_text('[tool.labelaudit]\nignore = ["ambiguous"]\njudge = "upper"\n')
-    config = read_config(inner)
+    config = gate.read_config(inner)
     assert (config.select, config.ignore, config.judge) == (None, ("ambiguous",), "upper")
 
 
@@ -207,7 +199,7 @@ def test_the_nearest_file_upwards_is_read(folder):
 )
 def test_a_wrong_file_is_one_clear_line(folder, text, said):
     with pytest.raises(UsageError, match=said) as caught:
-        read_config(folder(text))
+        gate.read_config(folder(text))
     assert "\n" not in str(caught.value)
 
 
@@ -233,9 +225,9 @@ def test_paths_are_ignored_by_glob():
 
 def test_limits_of_codes_are_those_of_the_file_and_of_the_options():
     config = Config(max={"LA006": 3, "corrupted": 1}, where="file")
-    assert limits_of_codes(config, ["LA006=0"]) == {"LA006": 0, "LA002": 1}
+    assert gate.limits_of_codes(config, ["LA006=0"]) == {"LA006": 0, "LA002": 1}
     for wrong in ("LA006", "LA006=-1", "LA006=x"):
         with pytest.raises(UsageError, match="is no CODE=NUMBER; give for example --max LA006=0"):
-            limits_of_codes(config, [wrong])
+            gate.limits_of_codes(config, [wrong])
     with pytest.raises(UsageError, match="file: the limit LA001 = -2 is negative"):
-        limits_of_codes(Config(max={"LA001": -2}, where="file"))
+        gate.limits_of_codes(Config(max={"LA001": -2}, where="file"))
