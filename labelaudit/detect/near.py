@@ -83,12 +83,13 @@ def neighbors(query_UD: Float32Array, base_UD: Float32Array) -> IntArray:
     """Return the images nearest to each query by inner product, without the query's own: [U, K].
 
     Exactly up to `MOST_EXACT` images. Beyond, k-means divides the images into cells, and a query is compared with
-    those of the nearest few.
+    those of the cells nearest to it.
     """
     count, most = len(base_UD), min(c.NEIGHBORS, len(base_UD) - 1)
     if most < 1:
         return np.empty((count, 0), dtype=np.int32)
     near_UK = np.repeat(np.arange(count, dtype=np.int32)[:, None], most, axis=1)
+    product_UK = np.full((count, most), -2.0, dtype=np.float32)
     everyone = np.arange(count)
     for query_Q, base_B in [(everyone, everyone)] if count <= c.MOST_EXACT else _cells(query_UD, base_UD):
         base_DB, few = base_UD[base_B].T, min(most, len(base_B))
@@ -99,27 +100,30 @@ def neighbors(query_UD: Float32Array, base_UD: Float32Array) -> IntArray:
             place_Q = np.searchsorted(base_B, part_Q).clip(max=len(base_B) - 1)
             own_Q = np.flatnonzero(base_B[place_Q] == part_Q)
             product_QB[own_Q, place_Q[own_Q]] = -2.0
-            near_UK[part_Q, :few] = base_B[_largest(product_QB, few)]
+            place_Qf = _largest(product_QB, few)
+            near_QX = np.concatenate([near_UK[part_Q], base_B[place_Qf]], axis=1)
+            product_QX = np.concatenate([product_UK[part_Q], np.take_along_axis(product_QB, place_Qf, axis=1)], axis=1)
+            best_QK = _largest_of(product_QX, most)
+            near_UK[part_Q] = np.take_along_axis(near_QX, best_QK, axis=1)
+            product_UK[part_Q] = np.take_along_axis(product_QX, best_QK, axis=1)
     return near_UK
 
 
 def _cells(query_UD: Float32Array, base_UD: Float32Array) -> Iterator[tuple[NumberArray, NumberArray]]:
-    """Return the queries of each cell, and the images of the cells around it, in their order."""
+    """Return the images of each cell, in their order, and before them the queries that it is one of the nearest to."""
     from sklearn.cluster import MiniBatchKMeans
 
     count = int(len(base_UD) ** 0.5)
     sample_SD = base_UD[:: max(1, len(base_UD) // (c.IMAGES_OF_CELL * count))]
-    means = MiniBatchKMeans(count, random_state=0, n_init=1, batch_size=c.IMAGES_AT_ONCE).fit(sample_SD)
-    center_CD = _unit(means.cluster_centers_)
+    means = MiniBatchKMeans(count, init="random", random_state=0, n_init=1, batch_size=c.IMAGES_AT_ONCE).fit(sample_SD)
+    center_DC = _unit(means.cluster_centers_).T
 
-    def divided(value_UD: Float32Array) -> list[NumberArray]:
-        of_U = np.concatenate([(part_UD @ center_CD.T).argmax(axis=1) for part_UD in _parts(value_UD)])
-        return np.split(np.argsort(of_U, kind="stable"), np.cumsum(np.bincount(of_U, minlength=count))[:-1])
+    def divided(value_UD: Float32Array, cells: int) -> list[NumberArray]:
+        of_X = np.concatenate([_largest_of(part_UD @ center_DC, cells) for part_UD in _parts(value_UD)]).ravel()
+        ends_C = np.cumsum(np.bincount(of_X, minlength=count))[:-1]
+        return np.split(np.argsort(of_X, kind="stable") // cells, ends_C)
 
-    queries, members = divided(query_UD), divided(base_UD)
-    around_CN = _largest(center_CD @ center_CD.T, min(c.CELLS_AROUND, count))
-    for query_Q, around_N in zip(queries, around_CN, strict=True):
-        base_B = np.sort(np.concatenate([members[cell] for cell in around_N]))
+    for query_Q, base_B in zip(divided(query_UD, min(c.CELLS_AROUND, count)), divided(base_UD, 1), strict=True):
         if len(query_Q) and len(base_B):
             yield query_Q, base_B
 

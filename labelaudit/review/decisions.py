@@ -230,7 +230,7 @@ class Ledger:
     reviewer: str
     events: list[Event] = field(default_factory=list)
     _read_bytes: int = 0
-    _time: datetime = datetime(1, 1, 1, tzinfo=UTC)  # of the last step that was added
+    _time: datetime = datetime(1970, 1, 1, tzinfo=UTC)  # of the last step that was added
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
