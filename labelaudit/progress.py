@@ -7,15 +7,14 @@ silent `QUIET` unless they pass their own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from contextlib import contextmanager
 
 Advance = Callable[[int], None]
 """A function that gets the number of items finished since the last call."""
 
 
-class Reporter(Protocol):
-    """Receives the progress of long work."""
+class Reporter:
+    """Receives the progress of long work; this one shows nothing."""
 
     def say(self, text: str) -> None:
         """Show one line of information: what was chosen and why, what was found."""
@@ -23,22 +22,10 @@ class Reporter(Protocol):
     def warn(self, text: str) -> None:
         """Show one line that the user should not miss."""
 
-    def bar(self, title: str, total: int, unit: str) -> AbstractContextManager[Advance]:
-        """Show a progress bar over ``total`` items while the context lasts."""
-
-
-class Quiet:
-    """A reporter that says nothing."""
-
-    def say(self, text: str) -> None:
-        """Drop the line."""
-
-    warn = say
-
     @contextmanager
     def bar(self, title: str, total: int, unit: str) -> Iterator[Advance]:
-        """Yield a bar that draws nothing."""
+        """Show a progress bar over ``total`` items while the context lasts."""
         yield lambda _finished: None
 
 
-QUIET: Reporter = Quiet()
+QUIET = Reporter()

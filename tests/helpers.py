@@ -5,10 +5,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NoReturn
 
-from labelaudit.progress import Advance, Quiet
+from labelaudit.progress import Advance, Reporter
 
 
-class Listener(Quiet):
+class Listener(Reporter):
     """A reporter that records its lines and the totals of its bars."""
 
     def __init__(self) -> None:

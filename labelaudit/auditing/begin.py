@@ -1,4 +1,7 @@
-"""Begin a run folder, or go on with one: what precedes the first recorded loss, with a training or without."""
+"""Begin a run folder, or go on with one: what precedes the first recorded loss, with a training or without.
+
+Shapes: U images, D features.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
+from threadpoolctl import threadpool_limits
 
 from labelaudit.auditing.model import Data, runs_of
 from labelaudit.data.catalogue import Catalogue
+from labelaudit.detect import Float32Array
+from labelaudit.detect.constants import PRODUCTS_AT_ONCE
+from labelaudit.detect.images import ImageTable
+from labelaudit.detect.near import near_pairs, projection
+from labelaudit.engine.devices import count_threads
 from labelaudit.errors import RunError, StorageError
 from labelaudit.progress import Reporter
 from labelaudit.review.decisions import append_decisions, decisions_in
@@ -24,6 +34,7 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import unreadable_rows
 from labelaudit.run.losses import discard_from
 from labelaudit.run.series import earlier_runs, next_run, runs_in
+from labelaudit.run.tables import write_image_table, write_near
 from labelaudit.text import alike, plural
 
 Found = TypeVar("Found")
@@ -159,6 +170,19 @@ def tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
         reporter.say(f"Files in the folder that are not in the audit: {files:,} (run.json says which and why)")
     for twin, name in alike(catalogue.classes):
         reporter.warn(f"the classes {twin!r} and {name!r} differ only in spelling; are they the same class?")
+
+
+def write_images(run: RunFolder, images: ImageTable, feature_UD: Float32Array | None, reporter: Reporter) -> None:
+    """Write the statistics of the images, and which are copies of others; of equal ones only the first is compared."""
+    write_image_table(run.pictures, images)
+    if images.thumb_UGG is None:
+        return
+    first = np.sort(np.unique(images.digest_U, return_index=True)[1])
+    threads = count_threads() if len(first) ** 2 > PRODUCTS_AT_ONCE else 1
+    with threadpool_limits(threads), reporter.bar("Looking for copies", len(first), "images") as advance:
+        feature_FD = None if feature_UD is None else projection(feature_UD)(feature_UD)[first]
+        pair_P2, similarity_P = near_pairs(images.thumb_UGG[first], feature_FD, advance)
+    write_near(run.near, images.sample_U[first[pair_P2]], similarity_P)
 
 
 def now() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +11,13 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from labelaudit.auditing.fit import Fitted
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.score import score
 from labelaudit.data.noise import flip_labels
 from labelaudit.errors import DataError
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.run.documents import Noise
 from labelaudit.run.files import storage_errors, write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.text import csv_lines
@@ -26,18 +25,11 @@ from labelaudit.text import csv_lines
 PLANTED_RATE = 0.1
 
 
-class DigitsFolder(NamedTuple):
-    """Where the digits were written: the folder to audit, ``path,label,given``, and the paths with a wrong label."""
+def write_digits(folder: Path, *, rate: float, seed: int) -> frozenset[str]:
+    """Write the digits as 8 × 8 PNG below ``images/``, a share ``rate`` of them into the folder of a wrong class.
 
-    images: Path
-    truth_csv: Path
-    wrong: frozenset[str]
-
-
-def write_digits(folder: Path, *, rate: float, seed: int) -> DigitsFolder:
-    """Write the digits as 8 × 8 PNG; a share ``rate`` of them into the folder of a wrong class, drawn uniformly.
-
-    Equal arguments give equal files.
+    Which ones and where is drawn uniformly, written to ``truth.csv`` (``path,label,given``), and of the wrong ones the
+    paths are returned. Equal arguments give equal files.
     """
     digits = load_digits()
     label_N = digits.target.astype(np.int32)
@@ -48,8 +40,7 @@ def write_digits(folder: Path, *, rate: float, seed: int) -> DigitsFolder:
         _write_digit(image, folder / "images" / path)
         rows.append((path, str(label), str(given)))
     write_lines(folder / "truth.csv", csv_lines(("path", "label", "given"), sorted(rows)))
-    wrong = frozenset(path for path, label, given in rows if label != given)
-    return DigitsFolder(folder / "images", folder / "truth.csv", wrong)
+    return frozenset(path for path, label, given in rows if label != given)
 
 
 def write_digits_split(folder: Path) -> tuple[Path, Path]:
@@ -68,11 +59,11 @@ def _write_digit(image: npt.NDArray[np.float64], file: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult:
-    """The audit, compared with the truth; ``found`` is the number of planted errors among the suspicious."""
+    """The audit, compared with the truth; ``found`` is the number of ``planted`` errors among the suspicious."""
 
-    digits: DigitsFolder
     run: RunFolder
-    fitted: Fitted
+    noise: Noise
+    planted: int
     auroc: float
     average_precision: float
     found: int
@@ -86,17 +77,17 @@ def demo(folder: Path, *, seed: int = 0, device: str = "auto", reporter: Reporte
     if folder.exists() and any(folder.iterdir()) and not (folder / "truth.csv").exists():
         raise DataError(f"{folder} holds other files", fix="give a new folder for the demo")
     with storage_errors(folder):
-        digits = write_digits(folder, rate=PLANTED_RATE, seed=seed)
-    reporter.say(f"Wrote 1,797 digits to {digits.images}; {len(digits.wrong)} of them lie in a wrong class folder")
+        wrong = write_digits(folder, rate=PLANTED_RATE, seed=seed)
+    reporter.say(f"Wrote 1,797 digits to {folder / 'images'}; {len(wrong)} of them lie in a wrong class folder")
     run = RunFolder(folder / "audit")
-    fitted = score(Data(root=digits.images), run, TrainingOptions(seed=seed, device=device), reporter=reporter)
-    wrong_N = np.array([path in digits.wrong for path in fitted.catalogue.paths])
+    fitted = score(Data(root=folder / "images"), run, TrainingOptions(seed=seed, device=device), reporter=reporter)
+    wrong_N = np.array([path in wrong for path in fitted.catalogue.paths])
     suspicion_N = fitted.statistics.suspicion(fitted.noise.fit.rank_by)
     flagged = fitted.verdicts.order[: fitted.verdicts.flagged]
     return DemoResult(
-        digits=digits,
         run=run,
-        fitted=fitted,
+        noise=fitted.noise,
+        planted=len(wrong),
         auroc=float(roc_auc_score(wrong_N, suspicion_N)),
         average_precision=float(average_precision_score(wrong_N, suspicion_N)),
         found=int(wrong_N[flagged].sum()),

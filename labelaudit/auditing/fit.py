@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 
 from labelaudit.auditing.annotators import JudgedVotes, judge_votes
 from labelaudit.auditing.model import read_catalogue, read_courses, read_curves
-from labelaudit.auditing.sample import Review, agree, find_review, spare, take_answers
+from labelaudit.auditing.sample import agree, find_review, spare, take_answers
 from labelaudit.auditing.splits import absent_classes, find_leaked, split_figures
 from labelaudit.codes import BY_NAME
 from labelaudit.data.catalogue import Catalogue
@@ -22,11 +21,11 @@ from labelaudit.detect import BoolArray, Float32Array, FloatArray, NumberArray
 from labelaudit.detect import constants as c
 from labelaudit.detect.confident import indistinct_pairs
 from labelaudit.detect.curves import CurveAccumulator, CurveStatistics
-from labelaudit.detect.estimators import Estimate
 from labelaudit.detect.images import ImageTable
 from labelaudit.detect.kinds import Kinds, tell_kinds
 from labelaudit.detect.near import groups
 from labelaudit.detect.noclass import find_no_class
+from labelaudit.detect.theory import Estimate
 from labelaudit.detect.verdicts import FitSettings, Verdicts, judge
 from labelaudit.names import KINDS
 from labelaudit.progress import QUIET, Reporter
@@ -42,41 +41,25 @@ from labelaudit.text import listed
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """The outcome of a fit: the content of the run folder's score files."""
+    """The outcome of a fit; ``table`` and ``findings`` are the content of scores.parquet and findings.parquet."""
 
     catalogue: Catalogue
     statistics: CurveStatistics
     verdicts: Verdicts
-    kinds: Kinds
     noise: documents.Noise
-    kept_N: BoolArray
-    found: tuple[Findings, ...]
-    review: Review | None = None
-    votes: JudgedVotes | None = None
+    table: pa.Table
+    findings: pa.Table
+    votes: JudgedVotes | None
 
     def csv(self, *, top: int | None = None) -> str:
         """Return suspicious.csv as text: the flagged samples, or the ``top`` most suspicious ones, flagged or not."""
         first = self.verdicts.order[: self.verdicts.flagged if top is None else top]
-        return "".join(lists.ranked_lines(self.table, self.catalogue, first))
+        return "".join(lists.ranked_lines(lists.ranked(self.table, self.catalogue, first)))
 
     @property
     def annotators(self) -> documents.AnnotatorsNoise | None:
         """The content of annotators.json; None where the labels file names no annotators."""
         return None if self.votes is None else self.votes.noise
-
-    @cached_property
-    def table(self) -> pa.Table:
-        """The content of scores.parquet."""
-        said_N = np.full(len(self.catalogue), -1) if self.review is None else self.review.answers.label_N
-        table = verdict_table(self.catalogue, self.statistics, self.verdicts, self.kinds, said_N)
-        return table.append_column("kept", pa.array(self.kept_N))
-
-    @cached_property
-    def findings(self) -> pa.Table:
-        """The content of findings.parquet."""
-        suggested, flagged = self.table.column("suggested_label"), pa.array(self.verdicts.flagged_N)
-        suggested = pc.if_else(flagged, suggested, pa.scalar(None, pa.string())).combine_chunks()
-        return findings_table(self.catalogue, suggested, self.found)
 
 
 def fit(
@@ -170,15 +153,17 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
         decisions=digest,
         reviewed=None if review is None else review.noise,
     )
+    said_N = np.full(len(catalogue), -1) if review is None else review.answers.label_N
+    table = verdict_table(catalogue, statistics, verdicts, kinds, said_N).append_column("kept", pa.array(kept_N))
+    none = pa.scalar(None, pa.string())
+    suggested = pc.if_else(pa.array(verdicts.flagged_N), table.column("suggested_label"), none).combine_chunks()
     return Fitted(
         catalogue=catalogue,
         statistics=statistics,
         verdicts=verdicts,
-        kinds=kinds,
         noise=noise,
-        kept_N=kept_N,
-        found=found,
-        review=review,
+        table=table,
+        findings=findings_table(catalogue, suggested, found),
         votes=judge_votes(catalogue, statistics, (heads or curves).beliefs),
     )
 
@@ -210,8 +195,9 @@ def _findings(catalogue: Catalogue, verdicts: Verdicts, kinds: Kinds) -> tuple[F
         for name in ("mislabeled", "ambiguous")
         for sample_F in [flagged[kind_N[flagged] == KINDS.index(name)]]
     ]
-    found.append(Findings(name="corrupted", sample_F=kinds.corrupted, score_F=kinds.p_corrupted_N[kinds.corrupted]))
-    found.append(Findings(name="no-class", sample_F=kinds.of_no_class, score_F=kinds.p_no_class_N[kinds.of_no_class]))
+    corrupted, stray = kinds.surest("corrupted"), kinds.surest("no-class")
+    found.append(Findings(name="corrupted", sample_F=corrupted, score_F=kinds.p_corrupted_N[corrupted]))
+    found.append(Findings(name="no-class", sample_F=stray, score_F=kinds.p_no_class_N[stray]))
     twice = np.flatnonzero(kinds.of("duplicate"))
     twice = twice[np.argsort(kinds.equal_N[twice], kind="stable")]
     group_F, first_F = kinds.equal_N[twice], np.unique(kinds.equal_N[twice], return_index=True)[1]

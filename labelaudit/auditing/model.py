@@ -39,7 +39,7 @@ from labelaudit.run import documents
 from labelaudit.run.documents import Count, as_json, read_description
 from labelaudit.run.findings import read_findings
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import SUSPICIOUS_COLUMNS, Row, ranked_lines, suspicious_rows
+from labelaudit.run.lists import ranked, ranked_lines, read_flagged
 from labelaudit.run.losses import read_epochs, recorded_epochs
 from labelaudit.run.parquet import columns
 from labelaudit.run.series import newest
@@ -152,7 +152,8 @@ class Audit:
         """
         table = read_scores(self.run.scores)
         if not np.array_equal(table.column("sample").to_numpy(), np.arange(len(self.catalogue))):
-            raise self._other_samples(self.run.scores)
+            what = f"{self.run.scores} has other samples than {self.run.samples}"
+            raise RunError(what, fix=f"run labelaudit fit {self.run.root}")
         return table
 
     @cached_property
@@ -163,13 +164,7 @@ class Audit:
     @cached_property
     def flagged_S(self) -> RowArray:
         """The numbers of the suspicious samples, in the order of suspicious.csv."""
-        flagged_S = np.array([int(row["sample"]) for row in suspicious_rows(self.run.suspicious)], dtype=np.int64)
-        if len(np.unique(flagged_S)) < len(flagged_S) or (flagged_S >= len(self.catalogue)).any():
-            raise self._other_samples(self.run.suspicious)
-        return flagged_S
-
-    def _other_samples(self, file: Path) -> RunError:
-        return RunError(f"{file} has other samples than {self.run.samples}", fix=f"run labelaudit fit {self.run.root}")
+        return read_flagged(self.run.suspicious, len(self.catalogue))
 
     @cached_property
     def order_U(self) -> RowArray:
@@ -220,13 +215,7 @@ class Audit:
     def kept(self) -> pa.Table:
         """The samples whose label a person decided to keep, with the columns of ``suspicious``; their P is 0."""
         first = self.order_U[self._kept_N[self.order_U]]
-        return self._ranked(first, 1 + self.flagged)
-
-    @property
-    def kept_rows(self) -> list[Row]:
-        """The same as suspicious.csv would have them; ranked behind the suspicious."""
-        rows = self.kept.select(SUSPICIOUS_COLUMNS).to_pylist()
-        return [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
+        return ranked(self.scores, self.catalogue, first, 1 + self.flagged)
 
     @cached_property
     def noise(self) -> pa.Table:
@@ -242,17 +231,11 @@ class Audit:
 
     def top(self, count: int) -> pa.Table:
         """Return the ``count`` most suspicious samples, suspicious or not, with the columns of ``suspicious``."""
-        return self._ranked(self.order_U[:count], 1)
-
-    def _ranked(self, first: RowArray, rank: int) -> pa.Table:
-        table = self.scores.take(pa.array(first))
-        table = table.add_column(0, "rank", pa.array(np.arange(rank, rank + len(first), dtype=np.int32)))
-        return table.append_column("sha256", pa.array([self.catalogue.sha256[i] for i in first], pa.string()))
+        return ranked(self.scores, self.catalogue, self.order_U[:count])
 
     def csv(self, *, top: int | None = None) -> str:
         """Return suspicious.csv as text: the suspicious samples, or the ``top`` most suspicious, flagged or not."""
-        first = self.order_U[: self.flagged if top is None else top]
-        return "".join(ranked_lines(self.scores, self.catalogue, first))
+        return "".join(ranked_lines(self.suspicious if top is None else self.top(top)))
 
     def column(self, name: str) -> FloatArray:
         """Return a column of ``scores`` as float64 [N], NaN where it is null."""

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from labelaudit.data.catalogue import Catalogue, in_parts
 from labelaudit.data.pixels import PixelFormat, decode_sample
 from labelaudit.detect import Float32Array, IntArray
-from labelaudit.errors import DataError, brief, reason
+from labelaudit.errors import DataError, RunError, brief, reason
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.files import require_regular
 from labelaudit.text import listed, plural
@@ -57,8 +57,14 @@ class OwnRows:
         return taken_RD
 
 
-def read_embeddings(file: Path, catalogue: Catalogue, reporter: Reporter = QUIET) -> OwnRows:
-    """Read a finite embedding for each image that is used; a DataError where the file does not have it."""
+def read_embeddings(file: Path | None, catalogue: Catalogue, reporter: Reporter = QUIET) -> OwnRows:
+    """Read a finite embedding for each image that is used; a DataError where the file does not have it.
+
+    No file is a RunError: that of a resumed audit which was started with one.
+    """
+    if file is None:
+        what = "this audit was started with --embeddings FILE, which is needed to continue it"
+        raise RunError(what, fix="give the same file again, or another --run")
     own = _read(file, "embedding", catalogue, reporter)
     _require_finite(file, own, catalogue)
     return own

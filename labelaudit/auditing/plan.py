@@ -221,8 +221,12 @@ def plan(
 
 
 def plan_probe(catalogue: Catalogue, options: TrainingOptions, device: Device) -> ProbePlan:
-    """Resolve every setting of an audit: as `plan` does, and whether it has heads and a network beside each other."""
+    """Resolve every setting of an audit: as `plan` does, and whether it has heads and a network beside each other.
+
+    A selector that leaves the audit without the losses that it needs is a UsageError.
+    """
     planned = plan(catalogue, options, device)
+    _check_selector(planned.settings)
     usable, is_auto = int(catalogue.used_N.sum()), options.probe in (None, "auto")
     if planned.settings.kind == "frozen":
         # Options that are meant for heads would not fit a network.
@@ -427,8 +431,7 @@ def check_method(entry: MethodEntry, options: TrainingOptions) -> None:
         raise UsageError(f"--selector does not go with --method {entry.name}: {reason}", fix="leave one of them out")
 
 
-def check_probe(settings: TrainingSettings) -> None:
-    """Raise UsageError for a selector that leaves an audit without the losses that it needs."""
+def _check_selector(settings: TrainingSettings) -> None:
     if settings.selector == NONE:
         return
     if settings.folds > 1:

@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 
 import labelaudit
-from labelaudit.auditing.begin import begun, clear, now, numbered_run, remember_place, tell_set_aside
+from labelaudit.auditing.begin import begun, clear, now, numbered_run, remember_place, tell_set_aside, write_images
 from labelaudit.auditing.model import Data
-from labelaudit.auditing.near import find_near
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.own import read_predictions
 from labelaudit.data.catalogue import trainable
@@ -32,7 +31,7 @@ from labelaudit.review.moves import require_settled
 from labelaudit.run import documents, losses
 from labelaudit.run.files import file_digest
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.tables import write_annotations, write_image_table, write_samples
+from labelaudit.run.tables import write_annotations, write_samples
 
 _LEAST = float(np.finfo(np.float32).tiny)
 """A probability that is 0 counts as the smallest that is not: a loss of 87."""
@@ -87,8 +86,7 @@ def record_predictions(data: Data, given: RunFolder | None, options: TrainingOpt
         write_annotations(run.annotations, catalogue)
         look_of = dict(zip(looked.sample_R.tolist(), looked.looks, strict=True))
         images = table_of_looks(sample_R, [look_of[sample] for sample in sample_R.tolist()])
-        write_image_table(run.pictures, images)
-        find_near(run, images, None, reporter)
+        write_images(run, images, None, reporter)
         description = documents.Description(
             status=documents.TRAINING,
             created=now(),

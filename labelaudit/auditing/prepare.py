@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.auditing.own import OwnRows, read_embeddings
+from labelaudit.auditing.own import read_embeddings
 from labelaudit.data.catalogue import Catalogue, in_parts, trainable
 from labelaudit.data.looks import look_at, table_of_looks, thumbnail
 from labelaudit.data.pixels import Pixels, load_pixels, pixel_digest
@@ -30,8 +30,8 @@ from labelaudit.engine.networks import is_ours, linear_head
 from labelaudit.engine.pretrained import build_network, embedded_digest, network_digest
 from labelaudit.engine.settings import SCRATCH, TrainingSettings
 from labelaudit.engine.world import ALONE, World
-from labelaudit.errors import DataError, RunError
-from labelaudit.progress import QUIET, Reporter
+from labelaudit.errors import DataError
+from labelaudit.progress import Reporter
 from labelaudit.run.documents import OWN_EMBEDDINGS
 
 _PART = 1024
@@ -137,7 +137,7 @@ def prepare(
         def load(usable: Catalogue) -> Embeddings:
             if settings.model == OWN_EMBEDDINGS:
                 looked = look_at(usable, settings.pixel_format, reporter)
-                feature_RD = own_embeddings(usable, source.embeddings).take(looked.sample_R)
+                feature_RD = read_embeddings(source.embeddings, usable).take(looked.sample_R)
                 return Embeddings(feature_RD=feature_RD, **vars(looked))
             return embed(
                 usable,
@@ -180,18 +180,9 @@ def prepare(
     )
 
 
-def own_embeddings(catalogue: Catalogue, file: Path | None, reporter: Reporter = QUIET) -> OwnRows:
-    """Read the embeddings that the user gave, and check them; raise a RunError where a resumed run lacks them."""
-    if file is None:
-        what = "this audit was started with --embeddings FILE, which is needed to continue it"
-        raise RunError(what, fix="give the same file again, or another --run")
-    return read_embeddings(file, catalogue, reporter)
-
-
 def with_embeddings(prepared: Prepared, source: Source) -> Prepared:
     """Return the same rows with the embeddings that the user gave as inputs."""
-    own = own_embeddings(prepared.catalogue, source.embeddings)
-    feature_RD = own.take(prepared.sample_R)
+    feature_RD = read_embeddings(source.embeddings, prepared.catalogue).take(prepared.sample_R)
     statistics = FeatureInputs.statistics(feature_RD)
     inputs = FeatureInputs(feature_RD, statistics=statistics, device=source.device)
     return replace(prepared, inputs=inputs, statistics=statistics)

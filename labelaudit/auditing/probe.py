@@ -23,17 +23,9 @@ import labelaudit
 from labelaudit.auditing import begin, plan
 from labelaudit.auditing.begin import Tensors
 from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_curves
-from labelaudit.auditing.near import find_near
 from labelaudit.auditing.options import TrainingOptions
-from labelaudit.auditing.prepare import (
-    Prepared,
-    Source,
-    make_network,
-    numbered_as,
-    own_embeddings,
-    prepare,
-    with_embeddings,
-)
+from labelaudit.auditing.own import read_embeddings
+from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare, with_embeddings
 from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.detect import Float32Array
 from labelaudit.detect.curves import Course
@@ -41,7 +33,7 @@ from labelaudit.detect.noclass import class_distances
 from labelaudit.engine.devices import Device, count_threads
 from labelaudit.engine.draws import make_draws
 from labelaudit.engine.heads import Heads, draw_folds, observe
-from labelaudit.engine.inputs import FeatureInputs, Inputs
+from labelaudit.engine.inputs import FeatureInputs
 from labelaudit.engine.lazy import torch
 from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.engine.world import joined
@@ -51,7 +43,7 @@ from labelaudit.review.moves import Relabelings, require_settled
 from labelaudit.run import documents, losses
 from labelaudit.run.files import require_regular, storage_errors, write_bytes
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.tables import read_image_table, write_annotations, write_image_table, write_samples
+from labelaudit.run.tables import write_annotations, write_samples
 
 if TYPE_CHECKING:
     from labelaudit.auditing.mirror import MirrorTest
@@ -108,7 +100,7 @@ def train_probe(
                 begun = replace(begun, settings=settings, mirror=mirror)
         world.once(lambda: _describe(data, claimed, begun, prepared, device, reporter))
         if not begun.settings.heads_epochs:
-            world.once(lambda: _find_near(claimed, prepared, prepared.inputs, reporter))
+            world.once(lambda: _write_images(claimed, prepared, prepared, reporter))
         with claimed.noting_divergence(is_main=world.is_main):
             held_out = None
             if test is not None:
@@ -166,11 +158,9 @@ def _claim_run(
         return run, None
     # Before the folder is made: a mistyped option leaves nothing behind.
     planned = None if settings else plan.plan_probe(catalogue, options, device)
-    if planned is not None:
-        plan.check_probe(planned.settings)
     decided = settings if planned is None else planned.settings
     if decided is not None and decided.takes_embeddings:
-        own_embeddings(catalogue, options.embeddings, reporter)
+        read_embeddings(options.embeddings, catalogue, reporter)
     held.enter_context(run.writing("--run"))
     settings = begin.begun(run, catalogue, require)  # another process may have trained meanwhile
     if settings is not None:
@@ -201,8 +191,6 @@ def _describe(
         return
     write_samples(run.samples, catalogue)
     write_annotations(run.annotations, catalogue)
-    if prepared.image_table is not None:
-        write_image_table(run.pictures, replace(prepared.image_table, distance_U2=_distances(prepared)))
     description = documents.Description(
         status=documents.TRAINING,
         created=begin.now(),
@@ -236,30 +224,23 @@ def _train_heads(
     else:
         embedded = prepare(prepared.catalogue, own, replace(source, weights_file=None), reporter)
     _require_same(embedded, prepared)
-    source.world.once(lambda: _write_distances(run, embedded))
-    source.world.once(lambda: _find_near(run, prepared, embedded.inputs, reporter))
+    source.world.once(lambda: _write_images(run, prepared, embedded, reporter))
     _train(run.heads, own, embedded, source, reporter)
 
 
-def _write_distances(run: RunFolder, embedded: Prepared) -> None:
-    """Write how far each image is from the classes, which is known only by the embeddings of the heads."""
-    if (images := read_image_table(run.pictures, len(embedded.catalogue))) is not None:
-        write_image_table(run.pictures, replace(images, distance_U2=_distances(embedded)))
+def _write_images(run: RunFolder, prepared: Prepared, embedded: Prepared, reporter: Reporter) -> None:
+    """Write what images that were looked at are like, and by their embeddings, if there are any, how far from classes.
 
-
-def _distances(prepared: Prepared) -> Float32Array | None:
-    """Return the distances of embeddings to the classes; None for pixels."""
-    if not isinstance(prepared.inputs, FeatureInputs):
-        return None
-    feature_RD, classes = prepared.inputs.feature_ND, len(prepared.catalogue.classes)
-    return class_distances(feature_RD, prepared.given_R, classes)
-
-
-def _find_near(run: RunFolder, prepared: Prepared, inputs: Inputs, reporter: Reporter) -> None:
-    """Find copies among images that were looked at, with their embeddings, if these are the inputs."""
-    if prepared.image_table is not None and not run.near.exists():
-        feature_RD = inputs.feature_ND if isinstance(inputs, FeatureInputs) else None
-        find_near(run, prepared.image_table, feature_RD, reporter)
+    Near duplicates are written last: where they are there, so is the rest.
+    """
+    images, feature_RD = prepared.image_table, None
+    if images is None or run.near.exists():
+        return
+    if isinstance(embedded.inputs, FeatureInputs):
+        feature_RD = embedded.inputs.feature_ND
+        distance_R2 = class_distances(feature_RD, prepared.given_R, len(prepared.catalogue.classes))
+        images = replace(images, distance_U2=distance_R2)
+    begin.write_images(run, images, feature_RD, reporter)
 
 
 def _doubt_labels(run: RunFolder, heads: TrainingSettings) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from labelaudit.auditing.model import Audit
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect import sample as s
-from labelaudit.detect.constants import FLAG_ABOVE, HALF_WIDTH
+from labelaudit.detect.constants import HALF_WIDTH
 from labelaudit.detect.verdicts import FitSettings, Verdicts, review_shares
 from labelaudit.errors import DataError, RunError, UsageError
 from labelaudit.progress import Reporter
@@ -72,10 +73,7 @@ def write_sample(run: RunFolder, lines: Sequence[str], path: Path | None) -> Pat
         if lost := int(((old_N != s.NONE) & (old_N != kept_N)).sum()):
             what = f"{place} has {plural(lost, 'answer')} that the audit does not have"
             raise DataError(what, fix=f"run labelaudit fit {run.root} --reviewed {place} first, or give another -o")
-    if path is None:
-        with run.writing():
-            write_lines(place, lines)
-    else:
+    with run.writing() if path is None else contextlib.nullcontext():
         write_lines(place, lines)
     return place
 
@@ -174,6 +172,5 @@ def _with_probability(verdicts: Verdicts, p_N: FloatArray, known_N: BoolArray, s
         raw_posterior_N=p_N,
         weight_N=np.where(known_N, weight_N, verdicts.weight_N) if settings.raw_weights else weight_N,
         order=verdicts.order[np.argsort(-p_N[verdicts.order], kind="stable")],
-        flagged=int((p_N > FLAG_ABOVE).sum()),
         review=review_shares(p_N),
     )

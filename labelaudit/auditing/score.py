@@ -22,9 +22,6 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.series import runs_in
 from labelaudit.text import require_local
 
-_FILES = ("network_weights", "embeddings", "predictions")
-"""Options that are files."""
-
 
 def score(
     data: Data | None,
@@ -150,7 +147,7 @@ def audit(
         raise UsageError(f"{folder} is a run folder", fix=f"read it with labelaudit.open_run({str(folder)!r})")
     for name, value in training.items():
         find("option", name, {field.name: field for field in fields(TrainingOptions)})
-        if name in _FILES and value is not None:
+        if name in ("network_weights", "embeddings", "predictions") and value is not None:  # files
             require_local(value)
             training[name] = Path(value)
     parts = tuple(part.strip() for part in split.split(",")) if isinstance(split, str) else tuple(split)

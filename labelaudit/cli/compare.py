@@ -46,10 +46,10 @@ def command(
 
 
 def _compare_audits(before: RunFolder, after: RunFolder, output: ComparisonFormatName) -> None:
+    from labelaudit.auditing.changes import find_changes
     from labelaudit.auditing.model import Audit
     from labelaudit.report.console import show_changes
     from labelaudit.report.markdown import render_changes
-    from labelaudit.run.changes import find_changes
 
     changes = find_changes(Audit(before), Audit(after))
     if output == "table":

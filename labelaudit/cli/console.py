@@ -29,7 +29,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from labelaudit.errors import StorageError, reason
-from labelaudit.progress import Advance
+from labelaudit.progress import Advance, Reporter
 from labelaudit.text import printable
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ def is_helper() -> bool:
     return "MASTER_ADDR" in os.environ and os.environ.get("RANK", "0") != "0"
 
 
-class Terminal:
-    """A `labelaudit.progress.Reporter` that writes to stderr; ``quiet`` shows only warnings and errors.
+class Terminal(Reporter):
+    """A reporter that writes to stderr; ``quiet`` shows only warnings and errors.
 
     With ``progress`` it draws bars; on a stream that is no terminal, a line for each finished piece of work instead.
     """

@@ -143,9 +143,9 @@ def _refuse_contradictions(out: Path | None, top: int | None, output: str) -> No
 
 def _tell_changes(folder: RunFolder, noise: Noise, terminal: Terminal) -> None:
     """Say what changed since the last audit of the same folder that has verdicts, and how many images are copies."""
+    from labelaudit.auditing.changes import find_changes
     from labelaudit.auditing.model import Audit
     from labelaudit.report.sentences import changes_sentence, near_sentence
-    from labelaudit.run.changes import find_changes
     from labelaudit.run.series import judged_before
 
     if before := judged_before(folder):

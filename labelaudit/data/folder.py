@@ -170,12 +170,11 @@ def class_bases(root: Path, split: Sequence[str]) -> list[str]:
 
 def _walk(root: Path) -> Walk:
     try:
-        os.scandir(root).close()
+        with contextlib.suppress(NotADirectoryError):
+            os.scandir(root).close()
     except (FileNotFoundError, ValueError) as error:
         fix = "give a folder that holds one folder of images per class"
         raise DataError(f"there is no folder {root}", fix=fix) from error
-    except NotADirectoryError:
-        return walk_data(root)
     except OSError as error:
         raise DataError(f"cannot read the folder {root}: {reason(error)}", fix="check the path") from error
     return walk_data(root)

@@ -270,15 +270,13 @@ def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str]:
 
 def _columns(file: Path, header: Sequence[str]) -> tuple[int, int]:
     """Return the numbers of the two columns; refuse a header without one of them, or with several."""
-    found = [matching(header, names) for names in (_PATH_NAMES, LABEL_NAMES)]
-    missing = [name for name, places in zip(("path", "label"), found, strict=True) if not places]
-    if missing:
+    path, label = (_only(file, header, names) for names in (_PATH_NAMES, LABEL_NAMES))
+    if path is None or label is None:
+        missing = [name for name, place in (("path", path), ("label", label)) if place is None]
         first = ", ".join(repr(cell[:40]) for cell in header[:4]) or "nothing"
         fix = "its first line must name the columns path and label"
         raise DataError(f"{file} has no column {' and no column '.join(missing)} (its first line has {first})", fix=fix)
-    for names in (_PATH_NAMES, LABEL_NAMES):
-        _only(file, header, names)
-    return found[0][0], found[1][0]
+    return path, label
 
 
 def _only(file: Path, header: Sequence[str], names: Sequence[str]) -> int | None:

@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from labelaudit.errors import StorageError
 from labelaudit.names import ResizeName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.run.caches import CachedPixels, PixelCache, not_kept
+from labelaudit.run.files import held
 from labelaudit.text import plural
 
 RAM_SHARE = 0.5
@@ -73,7 +75,7 @@ def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter =
         # Labels and paths are left out: a relabeled or moved folder has the same pixels.
         parts = (f"2 {form} {catalogue.rendering} Pillow {PIL.__version__}", *(catalogue.sha256[i] for i in sample_R))
         key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
-        cache = PixelCache(key, form.channels * form.size**2)
+        cache = PixelCache(key, form.channels * form.size**2, len(sample_R))
         cached = _cached(cache, catalogue, sample_R, form, reporter) if len(sample_R) else None
     except (OSError, StorageError) as error:
         reporter.warn(not_kept(error))
@@ -109,38 +111,38 @@ def _cached(
     if (found := cache.find()) is not None:
         reporter.say(f"{plural(len(sample_R), 'image is', 'images are')} decoded already ({cache.rows_file})")
         return found
-    if not cache.make_room(len(sample_R)):
+    if not cache.make_room():
         return None
-    if (needed := len(sample_R) * cache.row_bytes) > 1e9:
+    if (needed := cache.count * cache.row_bytes) > 1e9:
         reporter.say(f"Decoded pixels are kept for the next time: {needed / 1e9:.1f} GB in {cache.folder}")
-    with cache.locked(lambda: reporter.say("Another process decodes the same images: waiting for it")) as is_alone:
+    say_so = partial(reporter.say, "Another process decodes the same images: waiting for it")
+    with held(cache.lock, cache.rows_file, wait=say_so) as is_alone:
         if not is_alone:  # two writers would mix their rows
             return None
         if (found := cache.find()) is not None:
             return found
-        with cache.writer() as writer:
-            if done := writer.about.done:
-                reporter.say(f"{plural(done, 'image was', 'images were')} decoded before an interruption")
-            try:
-                for image in _decoded(catalogue, sample_R[done:], form, reporter):
-                    writer.add(image)
-            except (OSError, StorageError):
-                writer.discard()
-                raise
-            # An image that failed because it is not the one that was catalogued may be back the next time.
-            with contextlib.suppress(UnreadableImageError):
-                for position in writer.about.failures:
-                    _read(catalogue, int(sample_R[position]))
-                return writer.finish()
-            writer.discard()
-            return None
+        about = cache.begun()
+        if about.done:
+            reporter.say(f"{plural(about.done, 'image was', 'images were')} decoded before an interruption")
+        try:
+            cache.append(about, _decoded(catalogue, sample_R[about.done :], form, reporter))
+        except (OSError, StorageError):
+            cache.discard()
+            raise
+        # An image that failed because it is not the one that was catalogued may be back the next time.
+        with contextlib.suppress(UnreadableImageError):
+            for position in about.failures:
+                _read(catalogue, int(sample_R[position]))
+            return cache.note(about)
+        cache.discard()
+        return None
 
 
 def _open(file: Path, shape: tuple[int, int, int, int], processes: int, reporter: Reporter) -> UInt8Array:
     if not shape[0]:
         return np.empty(shape, dtype=np.uint8)
     if (needed := int(np.prod(shape))) * processes <= RAM_SHARE * _free_memory_bytes():
-        return np.fromfile(file, dtype=np.uint8).reshape(shape)
+        return np.fromfile(file, dtype=np.uint8, count=needed).reshape(shape)
     reporter.say(f"{needed / 2**30:.1f} GiB of pixels are read through a memory map of {file}")
     return np.memmap(file, dtype=np.uint8, mode="r", shape=shape)
 

@@ -13,7 +13,7 @@ import io
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -163,8 +163,8 @@ def _described(root: Path, walk: Walk) -> Walk | None:
     return replace(walk, left=left, label_of=label_of, labels_from=listed(files, 3))
 
 
-def _labels_in(file: Path) -> Iterator[tuple[str, str, str]] | None:
-    """Yield place, name and label of each row of a metadata file; None where it has no column of one of them."""
+def _labels_in(file: Path) -> list[tuple[str, str, str]] | None:
+    """Return place, name and label of each row of a metadata file; None where it has no column of one of them."""
     try:
         content = read_file(file)
         if file.suffix == ".parquet":
@@ -182,18 +182,16 @@ def _labels_in(file: Path) -> Iterator[tuple[str, str, str]] | None:
     if len(columns) > 1:
         what = f"{file}: the columns {' and '.join(map(repr, columns))} mean the same"
         raise DataError(what, fix="keep one of them")
-    return _rows(file, rows, columns[0])
-
-
-def _rows(file: Path, rows: Sequence[Mapping[str, object]], column: str) -> Iterator[tuple[str, str, str]]:
+    found = []
     for number, row in enumerate(rows, 1):
-        name, label = row.get(_FILE_NAME), row.get(column)
+        name, label = row.get(_FILE_NAME), row.get(columns[0])
         where = f"{file} row {number}"
         if not isinstance(name, str) or not name:
             raise DataError(f"{where}: no {_FILE_NAME}", fix="give the path of an image, or delete the row")
         if not isinstance(label, str | int | None):
             raise DataError(f"{where}: {label!r} is not one label", fix="give a text or a whole number")
-        yield where, name, "" if label is None else str(label).strip()
+        found.append((where, name, "" if label is None else str(label).strip()))
+    return found
 
 
 def _not_images(walk: Walk) -> list[str]:

@@ -42,13 +42,11 @@ class Annotators:
 
     Attributes:
         p_wrong_V: P(the vote is wrong), by the witness and all votes on the image.
-        doubt_V: The same without the vote itself, by the witness and the others' votes.
         true_V: The likeliest class other than the vote's; −1 where there is none.
         rate_A, low_A, high_A: Error rate and its interval; NaN with fewer than `LEAST_OF_CLASS` votes.
     """
 
     p_wrong_V: FloatArray
-    doubt_V: FloatArray
     true_V: IntArray
     rate_A: FloatArray
     low_A: FloatArray
@@ -71,7 +69,7 @@ def fit_annotators(
     joint_SU, vote_SV = _fit(found, sample_V, of_V, label_V, classes, annotators + 1, sharpness)
     share_SU = np.exp(joint_SU - np.logaddexp.reduce(joint_SU, axis=0))
     is_it_SV = (found.class_SN[:, sample_V] == label_V) & (label_V >= 0)
-    without_SV = joint_SU[:, sample_V] - vote_SV
+    without_SV = joint_SU[:, sample_V] - vote_SV  # by the witness and the others' votes
     without_SV = np.exp(without_SV - np.logaddexp.reduce(without_SV, axis=0))
     p_wrong_V, doubt_V = np.full((2, len(votes.label_V)), np.nan)
     true_V = np.full(len(votes.label_V), -1, dtype=np.int32)
@@ -84,7 +82,7 @@ def fit_annotators(
     for a in np.flatnonzero(~few_A):
         mine_V = seen_V & (votes.annotator_V == a)
         rate_A[a], low_A[a], high_A[a] = _rate(p_wrong_V[mine_V], doubt_V[mine_V])
-    return Annotators(p_wrong_V=p_wrong_V, doubt_V=doubt_V, true_V=true_V, rate_A=rate_A, low_A=low_A, high_A=high_A)
+    return Annotators(p_wrong_V=p_wrong_V, true_V=true_V, rate_A=rate_A, low_A=low_A, high_A=high_A)
 
 
 def _rate(p_wrong_V: FloatArray, doubt_V: FloatArray) -> tuple[float, float, float]:

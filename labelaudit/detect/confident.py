@@ -28,27 +28,18 @@ class Beliefs:
         given_N: Of the given label.
         class_MN: The other classes that the probe believed in; −1 in empty slots.
         other_MN: Their mean probabilities.
-        rest_N: The part of these that was not recorded, but is an even share of what the records leave open; None for
-            nothing.
+        rest_N: The part of these that was not recorded, but is an even share of what the records leave open.
     """
 
     given_N: FloatArray
     class_MN: IntArray
     other_MN: FloatArray
-    rest_N: FloatArray | None = None
+    rest_N: FloatArray
 
     @property
     def cautious(self) -> Beliefs:
         """The same beliefs with only half of what was not recorded."""
-        if self.rest_N is None:
-            return self
-        less_MN = self.other_MN - (1.0 - c.UNRECORDED_SHARE) * self.rest_N
-        return replace(self, other_MN=np.where(self.class_MN >= 0, less_MN, self.other_MN), rest_N=None)
-
-    @property
-    def alternative_N(self) -> IntArray:
-        """The most believed other class; −1 where there is none."""
-        return self.class_MN[self._best_N, np.arange(len(self.given_N))]
+        return replace(self, other_MN=self.other_MN - (1.0 - c.UNRECORDED_SHARE) * self.rest_N)
 
     def of(self, class_N: IntArray) -> FloatArray:
         """Return the mean probability of one other class for each sample; NaN where it has no slot."""
@@ -58,12 +49,8 @@ class Beliefs:
     @property
     def alternative_belief_N(self) -> FloatArray:
         """The mean probability of the most believed other class."""
-        return self.other_MN[self._best_N, np.arange(len(self.given_N))]
-
-    @property
-    def _best_N(self) -> npt.NDArray[np.intp]:
-        best_N: npt.NDArray[np.intp] = np.nan_to_num(self.other_MN, nan=-1.0).argmax(axis=0)
-        return best_N
+        belief_N: FloatArray = self.other_MN.max(axis=0)
+        return belief_N
 
 
 @dataclass(frozen=True, kw_only=True)

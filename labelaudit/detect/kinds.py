@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -61,17 +62,10 @@ class Kinds:
         chosen_N: BoolArray = self.kind_N == KINDS.index(kind)
         return chosen_N
 
-    @property
-    def corrupted(self) -> npt.NDArray[np.int64]:
-        """The samples that are called corrupted, the surest first."""
-        found = np.flatnonzero(self.of("corrupted"))
-        return found[np.argsort(-self.corruption_N[found], kind="stable")]
-
-    @property
-    def of_no_class(self) -> npt.NDArray[np.int64]:
-        """The samples that belong to none of the classes, the surest first."""
-        found = np.flatnonzero(self.of("no-class"))
-        return found[np.argsort(-self.p_no_class_N[found], kind="stable")]
+    def surest(self, kind: Literal["corrupted", "no-class"]) -> npt.NDArray[np.int64]:
+        """Return the samples of a kind that has a score of its own, the surest first."""
+        found, score_N = np.flatnonzero(self.of(kind)), {"corrupted": self.corruption_N, "no-class": self.p_no_class_N}
+        return found[np.argsort(-score_N[kind][found], kind="stable")]
 
 
 def tell_kinds(

@@ -79,10 +79,10 @@ class GaussianMixture:
         return int((rises_G[:-1] & ~rises_G[1:]).sum())
 
 
-def fit_gaussian_mixture(score_N: FloatArray, *, exact_up_to: int = c.EXACT_UP_TO) -> GaussianMixture | None:
+def fit_gaussian_mixture(score_N: FloatArray) -> GaussianMixture | None:
     """Fit by expectation-maximization from several starts, splits at quantiles of the scores; the likeliest end wins.
 
-    With more than ``exact_up_to`` scores the sums run over a histogram of some 8,000 bins with the mean of each.
+    With more than `EXACT_UP_TO` scores the sums run over a histogram of some 8,000 bins with the mean of each.
     Scores that are not finite are left out. None with fewer than `MIN_SCORES` others, or where these are nearly equal.
     """
     finite = score_N[np.isfinite(score_N)]
@@ -91,7 +91,7 @@ def fit_gaussian_mixture(score_N: FloatArray, *, exact_up_to: int = c.EXACT_UP_T
     center, spread = finite.mean(), finite.std()
     if spread <= 1e-9 * max(1.0, abs(center)):
         return None
-    value_G, count_G = _condense(np.sort((finite - center) / spread), exact_up_to)
+    value_G, count_G = _condense(np.sort((finite - center) / spread))
     if len(value_G) < 3:
         return None
     fits = [_maximize(value_G, count_G, quantile) for quantile in c.START_QUANTILES]
@@ -105,9 +105,9 @@ def fit_gaussian_mixture(score_N: FloatArray, *, exact_up_to: int = c.EXACT_UP_T
     )
 
 
-def _condense(rising_N: FloatArray, exact_up_to: int) -> tuple[FloatArray, FloatArray]:
+def _condense(rising_N: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the different scores, or the means of bins, and how many scores each stands for."""
-    if len(rising_N) <= exact_up_to:
+    if len(rising_N) <= c.EXACT_UP_TO:
         unique_G, repeats_G = np.unique(rising_N, return_counts=True)
         return unique_G, repeats_G.astype(np.float64)
     # Far outliers would stretch an even grid: it ends where the tails begin, whose bins hold the fewer scores the

@@ -221,13 +221,9 @@ def groups(count: int, pair_P2: NumberArray, equal_N: IntArray) -> IntArray:
 
 def _blurring(side: int) -> Float32Array:
     """Return the matrix that blurs ``side`` pixels by a Gaussian, reflected at the ends: [side, side]."""
-    reach = c.SURROUNDINGS * side
-    far = int(4.0 * reach + 0.5)
-    weight_w = np.exp(-0.5 * (np.arange(-far, far + 1) / reach) ** 2)
-    place_Gw = (np.arange(side)[:, None] + np.arange(-far, far + 1)) % (2 * side)
-    place_Gw = np.minimum(place_Gw, 2 * side - 1 - place_Gw)
-    sum_GG = ((place_Gw[:, :, None] == np.arange(side)) * weight_w[:, None]).sum(axis=1)
-    blurring_GG: Float32Array = (sum_GG / weight_w.sum()).astype(np.float32)
+    from scipy.ndimage import gaussian_filter1d
+
+    blurring_GG: Float32Array = gaussian_filter1d(np.eye(side), c.SURROUNDINGS * side, axis=0).astype(np.float32)
     return blurring_GG
 
 

@@ -84,7 +84,8 @@ def find_no_class(
 
         P / (1 − P) = `NO_CLASS_ODDS` · r(x) · (1 / K) / ((1 − ε) b + ε / K).
 
-    It is 0 where the ``probe``, which is a network where there is one beside the heads, mostly believes in one class.
+    It is halved, so that it is not above .5, where the ``probe``, which is a network where there is one beside the
+    heads, mostly believes in one class.
     The regression is fitted twice, the second time without the images that the first took for ones of no class. None
     with fewer than three classes, or too few samples to fit to.
     """
@@ -111,7 +112,7 @@ def find_no_class(
     given_N = (1.0 - c.STRAY_LABELS) * beliefs.given_N + c.STRAY_LABELS / classes
     p_N: FloatArray = expit(np.log(c.NO_CLASS_ODDS / classes) + ratio_N - np.log(given_N))
     if probe is not None:
-        p_N[np.fmax(probe.given_N, probe.alternative_belief_N) > c.MOSTLY_BELIEVED] = 0.0
+        p_N[np.fmax(probe.given_N, probe.alternative_belief_N) > c.MOSTLY_BELIEVED] *= 0.5
     return p_N
 
 
@@ -125,10 +126,9 @@ def evenness(beliefs: Beliefs, classes: int, *, without_given: bool = False) -> 
     p_SN = np.where(is_class_MN, beliefs.other_MN, 0.0)
     if not without_given:
         p_SN = np.concatenate([beliefs.given_N[None], p_SN])
-    rest_N = np.zeros_like(beliefs.given_N) if beliefs.rest_N is None else beliefs.rest_N
     left_N = np.maximum(classes - 1 - is_class_MN.sum(axis=0), 0)
-    sum_N = np.maximum(p_SN.sum(axis=0) + left_N * rest_N, c.LEAST_BELIEF)
-    entropy_N = _surprise(p_SN / sum_N).sum(axis=0) + left_N * _surprise(rest_N / sum_N)
+    sum_N = np.maximum(p_SN.sum(axis=0) + left_N * beliefs.rest_N, c.LEAST_BELIEF)
+    entropy_N = _surprise(p_SN / sum_N).sum(axis=0) + left_N * _surprise(beliefs.rest_N / sum_N)
     even = np.log(max(classes - without_given, 2))
     return np.where(np.isfinite(beliefs.given_N), entropy_N / even, np.nan)
 

@@ -12,26 +12,32 @@ sample as *beliefs*, the mean probabilities of the classes. From these:
 4. **interval**: from the rate, by how much of the disagreement between beliefs and labels the probe's own doubt
    explains: that may hide errors.
 
+These are the estimator ``transition``, the default. A user can choose another one:
+
+| estimator | noise rate | P(mislabeled) |
+|---|---|---|
+| ``transition`` | step 2 | step 3 |
+| ``gmm`` | the AUL paper, section 4.1: a Gaussian mixture's mean posterior | its posterior |
+
 The constants are in `labelaudit.detect.constants`. Shapes: N samples.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from labelaudit.detect import BoolArray, FloatArray, IntArray
 from labelaudit.detect import constants as c
 from labelaudit.detect.confident import Beliefs, ConfidentJoint, confident_joint
+from labelaudit.detect.curves import CurveStatistics
+from labelaudit.detect.mixture import GaussianMixture, fit_gaussian_mixture
 from labelaudit.detect.transition import Transition
-
-
-def noise_rate(held_out: Transition | None, joint: ConfidentJoint, seen_N: BoolArray) -> float:
-    """Return the share of wrong labels among the samples ``seen_N``: of the held-out beliefs, else of the joint."""
-    if held_out is None:
-        return joint.noise_rate
-    return float(held_out.p_mislabeled_N[seen_N].mean()) + hidden_rate(held_out, seen_N, joint.classes)
+from labelaudit.names import EstimatorName, StatisticName
 
 
 def hidden_rate(transition: Transition, seen_N: BoolArray, classes: int) -> float:
@@ -149,3 +155,76 @@ def wilson(count: float, samples: int) -> tuple[float, float]:
     low, high = ((middle + sign * spread) / (1 + z2 / samples) for sign in (-1, 1))
     # Rounding would leave more than a limit of 0 at the ends.
     return (0.0 if count == 0 else max(0.0, low)), (1.0 if count == samples else min(1.0, high))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What one estimator says.
+
+    Attributes:
+        rank_by: The statistic that it is made from.
+        noise_rate: The share of wrong labels.
+        p_mislabeled_N: In [0, 1], high = suspicious; NaN without a record.
+        raw_posterior_N: Of a mixture before it was made to rise with the score; else the same as ``p_mislabeled_N``.
+        mixture: The fit of ``gmm``.
+    """
+
+    rank_by: StatisticName
+    noise_rate: float
+    p_mislabeled_N: FloatArray
+    raw_posterior_N: FloatArray
+    mixture: GaussianMixture | None = None
+
+    def interval(self, statistics: CurveStatistics) -> tuple[float, float]:
+        """Return the interval [low, high], the same of all estimators, widened where needed to contain the estimate."""
+        if statistics.held_out is not None:
+            low, high = held_out_interval(statistics.held_out, statistics.seen_N, statistics.joint)
+        else:
+            low, high = in_sample_interval(statistics.label_N, statistics.beliefs, statistics.joint)
+        return min(self.noise_rate, low), max(self.noise_rate, high)
+
+
+def transition_estimate(statistics: CurveStatistics, rank_by: StatisticName) -> Estimate | None:
+    """Estimate from held-out beliefs, or else from the joint; None without a sample that has a record."""
+    held_out, joint, seen_N = statistics.held_out, statistics.joint, statistics.seen_N
+    if not seen_N.any():
+        return None
+    rate = joint.noise_rate
+    if held_out is not None:
+        rate = float(held_out.p_mislabeled_N[seen_N].mean()) + hidden_rate(held_out, seen_N, joint.classes)
+    p_N = probability(statistics.log_odds_N, rate)
+    if rank_by != "log_odds":
+        p_N = probability_by(statistics.suspicion(rank_by), p_N)
+    return Estimate(rank_by=rank_by, noise_rate=rate, p_mislabeled_N=p_N, raw_posterior_N=p_N)
+
+
+def mixture_estimate(statistics: CurveStatistics, rank_by: StatisticName) -> Estimate | None:
+    """Estimate from a Gaussian mixture of the scores; None when none fits."""
+    score_N = statistics.suspicion(rank_by)
+    mixture = fit_gaussian_mixture(score_N)
+    if mixture is None:
+        return None
+    raw_N = mixture.posterior(score_N)
+    return Estimate(
+        rank_by=rank_by,
+        noise_rate=float(np.nanmean(raw_N)),
+        p_mislabeled_N=mixture.monotone_posterior(score_N),
+        raw_posterior_N=raw_N,
+        mixture=mixture,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimator:
+    """An estimator, and the statistic that it takes unless the user chooses another."""
+
+    estimate: Callable[[CurveStatistics, StatisticName], Estimate | None]
+    rank_by: StatisticName
+
+
+ESTIMATORS: Mapping[EstimatorName, Estimator] = MappingProxyType(
+    {
+        "transition": Estimator(estimate=transition_estimate, rank_by="log_odds"),
+        "gmm": Estimator(estimate=mixture_estimate, rank_by="aul"),
+    }
+)

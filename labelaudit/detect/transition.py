@@ -157,7 +157,7 @@ def candidates(
     is_class_SU = class_SU >= 0
     belief_WSU = np.empty((len(witnesses), len(class_SU) + 1, len(label_U)))
     for belief_SU, beliefs in zip(belief_WSU, witnesses, strict=True):
-        belief_SU[:] = 0.0 if beliefs.rest_N is None else beliefs.rest_N[seen_N]
+        belief_SU[:] = beliefs.rest_N[seen_N]
         belief_SU[0] = beliefs.given_N[seen_N]
         for class_U, other_U in zip(beliefs.class_MN[:, seen_N], beliefs.other_MN[:, seen_N], strict=True):
             is_it_SU = is_class_SU & (class_SU == class_U)

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect import constants as c
 from labelaudit.detect.curves import CurveStatistics
-from labelaudit.detect.estimators import ESTIMATORS, Estimate
 from labelaudit.detect.mixture import GaussianMixture
+from labelaudit.detect.theory import ESTIMATORS, Estimate
 from labelaudit.names import EstimatorName, StatisticName
 from labelaudit.text import plural
 
@@ -69,7 +69,6 @@ class Verdicts:
     raw_posterior_N: FloatArray
     weight_N: FloatArray
     order: npt.NDArray[np.int64]
-    flagged: int
     noise_rate: float | None
     interval: tuple[float, float] | None
     estimates: Mapping[EstimatorName, Estimate]
@@ -78,8 +77,13 @@ class Verdicts:
 
     @property
     def flagged_N(self) -> BoolArray:
-        """Return True for suspicious samples: P(mislabeled) above the threshold."""
+        """True for suspicious samples: P(mislabeled) above the threshold."""
         return self.p_mislabeled_N > c.FLAG_ABOVE
+
+    @property
+    def flagged(self) -> int:
+        """The number of suspicious samples."""
+        return int(self.flagged_N.sum())
 
 
 def judge(statistics: CurveStatistics, settings: FitSettings) -> Verdicts:
@@ -102,18 +106,16 @@ def judge(statistics: CurveStatistics, settings: FitSettings) -> Verdicts:
     seen = np.flatnonzero(seen_N)
     # By P first: it is equal where the statistic says more, and 0 for labels that a person has kept.
     order = seen[np.lexsort((-suspicion_N[seen], -p_N[seen]))]
-    flagged_N = p_N > c.FLAG_ABOVE
     return Verdicts(
         p_mislabeled_N=p_N,
         raw_posterior_N=raw_N,
         weight_N=np.where(seen_N, 1.0 - (raw_N if settings.raw_weights else p_N), 0.0),
         order=order,
-        flagged=int(flagged_N.sum()),
         noise_rate=None if estimate is None else estimate.noise_rate,
         interval=None if estimate is None else estimate.interval(statistics),
         estimates=estimates,
         review=review_shares(p_N),
-        warnings=list(find_warnings(statistics, estimate, flagged_N, settings)),
+        warnings=list(find_warnings(statistics, estimate, p_N > c.FLAG_ABOVE, settings)),
     )
 
 
@@ -137,7 +139,10 @@ def find_warnings(
     rank_by, last_wrong_N, joint = settings.rank_by, statistics.last_wrong_N, statistics.joint
     seen_N = np.isfinite(statistics.suspicion(rank_by))
     if estimate is None:
-        yield _nothing_fits(settings, int(seen_N.sum()))
+        why, scores = "it has fewer than three different values", int(seen_N.sum())
+        if scores < c.MIN_SCORES:
+            why = f"only {plural(scores, 'sample has', 'samples have')} a score"
+        yield (f"No {settings.estimator} fits the {rank_by}: {why}. There is no noise rate, and nothing is flagged.")
         return
     if estimate.mixture is not None:
         yield from _of_mixture(estimate.mixture, rank_by)
@@ -172,15 +177,6 @@ def find_warnings(
             f"{joint.classes * (joint.classes - 1)} pairs of classes. Either these classes were confused when the data "
             "was labeled, or the probe cannot tell them apart: look at the most frequent pairs first."
         )
-
-
-def _nothing_fits(settings: FitSettings, scores: int) -> str:
-    why = "it has fewer than three different values"
-    if scores < c.MIN_SCORES:
-        why = f"only {plural(scores, 'sample has', 'samples have')} a score"
-    return (
-        f"No {settings.estimator} fits the {settings.rank_by}: {why}. There is no noise rate, and nothing is flagged."
-    )
 
 
 def _of_mixture(mixture: GaussianMixture, rank_by: StatisticName) -> Iterator[str]:

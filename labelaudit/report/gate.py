@@ -28,7 +28,7 @@ from labelaudit.errors import RunError, UsageError, brief, reason
 from labelaudit.names import FindingName, JudgeName
 from labelaudit.run.documents import AnnotatorsNoise, Noise
 from labelaudit.run.findings import finding_rows
-from labelaudit.run.lists import Listed, Row, list_suspicious, read_baseline, suspicious_rows, unreadable_rows
+from labelaudit.run.lists import Listed, Row, list_suspicious, ranked_rows, read_baseline, unreadable_rows
 from labelaudit.text import plural
 
 Outcome = Literal["passed", "failed", "skipped"]
@@ -250,7 +250,7 @@ def make_report(
                 fix="give an earlier run, or a copy of its suspicious.csv",
             )
         known = read_baseline(baseline)
-    rows: Iterable[Row] = suspicious_rows(run.suspicious)
+    rows: Iterable[Row] = ranked_rows(audit.suspicious)
     total = noise.suspicious
     if not taken.is_all:
         rows = [row for row in rows if taken.takes(BY_NAME[kind_of(row)].code, row["path"])]
@@ -272,7 +272,7 @@ def make_report(
         checks=check(noise, limits, listed=listed, found=found, known=known_of),
         top=top,
         unreadable=tuple(row for row in unreadable if taken.takes("LA005", row["path"])),
-        kept=tuple(audit.kept_rows) if list_kept else (),
+        kept=tuple(ranked_rows(audit.kept)) if list_kept else (),
         # Suspicious labels, which have a suggestion, and unreadable images are in the lists above.
         findings=tuple(
             row for row in findings if row["code"] > "LA005" or (row["code"] < "LA005" and not row["suggested_label"])

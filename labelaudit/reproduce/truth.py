@@ -21,7 +21,7 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.noise import LabelArray
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect.curves import STATISTICS
-from labelaudit.detect.estimators import ESTIMATORS
+from labelaudit.detect.theory import ESTIMATORS
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import DataError, RunError
 from labelaudit.progress import Reporter

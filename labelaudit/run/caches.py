@@ -1,8 +1,8 @@
 """Caches of decoded pixels and of embeddings, kept across audits by the content of the images.
 
-A pixel entry is a file of raw uint8 rows and a JSON file that describes it, which is written last. Rows are appended to
-a partial file under a lock, and a note says how many are on the disk: a crash loses the rows since the last note. The
-least recently used entries are deleted when the cache grows beyond its limit. Others may read what is deleted.
+A pixel entry is a file of raw uint8 rows and a JSON file that says how many are on the disk. Rows are appended under a
+lock, and the JSON file is written every few seconds: a crash loses the rows since then. The least recently used entries
+are deleted when the cache grows beyond its limit, whole ones and others. Others may read what is deleted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -26,17 +26,15 @@ import pyarrow.parquet as pq
 from labelaudit.detect import Float32Array
 from labelaudit.detect.constants import SIDE
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics, UInt8Array
-from labelaudit.errors import StorageError, UsageError
+from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.names import COPY_KINDS
-from labelaudit.run.files import held, require_regular, storage_errors, write_bytes
+from labelaudit.run.files import holder, read_record, require_regular, storage_errors, write_bytes
 from labelaudit.run.parquet import write_table
 
 CACHE_VARIABLE = "LABELAUDIT_CACHE"
 LIMIT_VARIABLE = "LABELAUDIT_CACHE_GB"
 _NOTE_SECONDS = 10.0
-"""Time between two notes: a crash loses the rows that were decoded since the last one."""
-_ABANDONED_SECONDS = 7 * 24 * 3600.0
-"""Age at which a partial file is deleted."""
+"""Time between two notes of what an entry has: a crash loses the rows that were decoded since the last one."""
 _LOOK_SHAPE = (1 + len(COPY_KINDS), len(IMAGE_STATISTICS))
 
 
@@ -122,7 +120,6 @@ class EmbeddingCache:
         )
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        _delete_abandoned(self.folder)
         # The name is made of the images: a run that resumes after a crash overwrites the same part.
         name = f"part-{hashlib.sha256(' '.join(hashes).encode()).hexdigest()[:32]}.parquet"
         write_table(self.folder / name, table)
@@ -169,7 +166,7 @@ def _unpacked(digest: str, look_VS: Float32Array, thumb_GG: UInt8Array) -> Image
 
 
 class CachedPixels(msgspec.Struct):
-    """The JSON file of an entry, or the note about a partial one; why images have no row, by position among all."""
+    """The JSON file of an entry: what it has so far, and why images have no row, by position among all."""
 
     rows: int = 0
     failures: dict[int, str] = msgspec.field(default_factory=dict)
@@ -180,35 +177,36 @@ class CachedPixels(msgspec.Struct):
         return self.rows + len(self.failures)
 
 
-_DAMAGED = (OSError, ValueError, RecursionError, msgspec.MsgspecError)
-
-
-def _read_about(path: Path) -> CachedPixels:
-    return msgspec.json.decode(require_regular(path).read_bytes(), type=CachedPixels)
-
-
 class PixelCache:
-    """One entry of the pixel cache; the key names the images and how they are decoded."""
+    """One entry of the pixel cache, of ``count`` images; the key names them and how they are decoded.
 
-    def __init__(self, key: str, row_bytes: int) -> None:
+    It is written under ``lock``. A folder that cannot be written is an OSError or a StorageError.
+    """
+
+    def __init__(self, key: str, row_bytes: int, count: int) -> None:
         self.folder = cache_root() / "pixels"
-        self.row_bytes = row_bytes
-        self.about, self.rows_file, self.partial, self.note, self._lock = (
-            self.folder / f"{key}.{suffix}" for suffix in ("json", "u8", "partial", "note", "lock")
-        )
+        self.row_bytes, self.count = row_bytes, count
+        self.about, self.rows_file, self.lock = (self.folder / f"{key}.{suffix}" for suffix in ("json", "u8", "lock"))
+
+    def begun(self) -> CachedPixels:
+        """Return what the entry has so far: nothing where it is damaged."""
+        with contextlib.suppress(OSError, RunError):
+            about = read_record(self.about, CachedPixels, "")
+            if self.rows_file.stat().st_size >= about.rows * self.row_bytes and about.done <= self.count:
+                return about
+        return CachedPixels()
 
     def find(self) -> CachedPixels | None:
         """Return the entry if it is there and whole, and mark it as used."""
-        with contextlib.suppress(*_DAMAGED):
-            about = _read_about(self.about)
-            if self.rows_file.stat().st_size == about.rows * self.row_bytes:
-                os.utime(self.about)
-                return about
-        return None
+        if (about := self.begun()).done < self.count:
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(self.about)
+        return about
 
-    def make_room(self, rows: int) -> bool:
+    def make_room(self) -> bool:
         """Delete the least recently used entries until this one fits below the limit; False if it can never fit."""
-        needed = rows * self.row_bytes
+        needed = self.count * self.row_bytes
         others = (path for path in self.folder.glob("*.json") if path != self.about)
         entries = sorted(others, key=lambda path: _status(path).st_mtime)
         sizes = {path: _status(path.with_suffix(".u8")).st_size for path in entries}
@@ -217,78 +215,46 @@ class PixelCache:
         if needed > limit:
             return False
         for path, size in sizes.items():
-            if used + needed > limit:
+            if used + needed > limit and holder(path.with_suffix(".lock")) is None:
                 _delete(path, path.with_suffix(".u8"))
                 used -= size
-        _delete_abandoned(self.folder)
-        return True
-
-    @contextlib.contextmanager
-    def locked(self, tell: Callable[[], None]) -> Iterator[bool]:
-        """Hold the entry for one writer, waiting for another after ``tell``; yield False where there are no locks.
-
-        A folder that cannot be written is an OSError or a StorageError.
-        """
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        with held(self._lock, self.rows_file, wait=tell) as is_alone:
-            yield is_alone
+        return True
 
-    @contextlib.contextmanager
-    def writer(self) -> Iterator[PixelWriter]:
-        """Open a writer that goes on after the last note; to be used under the lock."""
-        note = CachedPixels()
-        with contextlib.suppress(*_DAMAGED):
-            read = _read_about(self.note)
-            if _status(self.partial).st_size >= read.rows * self.row_bytes:
-                note = read
-        with open(self.partial, "r+b" if self.partial.exists() else "w+b") as handle:
-            handle.truncate(note.rows * self.row_bytes)
-            handle.seek(0, os.SEEK_END)
-            yield PixelWriter(self, handle, note)
+    def append(self, about: CachedPixels, images: Iterable[UInt8Array | str]) -> None:
+        """Append the rows of the next images, or the reasons why there are none, to what the entry has (``about``)."""
+        if not about.done:
+            _delete(self.rows_file)  # a reader may have it open
+        noted = time.monotonic()
+        with open(self.rows_file, "ab") as handle:
+            handle.truncate(about.rows * self.row_bytes)
+            for image in images:
+                if isinstance(image, str):
+                    about.failures[about.done] = image
+                else:
+                    handle.write(image.data)
+                    about.rows += 1
+                # The last note makes the entry whole, and is the caller's.
+                if time.monotonic() - noted > _NOTE_SECONDS and about.done < self.count:
+                    _flush(handle)
+                    self.note(about)
+                    noted = time.monotonic()
+            _flush(handle)
 
-
-class PixelWriter:
-    """Append rows to an entry; see `PixelCache.writer`. ``about`` says what it has so far."""
-
-    def __init__(self, cache: PixelCache, handle: BinaryIO, about: CachedPixels) -> None:
-        self._cache, self._handle, self.about = cache, handle, about
-        self._noted = time.monotonic()
-
-    def add(self, image: UInt8Array | str) -> None:
-        """Append the next image: its row, or the reason why there is none."""
-        if isinstance(image, str):
-            self.about.failures[self.about.done] = image
-        else:
-            self._handle.write(image.data)
-            self.about.rows += 1
-        if time.monotonic() - self._noted > _NOTE_SECONDS:
-            self._flush()
-            write_bytes(self._cache.note, msgspec.json.encode(self.about))
-            self._noted = time.monotonic()
-
-    def finish(self) -> CachedPixels:
-        """Complete the entry and return it."""
-        self._flush()
-        os.replace(self._cache.partial, self._cache.rows_file)
-        write_bytes(self._cache.about, msgspec.json.encode(self.about))
-        _delete(self._cache.note)
-        return self.about
+    def note(self, about: CachedPixels) -> CachedPixels:
+        """Write what the entry has, and return it."""
+        write_bytes(self.about, msgspec.json.encode(about))
+        return about
 
     def discard(self) -> None:
         """Delete what was written."""
-        _delete(self._cache.partial, self._cache.note)
-
-    def _flush(self) -> None:
-        self._handle.flush()
-        os.fsync(self._handle.fileno())
+        _delete(self.about, self.rows_file)
 
 
-def _delete_abandoned(folder: Path) -> None:
-    """Delete partial files that are older than a week, and the notes about them."""
-    for path in folder.glob("*.partial"):
-        if time.time() - _status(path).st_mtime > _ABANDONED_SECONDS:
-            _delete(path, path.with_suffix(".note"))
+def _flush(handle: BinaryIO) -> None:
+    handle.flush()
+    os.fsync(handle.fileno())
 
 
 def _status(path: Path) -> os.stat_result:

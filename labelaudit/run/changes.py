@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
-from labelaudit.data.catalogue import Catalogue
-from labelaudit.run.documents import ClassNoise, Description, Noise, as_json
-from labelaudit.run.layout import RunFolder
-from labelaudit.run.lists import Finding, Listed, Row, list_suspicious, read_baseline, suspicious_rows
+from labelaudit.run.documents import ClassNoise, Noise, as_json
+from labelaudit.run.lists import Row
 
 CauseName = Literal["image", "label", "verdict"]
 """Why a label is suspicious in one audit only: the other lacks the image, or has another label or verdict for it."""
-
-
-class Judged(Protocol):
-    """A finished audit: `labelaudit.auditing.model.Audit`."""
-
-    @property
-    def run(self) -> RunFolder:
-        """The run folder."""
-
-    @property
-    def catalogue(self) -> Catalogue:
-        """The samples."""
-
-    @property
-    def summary(self) -> Noise:
-        """The content of noise.json."""
-
-    @property
-    def description(self) -> Description:
-        """The content of run.json."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,51 +71,3 @@ class Changes:
             "still": self.still,
             "gone": self.gone,
         }
-
-
-def find_changes(before: Judged, after: Judged) -> Changes:
-    """Return what changed between two finished audits; raise a RunError where a file is missing or damaged."""
-    old, new = _counted(before.catalogue), _counted(after.catalogue)
-    lost, won = _by_content(old - new), _by_content(new - old)
-    relabeled = (lost & won).total()
-    one, other = before.description.settings, after.description.settings
-    later, earlier = _listed(after, before), _listed(before, after)
-    return Changes(
-        before=before.summary,
-        after=after.summary,
-        settings=sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name)),
-        added=won.total() - relabeled,
-        removed=lost.total() - relabeled,
-        relabeled=relabeled,
-        new=later.rows,
-        still=later.known_rows,
-        gone=earlier.rows,
-        new_by=_causes(later.rows, old),
-        gone_by=_causes(earlier.rows, new),
-    )
-
-
-def _listed(audit: Judged, other: Judged) -> Listed:
-    rows, total = suspicious_rows(audit.run.suspicious), audit.summary.suspicious
-    return list_suspicious(rows, total, most=len(audit.catalogue), baseline=read_baseline(other.run.suspicious).labels)
-
-
-def _counted(catalogue: Catalogue) -> Counter[Finding]:
-    labels = (catalogue.classes[label] for label in catalogue.label_N.tolist())
-    return Counter(zip(catalogue.sha256, labels, strict=True))
-
-
-def _by_content(findings: Counter[Finding]) -> Counter[str]:
-    count_of: Counter[str] = Counter()
-    for (sha256, _), count in findings.items():
-        count_of[sha256] += count
-    return count_of
-
-
-def _causes(rows: list[Row], other: Counter[Finding]) -> dict[CauseName, int]:
-    contents = {sha256 for sha256, _ in other}
-    causes: dict[CauseName, int] = {"image": 0, "label": 0, "verdict": 0}
-    for row in rows:
-        judged, seen = (row["sha256"], row["given_label"]) in other, row["sha256"] in contents
-        causes["verdict" if judged else "label" if seen else "image"] += 1
-    return causes

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from math import inf
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -21,7 +21,7 @@ from labelaudit.detect.kinds import Copies
 from labelaudit.detect.verdicts import FitSettings, ReviewShare
 from labelaudit.errors import RunError
 from labelaudit.names import KindName
-from labelaudit.run.files import require_regular
+from labelaudit.run.files import read_record
 from labelaudit.run.layout import RunFolder
 
 TRAINED: Literal["trained"] = "trained"
@@ -43,9 +43,6 @@ Interval = tuple[Share, Share]
 
 class JsonRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An object in a JSON file; unknown keys are ignored."""
-
-
-Record = TypeVar("Record", bound=JsonRecord)
 
 
 class RecordedData(JsonRecord, frozen=True, kw_only=True):
@@ -298,7 +295,8 @@ class AnnotatorsNoise(JsonRecord, frozen=True, kw_only=True):
 
 def read_annotators(run: RunFolder) -> AnnotatorsNoise | None:
     """Read annotators.json; None where the labels are not by annotator, a RunError where it is damaged."""
-    return _read(run, run.annotators, AnnotatorsNoise) if run.annotations.exists() else None
+    fix = f"run labelaudit fit {run.root}"
+    return read_record(run.annotators, AnnotatorsNoise, fix) if run.annotations.exists() else None
 
 
 def read_description(run: RunFolder) -> Description:
@@ -319,17 +317,10 @@ def write_description(run: RunFolder, description: Description) -> None:
 
 def read_noise(run: RunFolder) -> Noise:
     """Read noise.json; raise a RunError where the run was not fitted, or the file is damaged."""
-    return _read(run, run.noise, Noise)
-
-
-def _read(run: RunFolder, file: Path, kind: type[Record]) -> Record:
     fix = f"run labelaudit fit {run.root}"
-    try:
-        return msgspec.json.decode(require_regular(file).read_bytes(), type=kind)
-    except FileNotFoundError as error:
-        raise RunError(f"{run.root} has no verdicts yet", fix=fix) from error
-    except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise RunError(f"{file} is damaged ({error})", fix=fix) from error
+    if not run.noise.exists():
+        raise RunError(f"{run.root} has no verdicts yet", fix=fix)
+    return read_record(run.noise, Noise, fix)
 
 
 def as_json(record: JsonRecord) -> dict[str, object]:

@@ -15,11 +15,13 @@ import stat
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from labelaudit.errors import DataError, NoLocksWarning, RunError, StorageError, brief, reason
+
+Record = TypeVar("Record")
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -242,16 +244,17 @@ def write_json(path: Path, value: object) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; raise a RunError where the file is missing, not JSON, or not an object."""
-    fix = f"delete {path.parent} and run the command that made it again"
+    return read_record(path, dict[str, Any], f"delete {path.parent} and run the command that made it again")
+
+
+def read_record(path: Path, kind: type[Record], fix: str) -> Record:
+    """Read a JSON document of this type; raise a RunError where the file is missing, damaged or of another type."""
     try:
-        value = msgspec.json.decode(require_regular(path).read_bytes())
+        return msgspec.json.decode(require_regular(path).read_bytes(), type=kind)
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing", fix=fix) from error
-    except (OSError, ValueError, RecursionError, msgspec.DecodeError) as error:
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise RunError(f"{path} is damaged ({brief(error)})", fix=fix) from error
-    if not isinstance(value, dict):
-        raise RunError(f"{path} is damaged (not a JSON object)", fix=fix)
-    return value
 
 
 def flush_folder(folder: Path) -> None:

@@ -18,9 +18,8 @@ from labelaudit.detect import FloatArray, NumberArray
 from labelaudit.errors import RunError
 from labelaudit.names import FindingName
 from labelaudit.run.files import write_lines
-from labelaudit.run.lists import Row
+from labelaudit.run.lists import Row, lines_of, rows_of
 from labelaudit.run.parquet import columns, read_table, write_table
-from labelaudit.text import csv_lines
 
 _FINDINGS = columns(
     "code:str kind:str sample:int32 path:str given_label:str suggested_label:str other_path:str group:int32 score "
@@ -74,20 +73,12 @@ def findings_table(catalogue: Catalogue, suggested: pa.Array, found: Sequence[Fi
 def write_findings(parquet: Path, csv: Path, table: pa.Table) -> None:
     """Write findings.parquet and findings.csv; the CSV has empty cells where the table has nulls."""
     write_table(parquet, table)
-    cells = (row.values() for row in finding_rows(table))
-    write_lines(csv, csv_lines(table.column_names, map(tuple, cells), numbers=("sample", "group", "score")))
+    write_lines(csv, lines_of(table.to_pydict()))
 
 
 def finding_rows(table: pa.Table) -> list[Row]:
     """Return the findings as texts by column, as findings.csv has them; empty for null."""
-    columns = [[_text(value) for value in table.column(name).to_pylist()] for name in table.column_names]
-    return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
-
-
-def _text(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6f}"
-    return "" if value is None else str(value)
+    return list(rows_of(table.to_pydict()))
 
 
 def read_findings(path: Path) -> pa.Table:

@@ -9,7 +9,7 @@ import contextlib
 import csv
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from labelaudit.data.catalogue import LONELY, Catalogue
 from labelaudit.errors import DataError, RunError, reason
 from labelaudit.names import KINDS
 from labelaudit.run.files import require_regular, write_bytes, write_lines
+from labelaudit.run.layout import RunFolder
 from labelaudit.run.series import newest
 from labelaudit.text import csv_lines, listed, unguarded
 
@@ -38,20 +39,33 @@ SUSPICIOUS_COLUMNS = (*_LABELS, "aul", "aum", "kind", "sample", "sha256")
 UNREADABLE_COLUMNS = ("path", "given_label", "reason", "sha256")
 
 _FORMATS = {
-    **dict.fromkeys(("p_mislabeled", "label_score"), ".6f"),
+    **dict.fromkeys(("p_mislabeled", "label_score", "score"), ".6f"),
     **dict.fromkeys(("aul", "aum"), ".6g"),
     "weight": ".9g",
 }
 """How the columns of figures are written."""
 
 
-def ranked_lines(table: pa.Table, catalogue: Catalogue, samples: npt.NDArray[np.int64]) -> Iterator[str]:
-    """Yield the lines of suspicious.csv: these samples of a `verdict_table`, ranked in this order."""
-    rows = table.take(pa.array(samples, pa.int64()))
-    values: dict[str, Sequence[object]] = {name: rows.column(name).to_pylist() for name in rows.column_names}
-    values["rank"] = range(1, len(samples) + 1)
-    values["sha256"] = [catalogue.sha256[sample] for sample in samples.tolist()]
-    return _lines({name: values[name] for name in (*SUSPICIOUS_COLUMNS, "split") if name in values})
+def ranked(table: pa.Table, catalogue: Catalogue, samples: npt.NDArray[np.int64], rank: int = 1) -> pa.Table:
+    """Return these samples of a `verdict_table`, ranked in this order, with ``rank`` and ``sha256``."""
+    rank_S = np.arange(rank, rank + len(samples), dtype=np.int32)
+    found = table.take(pa.array(samples, pa.int64())).add_column(0, "rank", pa.array(rank_S))
+    return found.append_column("sha256", pa.array([catalogue.sha256[i] for i in samples.tolist()], pa.string()))
+
+
+def ranked_rows(table: pa.Table) -> Iterator[Row]:
+    """Yield the rows of suspicious.csv of a table that is `ranked`."""
+    for part in _written(table).to_batches(max_chunksize=4096):
+        yield from rows_of(part.to_pydict())
+
+
+def ranked_lines(table: pa.Table) -> Iterator[str]:
+    """Yield the lines of suspicious.csv of a table that is `ranked`."""
+    return lines_of(_written(table).to_pydict())
+
+
+def _written(table: pa.Table) -> pa.Table:
+    return table.select([name for name in (*SUSPICIOUS_COLUMNS, "split") if name in table.column_names])
 
 
 def unreadable_samples(catalogue: Catalogue) -> npt.NDArray[np.int64]:
@@ -71,15 +85,25 @@ def unreadable_rows(catalogue: Catalogue) -> list[Row]:
 
 def write_unreadable(path: Path, catalogue: Catalogue) -> None:
     """Write the samples whose image cannot be read."""
-    rows = unreadable_rows(catalogue)
-    write_lines(path, _lines({name: [row[name] for row in rows] for name in UNREADABLE_COLUMNS}))
+    write_lines(path, csv_lines(UNREADABLE_COLUMNS, (tuple(row.values()) for row in unreadable_rows(catalogue))))
 
 
-def _lines(columns: Mapping[str, Iterable[object]]) -> Iterator[str]:
-    cells = [
-        map(f"{{:{_FORMATS[name]}}}".format, values) if name in _FORMATS else values for name, values in columns.items()
-    ]
-    return csv_lines(list(columns), zip(*cells, strict=True), numbers=_FORMATS)
+def rows_of(columns: Mapping[str, Iterable[object]]) -> Iterator[Row]:
+    """Yield the rows of these columns as a list has them; empty for None."""
+    return (dict(zip(columns, row, strict=True)) for row in _texts(columns))
+
+
+def lines_of(columns: Mapping[str, Iterable[object]]) -> Iterator[str]:
+    """Yield the lines of a list of these columns."""
+    return csv_lines(list(columns), _texts(columns), numbers=_FORMATS)
+
+
+def _texts(columns: Mapping[str, Iterable[object]]) -> Iterator[tuple[str, ...]]:
+    def texts(name: str) -> Iterator[str]:
+        form = _FORMATS.get(name, "")
+        return ("" if value is None else format(value, form) for value in columns[name])
+
+    return zip(*map(texts, columns), strict=True)
 
 
 def read_rows(text: str) -> Iterator[Row]:
@@ -88,25 +112,17 @@ def read_rows(text: str) -> Iterator[Row]:
         yield {name: unguarded(cell) for name, cell in row.items()}
 
 
-def suspicious_rows(path: Path) -> Iterator[Row]:
-    """Read suspicious.csv row by row; raise a RunError where it is missing, or damaged in the figures or columns."""
+def read_flagged(path: Path, count: int) -> npt.NDArray[np.int64]:
+    """Read the sample numbers of suspicious.csv, below ``count``; a RunError where it is missing or damaged."""
     fix = f"run labelaudit fit {path.parent}"
     try:
         with open(require_regular(path), encoding="utf-8", newline="") as handle:
-            reader = csv.DictReader(handle, strict=True)
-            if tuple(reader.fieldnames or ()) not in (SUSPICIOUS_COLUMNS, (*SUSPICIOUS_COLUMNS, "split")):
-                raise RunError(f"{path} has other columns than labelaudit writes", fix=fix)
-            for row in reader:
-                valid = False
-                with contextlib.suppress(TypeError, ValueError):
-                    numbers = int(row["rank"]), int(row["sample"])
-                    float(row["aul"])
-                    valid = 0 <= float(row["p_mislabeled"]) <= 1 and 0 <= min(numbers) <= max(numbers) < 1 << 31
-                if not valid:
-                    raise RunError(f"{path} is damaged in line {reader.line_num}", fix=fix)
-                yield {name: unguarded(cell or "") for name, cell in row.items() if name}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            flagged_S = np.array([int(row["sample"]) for row in csv.DictReader(handle, strict=True)], dtype=np.int64)
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, csv.Error) as error:
         raise RunError(f"{path} is missing or damaged", fix=fix) from error
+    if len(np.unique(flagged_S)) < len(flagged_S) or not ((flagged_S >= 0) & (flagged_S < count)).all():
+        raise RunError(f"{path} has other samples than {RunFolder(path.parent).samples}", fix=fix)
+    return flagged_S
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +217,7 @@ def read_baseline(path: Path) -> Baseline:
 def write_weights(csv_path: Path, npy_path: Path, catalogue: Catalogue, weight_N: npt.NDArray[np.float64]) -> None:
     """Write loss weights (how much a sample counts, not how often it is drawn) as CSV and as a float64 array."""
     columns = {"path": catalogue.paths, "weight": weight_N.tolist(), "sha256": catalogue.sha256}
-    write_lines(csv_path, _lines(columns))
+    write_lines(csv_path, lines_of(columns))
     content = io.BytesIO()
     np.save(content, weight_N.astype(np.float64))
     write_bytes(npy_path, content.getvalue())

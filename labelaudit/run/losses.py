@@ -28,7 +28,6 @@ TEST_PASS = "test images: no augmentation, evaluation mode, after the epoch"
 GIVEN = "out-of-fold probabilities that the user gave: no network was trained here"
 """Values of ``recording`` in the files' metadata: the forward pass that the losses come from."""
 
-_FLOATS = ("loss", "margin")
 SCHEMA = columns(
     "sample:int32 epoch:int32 loss:float32 margin:float32 predicted:int32 alternative:int32"
 ).with_metadata(
@@ -75,7 +74,7 @@ def write_epoch(folder: Path, record: EpochLosses, *, recording: str = TRAINING_
     column = {name: getattr(record, f"{name}_R") for name in SCHEMA.names if name != "epoch"}
     column["epoch"] = np.full(len(record.sample_R), record.epoch, dtype=np.int32)
     table = pa.table(column, schema=schema)
-    encoding = {"sample": "DELTA_BINARY_PACKED", **dict.fromkeys(_FLOATS, "BYTE_STREAM_SPLIT")}
+    encoding = {"sample": "DELTA_BINARY_PACKED", **dict.fromkeys(("loss", "margin"), "BYTE_STREAM_SPLIT")}
     coded = ["epoch", "predicted", "alternative"]
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

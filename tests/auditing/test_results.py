@@ -16,9 +16,8 @@ from labelaudit.detect.curves import Course
 from labelaudit.errors import RunError
 from labelaudit.run.documents import TRAINED, TRAINING, as_json
 from labelaudit.run.files import read_json, write_json
-from labelaudit.run.lists import suspicious_rows
 from labelaudit.run.tables import read_scores
-from tests.cli.helpers import edit
+from tests.cli.helpers import edit, read_rows
 from tests.report.exports.helpers import HOSTILE_CLASSES, hostile_folder, made_up_audit
 
 QUICK = {"epochs": 2, "batch_size": 4, "image_size": 8, "precision": "float32"}
@@ -52,7 +51,7 @@ def test_audit_gives_what_the_run_folder_has(image_folder, tmp_path):
     assert as_json(audit.summary) == json.loads(audit.run.noise.read_text())
     assert audit.noise.to_pylist() == as_json(audit.summary)["classes"]
     assert audit.noise_rate == audit.summary.noise_rate
-    listed = list(suspicious_rows(audit.run.suspicious))
+    listed = read_rows(audit.run.suspicious.read_text())
     assert [str(row["sample"]) for row in audit.suspicious.to_pylist()] == [row["sample"] for row in listed]
     # The first rows of the ranking go on past the suspicious ones.
     for rank_by in ("aul", "aum"):

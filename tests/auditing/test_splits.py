@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from labelaudit.auditing.splits import absent_classes, find_leaked, judged_apart, split_figures
+from labelaudit.auditing.splits import find_leaked, judged_apart, split_figures
 from labelaudit.data.catalogue import splits_of
 from labelaudit.run.findings import Findings
 from tests.detect.helpers import verdicts_with
@@ -51,7 +51,7 @@ def test_without_splits_or_copies_nothing_is_leaked():
 
 def test_figures_of_each_split_by_hand():
     catalogue = labeled()
-    verdicts = verdicts_with([0.75, 0.25, 0.0, 0.0, 0.5, np.nan], [0, 4, 1, 2, 3], 1)
+    verdicts = verdicts_with([0.75, 0.25, 0.0, 0.0, 0.5, np.nan], [0, 4, 1, 2, 3])
     leaked = find_leaked(near([2, 0], [1, 5]), UNEQUAL, catalogue.split_N)
     train, test = split_figures(catalogue, verdicts, leaked)
     assert (train.name, train.samples, train.suspicious, train.leaked, train.contradicting) == ("train", 4, 0, 2, 1)
@@ -77,10 +77,3 @@ def test_splits_are_judged_by_others_that_have_enough_of_each_class(train, val, 
     catalogue = replace(catalogue_of(["x"] * len(label_N)), label_N=label_N, split=("train", "val"), split_N=split_N)
     assert judged_apart(catalogue) == apart
     assert judged_apart(replace(catalogue, split=("train",))) == ()
-
-
-def test_a_split_that_lacks_a_class_is_named():
-    assert list(absent_classes(labeled())) == ["The split test has no images of 1 class that another split has: dog."]
-    assert list(absent_classes(replace(labeled(), split=(), split_N=()))) == []
-    both = replace(labeled(), label_N=np.array([0, 1, 0, 0, 1, 1], dtype=np.int32))
-    assert list(absent_classes(both)) == []

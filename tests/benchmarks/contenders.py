@@ -41,7 +41,7 @@ from labelaudit.engine.loop import Training
 from labelaudit.engine.optimizers import build_optimizer
 from labelaudit.engine.settings import TrainingSettings
 from labelaudit.methods.standard import Standard
-from labelaudit.progress import QUIET, Advance, Quiet
+from labelaudit.progress import QUIET, Advance, Reporter
 from labelaudit.reproduce.detection import require
 from labelaudit.reproduce.runner import Row, take
 from labelaudit.run.caches import CACHE_VARIABLE
@@ -78,7 +78,7 @@ def take_turns(contenders: Mapping[str, Contender], rounds: int) -> dict[str, li
     return rates
 
 
-class Stages(Quiet):
+class Stages(Reporter):
     """A reporter that draws nothing and notes how long each progress bar was open."""
 
     def __init__(self) -> None:

@@ -56,6 +56,12 @@ def write_files(root: Path, files: dict[str, bytes]) -> Path:
     return root
 
 
+def labels_csv(folder: Path, text: str | bytes) -> Path:
+    file = folder / "labels.csv"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return file
+
+
 def catalogue_of(labels, *, classes=("cat", "dog"), reasons=None, **changes) -> Catalogue:
     """Return a catalogue of files that do not exist, with these labels."""
     count = len(labels)

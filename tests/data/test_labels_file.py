@@ -8,13 +8,7 @@ from labelaudit.data.folder import scan
 from labelaudit.data.labels_file import read_labels
 from labelaudit.errors import DataError
 from labelaudit.text import csv_lines
-from tests.data.helpers import plain_png, write_files
-
-
-def labels_csv(folder, text):
-    file = folder / "labels.csv"
-    file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return file
+from tests.data.helpers import labels_csv, plain_png, write_files
 
 
 @pytest.mark.parametrize(
@@ -77,6 +71,12 @@ def test_written_names_are_read_back(tmp_path_factory, labels):
             "path,label,annotator,split\na.png,cat,bo,x\na.png,cat,di,y\n",
             r"line 3: 'y' is no split for 'a\.png', which is in x above",
         ),
+        ("path,label,annotator\na.png,cat,\n", r"line 2: no annotator for 'a\.png'; name who gave the label"),
+        (
+            "path,label,annotator\na.png,cat,ann\na.png,dog,ann\n",
+            r"line 3: 'a\.png' appears twice for annotator 'ann'; keep one label per file and annotator",
+        ),
+        ("path,label,annotator\na.png,cat,bo,di\n", r"line 2: 4 cells for 3 columns"),
         ("file,image,class\na.png,b.png,cat\n", r"line 1: the columns 'file' and 'image' mean the same"),
     ],
 )

@@ -1,5 +1,3 @@
-import contextlib
-import os
 from pathlib import Path
 from unittest import mock
 
@@ -11,7 +9,7 @@ from labelaudit.data.folder import scan
 from labelaudit.data.remote import local
 from labelaudit.errors import DataError, UsageError
 from tests.cli.helpers import QUICK, run, succeed, write_images
-from tests.data.helpers import PAIR, plain_png, write_files
+from tests.data.helpers import PAIR, plain_png
 from tests.data.test_containers import zip_of
 from tests.helpers import Listener
 
@@ -95,24 +93,3 @@ def test_score_takes_addresses_and_relabel_writes_a_labels_file(bucket, tmp_path
     Path("c.csv").write_text("path,given_label,action,label\n")
     assert "give --out NEW.csv" in run("relabel", "labelaudit-runs/train+test", "c.csv", "--yes").error
     assert labelaudit.open_run("labelaudit-runs/train+test").summary.splits[0].leaked == 16
-
-
-def test_a_bucket_of_s3(tmp_path, monkeypatch):
-    moto, s3fs = pytest.importorskip("moto.server"), pytest.importorskip("s3fs")
-    server = moto.ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    settings = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_ENDPOINT_URL": f"http://{host}:{port}"}
-    with contextlib.ExitStack() as stack:
-        stack.callback(server.stop)
-        stack.enter_context(mock.patch.dict(os.environ, settings))
-        system = s3fs.S3FileSystem()
-        system.mkdir("bucket")
-        system.put(str(write_files(tmp_path / "photos", PAIR)), "bucket/photos", recursive=True)
-        copy, said = fetched("s3://bucket/photos")
-        assert "2 of 2 files" in said[0]
-        assert scan(copy).paths == tuple(PAIR)
-        system.pipe("bucket/photos/cat/0.png", plain_png(99))
-        assert "1 of 2 files" in fetched("s3://bucket/photos")[1][0]
-        with pytest.raises(DataError, match="s3://none"):
-            fetched("s3://none/photos")

@@ -14,12 +14,28 @@ def two_groups(clean=6000, wrong=4000, *, gap=6.0, wrong_std=1.5, seed=0):
     return np.concatenate([generator.normal(0, 1, clean), generator.normal(gap, wrong_std, wrong)])
 
 
-def beliefs_of(given, classes, other):
-    return Beliefs(
-        given_N=np.array(given, dtype=float),
-        class_MN=np.array(classes, dtype=np.int32),
-        other_MN=np.array(other, dtype=float),
-    )
+def beliefs_of(given, classes, other, rest=0.0):
+    given_N, other_MN = np.array(given, dtype=float), np.array(other, dtype=float)
+    rest_N = np.broadcast_to(rest, given_N.shape)
+    return Beliefs(given_N=given_N, class_MN=np.array(classes, dtype=np.int32), other_MN=other_MN, rest_N=rest_N)
+
+
+def beliefs_in(belief_KN, label_N, slots=4):
+    """Beliefs with so many other classes, the rest spread evenly over those without a slot."""
+    classes, row_N = len(belief_KN), np.arange(len(label_N))
+    slots = min(slots, classes - 1)
+    other_KN = belief_KN.copy()
+    other_KN[label_N, row_N] = -1.0
+    class_MN = np.argsort(-other_KN, axis=0)[:slots]
+    given_N, other_MN = belief_KN[label_N, row_N], np.take_along_axis(belief_KN, class_MN, 0)
+    rest_N = (1 - given_N - other_MN.sum(axis=0)).clip(min=0) / max(classes - 1 - slots, 1)
+    return beliefs_of(given_N, class_MN, other_MN, rest_N)
+
+
+def favorite(beliefs):
+    """The most believed other class of each sample; −1 where there is none."""
+    best_N = np.nan_to_num(beliefs.other_MN, nan=-1.0).argmax(axis=0)
+    return beliefs.class_MN[best_N, np.arange(len(best_N))].tolist()
 
 
 def certain(label_N, true_N):
@@ -49,9 +65,9 @@ def statistics_of(aul_N, last_wrong_N=None, *, label_N=None, beliefs=None, class
     return CurveStatistics(**{**values, **others})
 
 
-def verdicts_with(p_N, order, flagged):
-    """Verdicts with these probabilities and this order, the first of which are suspicious."""
+def verdicts_with(p_N, order):
+    """Verdicts with these probabilities and this order."""
     p_N = np.array(p_N, dtype=np.float64)
     found = {"p_mislabeled_N": p_N, "raw_posterior_N": p_N, "weight_N": 1 - np.nan_to_num(p_N, nan=1.0)}
-    found |= {"order": np.array(order), "flagged": flagged, "noise_rate": 0.2, "interval": (0.1, 0.3)}
+    found |= {"order": np.array(order), "noise_rate": 0.2, "interval": (0.1, 0.3)}
     return Verdicts(**found, estimates={}, review=(), warnings=[])

@@ -1,10 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from labelaudit.detect.annotators import Votes, fit_annotators
-from labelaudit.detect.confident import Beliefs
 from labelaudit.detect.theory import wilson
-from tests.detect.helpers import beliefs_of
+from tests.detect.helpers import beliefs_in, beliefs_of
 
 CLASSES = 4
 
@@ -15,9 +16,7 @@ def witness_of(true_N, label_N, generator, *, sure=(0.4, 1.0)):
     p_N = generator.uniform(*sure, samples)
     shown_N = np.where(generator.random(samples) < p_N, true_N, (true_N + generator.integers(1, 4, samples)) % CLASSES)
     p_NK = np.where(np.eye(CLASSES, dtype=bool)[shown_N], p_N[:, None], (1 - p_N[:, None]) / (CLASSES - 1))
-    other_NM = np.array([[k for k in range(CLASSES) if k != label] for label in label_N])
-    given_N = p_NK[np.arange(samples), label_N]
-    return beliefs_of(given_N, other_NM.T, np.take_along_axis(p_NK, other_NM, axis=1).T)
+    return beliefs_in(p_NK.T, label_N)
 
 
 def drawn(errors, *, images=4000, each=(1, 3), sure=(0.4, 1.0), seed=0):
@@ -97,8 +96,7 @@ def test_order_and_few_labels_and_unknown_labels_and_unseen_images():
     label_V = np.concatenate([votes.label_V, np.full(29, -1)]).astype(np.int32)
     given_N = witness.given_N.copy()
     given_N[0] = np.nan
-    unseen = Beliefs(given_N=given_N, class_MN=witness.class_MN, other_MN=witness.other_MN)
-    more = fitted(Votes(sample_V, annotator_V, label_V), label_N, unseen, 3)
+    more = fitted(Votes(sample_V, annotator_V, label_V), label_N, replace(witness, given_N=given_N), 3)
     assert np.isnan(more.rate_A).tolist() == [False, False, True]
     np.testing.assert_array_equal(np.isnan(more.p_wrong_V), sample_V == 0)
     np.testing.assert_array_equal(more.true_V == -1, sample_V == 0)

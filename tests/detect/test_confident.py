@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from labelaudit.detect.confident import confident_joint, indistinct_pairs, spread_against_chance, surely_wrong
-from tests.detect.helpers import beliefs_of, certain
+from tests.detect.helpers import beliefs_of, certain, favorite
 
 
 def dense(joint):
@@ -43,7 +43,7 @@ def test_the_most_probable_of_several_sure_classes_counts_and_all_slots_are_used
     label_N = np.array([0, 1, 2, 0], dtype=np.int32)
     found = beliefs_of([0.5, 0.2, 0.3, 0.5], [[1, -1, -1, 1], [2, -1, -1, 2]], [[0.3, 0, 0, 0.2], [0.6, 0, 0, 0.4]])
     assert confident_joint(label_N, found, 3).class_N.tolist() == [2, 1, 2, 0]
-    assert found.alternative_N.tolist() == [2, -1, -1, 2]
+    assert favorite(found) == [2, -1, -1, 2]
 
 
 def test_classes_that_cannot_be_told_apart_by_hand():

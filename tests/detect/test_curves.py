@@ -7,6 +7,7 @@ from sklearn.metrics import average_precision_score
 
 from labelaudit.detect import constants
 from labelaudit.detect.curves import STATISTICS, Course, CurveAccumulator, EpochTrust
+from tests.detect.helpers import favorite
 
 OTHERS = 998
 """Classes of the `accumulator` that are neither the given one nor the favorite."""
@@ -67,7 +68,7 @@ def test_statistics_are_those_that_a_user_can_name_and_all_rank_the_wrong_sample
 
 
 @pytest.mark.parametrize(
-    ("beliefs", "favorite", "belief"),
+    ("beliefs", "expected", "belief"),
     [
         # In the second epoch 3 had its even part of what 7 and the given class left over.
         ([(3, 0.25), (7, 0.375), (3, 0.25)], 3, (0.5 + 0.125 / OTHERS) / 3),
@@ -86,11 +87,11 @@ def test_statistics_are_those_that_a_user_can_name_and_all_rank_the_wrong_sample
         ),
     ],
 )
-def test_belief_in_other_classes_by_hand(beliefs, favorite, belief):
+def test_belief_in_other_classes_by_hand(beliefs, expected, belief):
     # The best other class of each epoch, and its probability; the given one has a half.
     margins = [math.log(0.5 / other) for _, other in beliefs]
     found = one_sample([math.log(2)] * len(beliefs), margins, [number for number, _ in beliefs]).beliefs
-    assert found.alternative_N[0] == favorite
+    assert favorite(found) == [expected]
     assert found.alternative_belief_N[0] == pytest.approx(belief, rel=1e-6)
 
 
@@ -104,7 +105,7 @@ def test_missing_epochs_are_scaled_and_missing_samples_have_nothing():
         assert getattr(found, f"{name}_N")[:2].tolist() == values
     for name in STATISTICS:
         assert np.isnan(getattr(found, f"{name}_N")).tolist() == [False, False, True], name
-    assert found.beliefs.alternative_N[2] == -1
+    assert favorite(found.beliefs)[2] == -1
     add(curves, [], [], [])
     assert curves.result().aul_N[0] == pytest.approx(9.0 / 3 * 4)  # an epoch all the same
 
@@ -135,10 +136,11 @@ def test_many_samples_in_any_order_and_with_holes_are_added_as_each_alone(monkey
             add(curves, [0] * len(place), loss_R[place], margin_R[place], alternative_R[place])
     found, expected = together.result(), [curves.result() for curves in alone]
     names = [f"{name}_N" for name in STATISTICS if name != "log_odds"]  # which depends on all samples
-    for name in (*names, "beliefs.alternative_N", "beliefs.alternative_belief_N"):
+    for name in (*names, "beliefs.alternative_belief_N"):
         value_of = operator.attrgetter(name)
         assert value_of(found).tolist() == [value_of(one)[0] for one in expected], name
-    assert len(set(found.beliefs.alternative_N.tolist())) > 3
+    assert favorite(found.beliefs) == [favorite(one.beliefs)[0] for one in expected]
+    assert len(set(favorite(found.beliefs))) > 3
 
 
 @pytest.mark.parametrize(

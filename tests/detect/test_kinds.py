@@ -112,7 +112,7 @@ def test_images_of_no_class_are_so_suspicious_or_not_unless_they_are_duplicates(
     believed = believing([0.1] * 5, [0.8] * 5, label_N=np.array([0, 0, 0, 1, 0], dtype=np.int32))
     kinds = told(believed, [0, 1], digests=["a", "b", "c", "a", "d"], p_no_class_N=p_N)
     assert names(kinds) == ["duplicate", "no-class", "no-class", "duplicate", None]
-    assert kinds.of_no_class.tolist() == [2, 1]
+    assert kinds.surest("no-class").tolist() == [2, 1]
     assert np.isnan(told(believed, [0]).p_no_class_N).all()
 
 
@@ -140,8 +140,8 @@ def test_a_corrupted_image_is_corrupted_whatever_its_label_and_the_surest_comes_
     kinds = told(believing(given, other), [3, 7], images=with_blank(3, 4, 12))
     expected = {3: "corrupted", 4: "corrupted", 7: "mislabeled", 12: "corrupted"}
     assert {number: name for number, name in enumerate(names(kinds)) if name} == expected
-    assert sorted(kinds.corrupted.tolist()) == [3, 4, 12]
-    assert (np.diff(kinds.corruption_N[kinds.corrupted]) <= 0).all()
+    assert sorted(kinds.surest("corrupted").tolist()) == [3, 4, 12]
+    assert (np.diff(kinds.corruption_N[kinds.surest("corrupted")]) <= 0).all()
     assert kinds.p_corrupted_N[[3, 4, 12]].min() > 0.5 > kinds.p_corrupted_N[7]
 
 

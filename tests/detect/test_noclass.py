@@ -1,9 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from labelaudit.detect.confident import Beliefs
 from labelaudit.detect.noclass import class_distances, evenness, find_no_class
-from tests.detect.helpers import beliefs_of
+from tests.detect.helpers import beliefs_in, beliefs_of
 
 K = 4
 
@@ -21,14 +22,7 @@ def made(count=400, *, foreign=20, flips=0, seed=0):
     # What heads would believe: the nearer a class, the more.
     log_NK = feature_ND[:, :K].astype(float) * 1.5
     p_NK = np.exp(log_NK) / np.exp(log_NK).sum(axis=1, keepdims=True)
-    return feature_ND, label_N, true_N, believing(p_NK, label_N)
-
-
-def believing(p_NK, label_N):
-    other_NM = np.array([[k for k in range(p_NK.shape[1]) if k != label] for label in label_N], dtype=np.int32)
-    row_N = np.arange(len(label_N))
-    given_N = p_NK[row_N, label_N]
-    return Beliefs(given_N=given_N, class_MN=other_NM.T.copy(), other_MN=p_NK[row_N[:, None], other_NM].T.copy())
+    return feature_ND, label_N, true_N, beliefs_in(p_NK.T, label_N)
 
 
 def found(feature_ND, label_N, beliefs, flagged_N=None):
@@ -77,8 +71,8 @@ def test_distances_are_those_without_the_image_and_without_its_class(monkeypatch
 
 
 def test_evenness_by_hand():
-    beliefs = beliefs_of([1.0, 0.25, 0.5, 0.4, np.nan], [[1, 1, 1, -1, 1]] * 1, [[0.0, 0.25, 0.5, 0.0, 0.1]])
-    beliefs = Beliefs(**{**vars(beliefs), "rest_N": np.array([0.0, 0.25, 0.0, 0.2, 0.1])})
+    rest = [0.0, 0.25, 0.0, 0.2, 0.1]
+    beliefs = beliefs_of([1.0, 0.25, 0.5, 0.4, np.nan], [[1, 1, 1, -1, 1]], [[0.0, 0.25, 0.5, 0.0, 0.1]], rest)
     three_N = -(0.4 * np.log(0.4) + 3 * 0.2 * np.log(0.2)) / np.log(4)
     np.testing.assert_allclose(evenness(beliefs, 4), [0, 1, 0.5, three_N, np.nan], atol=1e-9)
     # Without the given class: nothing is left of the first, one class of the third, even ones of the others.
@@ -97,13 +91,13 @@ def test_images_of_a_class_that_is_not_there_are_found_and_wrong_labels_are_not(
 def test_an_image_that_the_probe_mostly_believes_in_is_of_a_class():
     feature_ND, label_N, true_N, beliefs = made()
     foreign = np.flatnonzero(true_N < 0)
-    even = Beliefs(**{**vars(beliefs), "given_N": np.full_like(beliefs.given_N, 0.25)})
+    even = replace(beliefs, given_N=np.full_like(beliefs.given_N, 0.25))
     even.other_MN[:] = 0.25
     even.given_N[foreign[0]], even.other_MN[:, foreign[1]] = 0.6, [0.6, 0.1, 0.1]
     arguments = class_distances(feature_ND, label_N, K), made()[3], label_N, np.zeros(len(label_N), dtype=bool), K
     before_N, p_N = find_no_class(*arguments), find_no_class(*arguments, probe=even)
     assert (before_N[foreign[:2]] > 0).all()
-    np.testing.assert_array_equal(p_N[foreign[:2]], 0.0)
+    np.testing.assert_array_equal(p_N[foreign[:2]], before_N[foreign[:2]] / 2)
     np.testing.assert_array_equal(np.delete(p_N, foreign[:2]), np.delete(before_N, foreign[:2]))
 
 

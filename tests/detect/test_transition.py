@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from labelaudit.detect.curves import Course, CurveAccumulator
 from labelaudit.detect.transition import fit_transition
-from tests.detect.helpers import beliefs_of, certain
+from tests.detect.helpers import beliefs_in, beliefs_of, certain
 
 CLASSES = 6
 
@@ -35,18 +35,6 @@ def pair_flip(rate, classes=CLASSES):
 def drawn_by(p_NK, generator):
     """Return one class a sample, drawn with these probabilities."""
     return (p_NK.cumsum(axis=1) < generator.random(len(p_NK))[:, None]).sum(axis=1).clip(max=p_NK.shape[1] - 1)
-
-
-def beliefs_in(belief_KN, label_N, slots=4):
-    """Return beliefs with so many other classes, the rest spread evenly over those without a slot."""
-    classes, row_N = len(belief_KN), np.arange(len(label_N))
-    slots = min(slots, classes - 1)
-    other_KN = belief_KN.copy()
-    other_KN[label_N, row_N] = -1.0
-    class_MN = np.argsort(-other_KN, axis=0)[:slots]
-    found = beliefs_of(belief_KN[label_N, row_N], class_MN, np.take_along_axis(belief_KN, class_MN, 0))
-    rest_N = (1 - found.given_N - found.other_MN.sum(axis=0)).clip(min=0) / max(classes - 1 - slots, 1)
-    return replace(found, rest_N=rest_N)
 
 
 def simulated(t_KK, *, samples=5000, spread=4.0, sharpness=1.0, seed=0):

@@ -14,7 +14,16 @@ from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics
 from labelaudit.errors import UsageError
 from labelaudit.names import COPY_KINDS
 from labelaudit.run import caches
-from labelaudit.run.caches import Embedded, EmbeddingCache, PixelCache, cache_limit_bytes, cache_root, find_embeddings
+from labelaudit.run.caches import (
+    CachedPixels,
+    Embedded,
+    EmbeddingCache,
+    PixelCache,
+    cache_limit_bytes,
+    cache_root,
+    find_embeddings,
+)
+from labelaudit.run.files import held
 from tests.run.helpers import damages, names_in
 
 D = 4
@@ -109,13 +118,17 @@ def row(value):
     return np.full((1, 10, 10), value, dtype=np.uint8)
 
 
-def fill(key, images=None, finish=True):
-    """Write an entry; without ``finish``, stop as if the process had been killed after a note."""
-    cache = PixelCache(key, ROW_BYTES)
-    with cache.locked(lambda: None), cache.writer() as writer:
-        for image in images or [row(value) for value in range(10)]:
-            writer.add(image)
-        return writer.finish() if finish else None
+def entry(key, count=10):
+    return PixelCache(key, ROW_BYTES, count)
+
+
+def fill(key, images=None, count=None):
+    """Write an entry; of more images than are given, stop as if the process had been killed after a note."""
+    images = images or [row(value) for value in range(10)]
+    cache = entry(key, count or len(images))
+    cache.folder.mkdir(parents=True, exist_ok=True)
+    cache.append(about := cache.begun(), images)
+    return cache.note(about)
 
 
 def path_of(key, suffix="u8"):
@@ -130,58 +143,50 @@ def use_ago(**seconds):
 
 
 def make_room(rows):
-    return PixelCache("next", ROW_BYTES).make_room(rows)
+    return entry("next", rows).make_room()
 
 
 def test_an_entry_holds_the_rows_in_order_and_the_failures_by_position():
-    assert PixelCache("a", ROW_BYTES).find() is None
+    assert entry("a").find() is None
     written = fill("a", [row(7), "damaged", row(9)])
-    found = PixelCache("a", ROW_BYTES).find()
-    assert found == written
-    assert (found.rows, found.failures) == (2, {1: "damaged"})
+    assert entry("a", 3).find() == written == CachedPixels(rows=2, failures={1: "damaged"})
     assert path_of("a").read_bytes() == bytes([7] * 100 + [9] * 100)
     assert names_in(path_of("a").parent) == ["a.json", "a.u8"]
+    assert entry("a", 4).find() is None
+    assert entry("a", 2).find() is None
 
 
-@pytest.mark.parametrize("damage", [999, 1001, "", '{"rows": "many", "failures": {}}'])
-def test_a_damaged_entry_is_not_found(damage):
-    fill("a")
+@pytest.mark.parametrize("damage", [999, "", "null", '{"rows": "many", "failures": {}}'])
+@pytest.mark.parametrize("count", [10, 11])
+def test_a_damaged_entry_is_begun_again(damage, count):
+    fill("a", count=count)
     if isinstance(damage, int):
         os.truncate(path_of("a"), damage)
     else:
         path_of("a", "json").write_text(damage)
-    assert PixelCache("a", ROW_BYTES).find() is None
+    assert entry("a", count).find() is None
+    assert fill("a", [row(3)], count).done == 1
+    assert path_of("a").read_bytes() == bytes([3] * 100)
 
 
 def test_rows_after_the_last_note_are_written_again(monkeypatch):
-    cache = PixelCache("a", ROW_BYTES)
-    with cache.locked(lambda: None), cache.writer() as writer:
-        for seconds, images in ((-1.0, [row(1), "damaged"]), (1000.0, [row(99)])):
+    def images():
+        for seconds, some in ((-1.0, [row(1), "damaged"]), (1000.0, [row(99)])):
             monkeypatch.setattr(caches, "_NOTE_SECONDS", seconds)
-            for image in images:
-                writer.add(image)
-    with cache.writer() as writer:
-        assert writer.about.done == 2
-        writer.add(row(2))
-        found = writer.finish()
-    assert (found.rows, found.failures) == (2, {1: "damaged"})
-    assert path_of("a").read_bytes() == bytes([1] * 100 + [2] * 100)
+            yield from some
+        raise KeyboardInterrupt
 
-
-def test_a_partial_file_without_a_good_note_is_begun_again(monkeypatch):
+    cache = entry("a", 3)
+    cache.folder.mkdir(parents=True)
+    with pytest.raises(KeyboardInterrupt):
+        cache.append(cache.begun(), images())
+    about = cache.begun()
+    assert about.done == 2
     monkeypatch.setattr(caches, "_NOTE_SECONDS", -1.0)
-    for damage in (
-        lambda: path_of("a", "note").unlink(),
-        lambda: path_of("a", "note").write_text("null"),
-        lambda: os.truncate(path_of("a", "partial"), 50),
-    ):
-        fill("a", finish=False)
-        damage()
-        with PixelCache("a", ROW_BYTES).writer() as writer:
-            assert writer.about.done == 0
-            writer.add(row(3))
-            writer.finish()
-        assert path_of("a").read_bytes() == bytes([3] * 100)
+    cache.append(about, [row(2)])
+    assert cache.find() is None  # it is whole when the caller says so
+    assert cache.note(about) == cache.find() == CachedPixels(rows=2, failures={1: "damaged"})
+    assert path_of("a").read_bytes() == bytes([1] * 100 + [2] * 100)
 
 
 def test_the_least_recently_used_entries_are_deleted_for_one_that_fits(monkeypatch):
@@ -194,7 +199,7 @@ def test_the_least_recently_used_entries_are_deleted_for_one_that_fits(monkeypat
 
 def test_finding_an_entry_counts_as_using_it_and_readers_keep_what_is_deleted(monkeypatch):
     use_ago(a=300, b=200)
-    assert PixelCache("a", ROW_BYTES).find()
+    assert entry("a").find()
     array = np.memmap(path_of("b"), dtype=np.uint8, mode="r")
     monkeypatch.setenv("LABELAUDIT_CACHE_GB", "2e-6")
     assert make_room(10)
@@ -202,17 +207,14 @@ def test_finding_an_entry_counts_as_using_it_and_readers_keep_what_is_deleted(mo
     assert array[-1] == 9
 
 
-def test_partial_files_are_deleted_after_a_week(monkeypatch):
-    monkeypatch.setattr(caches, "_NOTE_SECONDS", -1.0)
-    for key in ("new", "old"):
-        fill(key, finish=False)
-    os.utime(path_of("old", "partial"), (time.time() - 8 * 24 * 3600,) * 2)
-    assert make_room(1)
-    assert names_in(cache_root() / "pixels") == ["new.note", "new.partial"]
-    cache = filled((1,))
-    (cache.folder / ".part-2.parquet.partial").touch()
-    os.utime(cache.folder / ".part-2.parquet.partial", (0, 0))
-    assert names_in(filled((1,)).folder)[1:] == []
+def test_entries_that_were_begun_make_room_too_unless_they_are_being_written(monkeypatch):
+    monkeypatch.setenv("LABELAUDIT_CACHE_GB", "2e-6")
+    for key in ("left", "now"):
+        fill(key, count=11)
+    os.utime(path_of("now", "json"), (0, 0))
+    with held(entry("now").lock, cache_root()):
+        assert make_room(10)
+        assert [path_of(key).exists() for key in ("left", "now")] == [False, True]
 
 
 def test_the_limit_is_half_of_what_the_disk_could_give(monkeypatch):

@@ -124,7 +124,7 @@ def test_json_is_readable_and_without_nan(file):
     [
         (b'{"a": 1}}', r"is damaged \(JSON is malformed"),
         (b"[" * 100_000, r"is damaged \("),
-        (b"[1, 2]", r"is damaged \(not a JSON object\)"),
+        (b"[1, 2]", r"is damaged \(Expected `object`, got `array`\)"),
         (None, r"noise\.json is missing"),
     ],
 )

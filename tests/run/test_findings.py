@@ -1,13 +1,11 @@
-import csv
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.errors import RunError
-from labelaudit.run.findings import Findings, findings_table, read_findings, write_findings
-from labelaudit.text import unguarded
+from labelaudit.run.findings import Findings, finding_rows, findings_table, read_findings, write_findings
+from labelaudit.run.lists import read_rows
 from tests.run.helpers import AWKWARD_PATHS, catalogue_of, damages
 
 
@@ -51,14 +49,12 @@ def test_both_files_have_the_same_rows(tmp_path):
     parquet, file = tmp_path / "findings.parquet", tmp_path / "findings.csv"
     write_findings(parquet, file, table_of())
     assert read_findings(parquet).equals(table_of())
-    with open(file, encoding="utf-8", newline="") as handle:
-        rows = list(csv.DictReader(handle))
-    for cells, row in zip(rows, table_of().to_pylist(), strict=True):
-        texts = {name: "" if value is None else str(value) for name, value in row.items()}
-        assert {name: unguarded(cell) for name, cell in cells.items() if name != "score"} == {
-            name: text for name, text in texts.items() if name != "score"
-        }
-        assert cells["score"] == ("" if row["score"] is None else f"{row['score']:.6f}")
+    rows = finding_rows(table_of())
+    assert list(read_rows(file.read_bytes().decode())) == rows
+    assert rows[1] == {
+        **{"code": "LA006", "kind": "near-duplicate", "sample": "8", "path": AWKWARD_PATHS[8], "group": "0"},
+        **{"given_label": "dog", "suggested_label": "", "other_path": "", "score": "0.750000", "sha256": f"{8:064x}"},
+    }
 
 
 @damages

@@ -8,7 +8,6 @@ import pytest
 
 from labelaudit.auditing.begin import clear
 from labelaudit.errors import NoLocksWarning, RunError, StorageError
-from labelaudit.run.caches import PixelCache
 from labelaudit.run.files import _warn_of_no_locks, held, holder, write_text
 from labelaudit.run.layout import RunFolder
 from tests.helpers import failing
@@ -102,8 +101,6 @@ def test_without_locks_everything_works_and_one_warning_says_so(tmp_path, monkey
         with run.writing(), held(tmp_path / "a.lock", tmp_path) as is_alone:
             assert not is_alone
             write_text(run.suspicious, "two")
-        with PixelCache("key", 4).locked(lambda: None) as is_alone:
-            assert not is_alone
     assert [told.category for told in said] == [NoLocksWarning]
     assert run.suspicious.read_text() == "two"
     assert partial.read_text().startswith("of a killed")

@@ -28,27 +28,25 @@ def four_statistics():
     return statistics_of(values.pop("aul_N"), beliefs=FOUR_BELIEFS, **values)
 
 
-FOUR_VERDICTS = verdicts_with([0.125, 0.75, 0.5, NAN], [1, 2, 0], 1)
+FOUR_VERDICTS = verdicts_with([0.125, 0.75, 0.5, NAN], [1, 2, 0])
 """The second sample is flagged, the third is next."""
-
-
-def four_kinds():
-    """The second sample is mislabeled, the third corrupted."""
-    return Kinds(
-        kind_N=np.array([-1, KINDS.index("mislabeled"), KINDS.index("corrupted"), -1], dtype=np.int8),
-        p_corrupted_N=np.array([0.0, 0.25, 0.75, NAN]),
-        corruption_N=np.array([-20.0, -1.5, 1.25, NAN]),
-        p_no_class_N=np.array([0.0, 0.125, 0.25, NAN]),
-        ambiguous_below=0.1,
-        copies=(),
-        equal_N=np.full(4, -1, dtype=np.int32),
-    )
 
 
 def no_kinds(count=4):
     figures = dict.fromkeys(("p_corrupted_N", "corruption_N", "p_no_class_N"), np.full(count, NAN))
     none_N = np.full(count, -1, dtype=np.int32)
     return Kinds(kind_N=none_N.astype(np.int8), **figures, ambiguous_below=0.0, copies=(), equal_N=none_N)
+
+
+def four_kinds():
+    """The second sample is mislabeled, the third corrupted."""
+    return replace(
+        no_kinds(),
+        kind_N=np.array([-1, KINDS.index("mislabeled"), KINDS.index("corrupted"), -1], dtype=np.int8),
+        p_corrupted_N=np.array([0.0, 0.25, 0.75, NAN]),
+        corruption_N=np.array([-20.0, -1.5, 1.25, NAN]),
+        p_no_class_N=np.array([0.0, 0.125, 0.25, NAN]),
+    )
 
 
 def table_of(kinds=None, catalogue=None, statistics=None):
@@ -60,7 +58,7 @@ def ranked(count=1, catalogue=None, **changes):
     """suspicious.csv of the first of the four samples."""
     catalogue = catalogue or catalogue_of(FOUR)
     table = table_of(catalogue=catalogue, **changes)
-    return "".join(lists.ranked_lines(table, catalogue, FOUR_VERDICTS.order[:count]))
+    return "".join(lists.ranked_lines(lists.ranked(table, catalogue, FOUR_VERDICTS.order[:count])))
 
 
 def rows_of(text):
@@ -87,12 +85,15 @@ def test_the_ranked_list_begins_with_the_most_suspicious():
 def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
     count = len(AWKWARD_PATHS)
     beliefs = beliefs_of(np.zeros(count), np.ones((1, count)), np.ones((1, count)))
-    verdicts = verdicts_with(np.ones(count), np.arange(count)[::-1], count)
+    verdicts = verdicts_with(np.ones(count), np.arange(count)[::-1])
     statistics = statistics_of(range(count), beliefs=beliefs)
     table = verdict_table(catalogue_of(), statistics, verdicts, no_kinds(count), np.full(count, -1))
-    lines = lists.ranked_lines(table, catalogue_of(), verdicts.order)
-    file = written(tmp_path / "suspicious.csv", "".join(lines))
-    assert [row["path"] for row in lists.suspicious_rows(file)] == list(AWKWARD_PATHS[::-1])
+    table = lists.ranked(table, catalogue_of(), verdicts.order)
+    file = written(tmp_path / "suspicious.csv", "".join(lists.ranked_lines(table)))
+    assert lists.read_flagged(file, count).tolist() == verdicts.order.tolist()
+    rows = list(lists.read_rows(file.read_bytes().decode()))
+    assert [row["path"] for row in rows] == list(AWKWARD_PATHS[::-1])
+    assert list(lists.ranked_rows(table)) == rows
 
 
 def test_no_spreadsheet_runs_a_name_and_numbers_stay_numbers(tmp_path):
@@ -100,32 +101,28 @@ def test_no_spreadsheet_runs_a_name_and_numbers_stay_numbers(tmp_path):
     catalogue = replace(catalogue_of(["=cat/0.png", "=cat/1.png", "+dog/2.png", "+dog/3.png"]), classes=names)
     (line,) = written(tmp_path / "suspicious.csv", ranked(catalogue=catalogue)).read_text().splitlines()[1:]
     assert line == f"1,'=cat/1.png,'=cat,'+dog,0.750000,0.250000,-10,-9,,1,{1:064x}"
-    (row,) = lists.suspicious_rows(tmp_path / "suspicious.csv")
+    (row,) = lists.read_rows((tmp_path / "suspicious.csv").read_text())
     assert (row["path"], row["given_label"], row["suggested_label"], row["aum"]) == ("=cat/1.png", *names, "-9")
     lists.write_weights(tmp_path / "weights.csv", tmp_path / "weights.npy", catalogue, WEIGHT_4)
     assert (tmp_path / "weights.csv").read_text().splitlines()[3].startswith("'+dog/2.png,0,")
-
-
-HEADER = ",".join(lists.SUSPICIOUS_COLUMNS)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (None, r"suspicious\.csv is missing or damaged"),
-        ("rank,path\n1,a.png\n", "has other columns than labelaudit writes"),
-        (HEADER.encode() + b"\n1,\xff.png,,,,,,,,\n", "is missing or damaged"),
-        (HEADER + '\n1,"cut', "is missing or damaged"),
-        *(
-            (f"{HEADER}\n{rank},a.png,cat,dog,{p},0.1,9,-3,,{sample},ff\n", "damaged in line 2")
-            for rank, p, sample in (("1", "", "0"), ("1", "nan", "0"), ("1", "2", "0"), ("x", "1", "0"), ("1", "1", -1))
-        ),
+        ("rank,path\n1,a.png\n", "is missing or damaged"),
+        (b"sample,path\n1,\xff.png\n", "is missing or damaged"),
+        ('sample,path\n1,"cut', "is missing or damaged"),
+        ("sample\n1\n1\n", r"has other samples than .*samples\.parquet"),
+        *((f"sample\n{sample}\n", "has other samples than") for sample in (-1, 2)),
+        *((f"path,sample\na{cell}\n", "is missing or damaged") for cell in ("", ",x", f",{10**20}")),
     ],
 )
 def test_a_ranked_list_that_is_not_ours_is_refused(tmp_path, content, message):
     file = tmp_path / "suspicious.csv" if content is None else written(tmp_path / "suspicious.csv", content)
     with pytest.raises(RunError, match=f"{message}.*run labelaudit fit "):
-        list(lists.suspicious_rows(file))
+        lists.read_flagged(file, 2)
 
 
 def test_weights_are_written_for_people_and_for_numpy(tmp_path):

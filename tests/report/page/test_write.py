@@ -16,7 +16,7 @@ from labelaudit.auditing.fit import fit
 from labelaudit.auditing.model import Audit
 from labelaudit.data.folder import scan
 from labelaudit.data.images import decode_small
-from labelaudit.detect.estimators import ESTIMATORS
+from labelaudit.detect.theory import ESTIMATORS
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import DataError, RunError, StorageError
 from labelaudit.report.gate import Limits, make_report

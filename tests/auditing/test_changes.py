@@ -3,27 +3,25 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from labelaudit.auditing.changes import find_changes
 from labelaudit.report.console import show_changes
 from labelaudit.report.markdown import render_changes
 from labelaudit.report.sentences import changes_lines, changes_sentence
-from labelaudit.run.changes import Changes, find_changes
+from labelaudit.run.changes import Changes
 from labelaudit.run.documents import Description, RecordedData
-from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import SUSPICIOUS_COLUMNS
-from labelaudit.text import csv_lines
 from tests.data.helpers import catalogue_of
 from tests.report.helpers import class_noise, noise, row
 from tests.report.test_console import printed
 
 
 def made_up(
-    root: Path,
     samples: Sequence[tuple[str, int]],
     suspicious: Sequence[int],
     settings: dict[str, object] | None = None,
@@ -33,25 +31,23 @@ def made_up(
     paths = tuple(f"{number}.png" for number in range(len(samples)))
     catalogue = catalogue_of([label for _, label in samples], paths=paths)
     catalogue = replace(catalogue, sha256=tuple(content for content, _ in samples))
-    root.mkdir()
     rows = [
         row(rank + 1, path=paths[number], given_label=catalogue.classes[samples[number][1]], sha256=samples[number][0])
         for rank, number in enumerate(suspicious)
     ]
-    cells = [[each[name] for name in SUSPICIOUS_COLUMNS] for each in rows]
-    (root / "suspicious.csv").write_text("".join(csv_lines(SUSPICIOUS_COLUMNS, cells)))
+    figures = ("p_mislabeled", "label_score", "aul", "aum")
+    cells = {name: [(float if name in figures else str)(each[name]) for each in rows] for name in SUSPICIOUS_COLUMNS}
     description = Description(status="trained", data=RecordedData.of(catalogue), settings=settings or {})
     summary = noise(suspicious=len(rows), **changes)
-    return SimpleNamespace(run=RunFolder(root), catalogue=catalogue, summary=summary, description=description)
+    return SimpleNamespace(suspicious=pa.table(cells), catalogue=catalogue, summary=summary, description=description)
 
 
 @pytest.fixture
-def changes(tmp_path: Path) -> Changes:
+def changes() -> Changes:
     old = [("a", 0), ("b", 0), ("c", 1), ("d", 1), ("e", 0), ("e", 0), ("f", 1), ("k", 0)]
     # b is relabeled; one copy of e is relabeled and gets a copy; c and f are gone; g and h are new.
     new = [("a", 0), ("b", 1), ("d", 1), ("e", 0), ("e", 1), ("e", 1), ("g", 0), ("h", 1), ("k", 0)]
     before = made_up(
-        tmp_path / "before",
         old,
         [0, 1, 2, 7],
         noise_rate=0.078,
@@ -59,7 +55,6 @@ def changes(tmp_path: Path) -> Changes:
         classes=[class_noise("ant", 0.05), class_noise("bee", 0.2)],
     )
     after = made_up(
-        tmp_path / "after",
         new,
         [0, 4, 5, 6, 2],
         noise_rate=0.003,
@@ -95,18 +90,18 @@ def test_the_sentences(changes: Changes) -> None:
     ]
 
 
-def test_other_settings_are_named(tmp_path: Path) -> None:
+def test_other_settings_are_named() -> None:
     samples = [("a", 0), ("b", 1)]
-    before = made_up(tmp_path / "before", samples, [], {"epochs": 4, "seed": 0, "lr": 0.1})
-    after = made_up(tmp_path / "after", samples, [], {"epochs": 5, "lr": 0.1, "model": "new"})
+    before = made_up(samples, [], {"epochs": 4, "seed": 0, "lr": 0.1})
+    after = made_up(samples, [], {"epochs": 5, "lr": 0.1, "model": "new"})
     changes = find_changes(before, after)
     assert changes.settings == ["epochs", "model", "seed"]
     assert changes_sentence(changes).endswith("; trained otherwise (epochs, model, seed)")
     assert changes_lines(changes)[1] == "Trained otherwise: epochs, model, seed"
 
 
-def test_nothing_changed(tmp_path: Path) -> None:
-    audit = made_up(tmp_path / "audit", [("a", 0), ("b", 1)], [1], noise_rate=None)
+def test_nothing_changed() -> None:
+    audit = made_up([("a", 0), ("b", 1)], [1], noise_rate=None)
     same = find_changes(audit, audit)
     assert changes_sentence(same) == "no image or label changed; suspicious 1 → 1, noise rate unknown → unknown"
     assert changes_lines(same)[2] == "Suspicious: 1 → 1; 1 still there, 0 new, 0 gone"
