@@ -24,7 +24,7 @@ from labelaudit.detect.images import UInt8Array
 from labelaudit.errors import UsageError
 from labelaudit.names import CorruptionName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.review.copies import HALF, growing, require_apart, require_new
+from labelaudit.review.relabel import HALF, growing, require_apart, require_new
 from labelaudit.review.tree import free_path
 from labelaudit.run.files import link_or_copy, write_json, write_lines
 from labelaudit.text import csv_lines, folded

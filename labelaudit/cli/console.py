@@ -138,18 +138,16 @@ class Terminal(Reporter):
     def bar(self, title: str, total: int, unit: str) -> Iterator[Advance]:
         """Show a progress bar when the work takes more than two seconds, and a line at its end."""
         began, done = time.perf_counter(), 0
-        with contextlib.ExitStack() as held:
-            progress = None
-            if self._progress and self.console.is_terminal:
-                figures = (TaskProgressColumn(), "{task.fields[rate]}", TimeRemainingColumn())
-                columns = ("{task.description}", BarColumn(), *figures)
-                progress = held.enter_context(Progress(*columns, console=self.console, transient=True))
-                task = progress.add_task(title, total=total, rate="", visible=False)
+        shown = self._progress and self.console.is_terminal
+        figures = (TaskProgressColumn(), "{task.fields[rate]}", TimeRemainingColumn())
+        columns = ("{task.description}", BarColumn(), *figures)
+        with Progress(*columns, console=self.console, transient=True, disable=not shown) as progress:
+            task = progress.add_task(title, total=total, rate="", visible=False)
 
             def advance(finished: int) -> None:
                 nonlocal done
                 done += finished
-                if progress is not None:
+                if shown:
                     seconds = max(time.perf_counter() - began, 1e-9)
                     visible = seconds > _SHOW_BAR_AFTER_SECONDS
                     progress.update(task, completed=done, visible=visible, rate=f"{done / seconds:,.0f} {unit}/s")

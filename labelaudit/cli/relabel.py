@@ -18,8 +18,8 @@ from labelaudit.text import plural
 
 if TYPE_CHECKING:
     from labelaudit.auditing.model import Data
-    from labelaudit.review.copies import WayName
     from labelaudit.review.plan import RelabelingPlan
+    from labelaudit.review.relabel import WayName
     from labelaudit.run.layout import RunFolder
 
 EPILOG = o.examples(
@@ -180,18 +180,14 @@ def _show(plan: RelabelingPlan, output: PlanFormatName) -> None:
         typer.echo(json.dumps(plan.as_json(), indent=2))
         return
 
-    from labelaudit.report.console import shown, table_of
+    from labelaudit.report.console import print_rows, shown
 
     with printed() as console:
         if plan.steps:
-            table = table_of("given", "becomes", ">images")
-            rows = [(given, shown(label), count) for given, label, count in plan.pairs]
-            rows += [(given, "[bold]dropped[/bold]", count) for given, count in plan.drops]
-            for given, becomes, count in rows[:_MOST_PAIRS]:
-                table.add_row(shown(given), becomes, f"{count:,}")
-            console.print(table)
-            if len(rows) > _MOST_PAIRS:
-                console.print(f"… and {len(rows) - _MOST_PAIRS} more pairs of classes")
+            rows = [(shown(given), shown(label), f"{count:,}") for given, label, count in plan.pairs]
+            rows += [(shown(given), "[bold]dropped[/bold]", f"{count:,}") for given, count in plan.drops]
+            titles = ("given", "becomes", ">images")
+            print_rows(console, titles, rows, most=_MOST_PAIRS, more="more pairs of classes")
         console.print(plan.summary)
         lists = {
             "New class folders" if plan.folders else "New classes": [repr(name) for name in plan.new_classes],

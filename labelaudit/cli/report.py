@@ -91,9 +91,8 @@ def command(
     from labelaudit.auditing.model import Audit, recorded_data
     from labelaudit.auditing.score import renew
     from labelaudit.report import markdown
-    from labelaudit.report.config import limits_of, read_config, selection_of
     from labelaudit.report.formats import FORMATS, show_table
-    from labelaudit.report.gate import make_report
+    from labelaudit.report.gate import limits_of, make_report, read_config, selection_of
     from labelaudit.run.files import behind_links, write_text
     from labelaudit.run.layout import RunFolder
 
@@ -231,7 +230,7 @@ def explain(
 
 def _show_formats(wanted: bool) -> None:
     if wanted:
-        from labelaudit.report.exports.base import FORMATS
+        from labelaudit.report.exports.formats import FORMATS
 
         rows = [
             (each.name, "suspicious" if each.ranked else "all", each.summary, ", ".join(each.files)) for each in FORMATS
@@ -259,8 +258,8 @@ def export(
     ] = False,
 ) -> None:
     """Write an audit for another tool: to look at it, to relabel, or to train on it."""
-    from labelaudit.report.config import Config, selection_of
     from labelaudit.report.exports.export import ExportOptions, export
+    from labelaudit.report.gate import Config, selection_of
     from labelaudit.run.layout import RunFolder
 
     selection = selection_of(Config(), select) if select else None

@@ -108,8 +108,7 @@ def score(
         show_outcome(terminal.console, noise, rows, recorded_data(folder).root, everything=verbose)
         if annotators is not None:
             show_annotators(terminal.console, annotators, everything=verbose)
-        _tell_changes(folder, terminal)
-        _tell_near(folder, noise, terminal)
+        _tell_changes(folder, noise, terminal)
     listed = folder.suspicious
     if output == "json":
         print_data(FORMATS["json"](make_report(Audit(folder), Limits(), top=_SHOWN)))
@@ -142,19 +141,11 @@ def _refuse_contradictions(out: Path | None, top: int | None, output: str) -> No
         raise UsageError("--format json and -o - are both for stdout", fix="leave one out, or give -o a file")
 
 
-def _tell_near(folder: RunFolder, noise: Noise, terminal: Terminal) -> None:
-    """Say how many images are copies of others, if any, and which command shows them."""
-    from labelaudit.report.sentences import near_sentence
-
-    if near := near_sentence(noise):
-        terminal.say(f"{near}, in Duplicates of: {shlex.join(['labelaudit', 'review', str(folder.root)])}")
-
-
-def _tell_changes(folder: RunFolder, terminal: Terminal) -> None:
-    """Say what changed since the last audit of the same folder that has verdicts, if there is one."""
+def _tell_changes(folder: RunFolder, noise: Noise, terminal: Terminal) -> None:
+    """Say what changed since the last audit of the same folder that has verdicts, and how many images are copies."""
     from labelaudit.auditing.changes import find_changes
     from labelaudit.auditing.model import Audit
-    from labelaudit.report.sentences import changes_sentence
+    from labelaudit.report.sentences import changes_sentence, near_sentence
     from labelaudit.run.series import judged_before
 
     if before := judged_before(folder):
@@ -163,6 +154,8 @@ def _tell_changes(folder: RunFolder, terminal: Terminal) -> None:
             terminal.say(f"Since the last audit: {changes_sentence(changes)}")
         except RunError as error:
             terminal.warn(f"{before.root} cannot be compared with: {error}")
+    if near := near_sentence(noise):
+        terminal.say(f"{near}, in Duplicates of: {shlex.join(['labelaudit', 'review', str(folder.root)])}")
 
 
 @o.screen_options

@@ -64,12 +64,9 @@ def show_annotators(console: Console, found: AnnotatorsNoise, *, everything: boo
     for sentence in sentences.annotators_sentences(found)[: None if everything else 1]:
         console.print(shown(sentence))
     if everything:
-        table = table_of(*sentences.ANNOTATORS_HEADER)
-        for row in sentences.annotators_rows(found):
-            table.add_row(*map(shown, row))
-        console.print(table)
-        if (left := len(found.annotators) - sentences.MOST_ANNOTATORS) > 0:
-            console.print(f"… and {left:,} annotators more; annotators.json has them")
+        rows = [[*map(shown, row)] for row in sentences.annotators_rows(found)]
+        more = "annotators more; annotators.json has them"
+        print_rows(console, sentences.ANNOTATORS_HEADER, rows, most=sentences.MOST_ANNOTATORS, more=more)
     for warning in found.warnings:
         console.print(f"[yellow]Warning:[/yellow] {shown(warning)}")
 
@@ -78,12 +75,8 @@ def show_changes(console: Console, changes: Changes) -> None:
     """Print what changed between two audits: figures, classes, and the first suspicious labels of each sort."""
     for line in sentences.changes_lines(changes):
         console.print(shown(line))
-    table, rows = table_of(*sentences.CHANGES_HEADER), sentences.changed_classes(changes)
-    for row in rows[:_MOST_CLASSES]:
-        table.add_row(*map(shown, row))
-    console.print(table)
-    if len(rows) > _MOST_CLASSES:
-        console.print(f"… and {len(rows) - _MOST_CLASSES} classes with less change")
+    rows = [[*map(shown, row)] for row in sentences.changed_classes(changes)]
+    print_rows(console, sentences.CHANGES_HEADER, rows, most=_MOST_CLASSES, more="classes with less change")
     for title, labels in sentences.changed_lists(changes):
         if labels:
             console.print(f"{title}, the first of {len(labels):,}:")
@@ -133,17 +126,14 @@ def _cells(row: Row, root: Path | None, most: int = _ANY_WIDTH) -> tuple[str, st
 
 
 def _show_classes(console: Console, noise: Noise) -> None:
-    classes = noise.classes
     reviewed = {row.name: row for row in noise.reviewed.classes} if noise.reviewed else {}
-    table = table_of("class", ">images", ">suspicious", ">noise rate", *([">reviewed"] if reviewed else []))
-    for row in sorted(classes, key=lambda row: -row.noise_rate)[:_MOST_CLASSES]:
-        cells = [shown(row.name), f"{row.samples:,}", f"{row.suspicious:,}", f"{row.noise_rate:.1%}"]
+    rows = []
+    for row in sorted(noise.classes, key=lambda row: -row.noise_rate):
+        rows.append([shown(row.name), f"{row.samples:,}", f"{row.suspicious:,}", f"{row.noise_rate:.1%}"])
         if found := reviewed.get(row.name):
-            cells.append(f"{found.noise_rate:.1%} ({sentences.range_text(found.noise_rate_interval)})")
-        table.add_row(*cells)
-    console.print(table)
-    if len(classes) > _MOST_CLASSES:
-        console.print(f"… and {len(classes) - _MOST_CLASSES} classes with less noise")
+            rows[-1].append(f"{found.noise_rate:.1%} ({sentences.range_text(found.noise_rate_interval)})")
+    titles = ("class", ">images", ">suspicious", ">noise rate", *([">reviewed"] if reviewed else []))
+    print_rows(console, titles, rows, most=_MOST_CLASSES, more="classes with less noise")
 
 
 def _headline(noise: Noise) -> str:
@@ -168,10 +158,19 @@ def _show_kinds(console: Console, noise: Noise) -> None:
         console.print(shown(sentence))
     if rows := sentences.copies_rows(noise):
         console.print(sentences.COPIES_NOTE)
-        table = table_of(*sentences.COPIES_HEADER, no_wrap=True)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+        print_rows(console, sentences.COPIES_HEADER, rows, most=len(rows))
+
+
+def print_rows(
+    console: Console, titles: Sequence[str], rows: Sequence[Sequence[str]], *, most: int, more: str = ""
+) -> None:
+    """Print a table of the first rows, with the titles of `table_of`, and how many ``more`` there are."""
+    table = table_of(*titles)
+    for row in rows[:most]:
+        table.add_row(*row)
+    console.print(table)
+    if len(rows) > most:
+        console.print(f"… and {len(rows) - most:,} {more}")
 
 
 def table_of(*titles: str, no_wrap: bool = False) -> Table:

@@ -99,8 +99,9 @@ def _kinds(noise: Noise) -> list[str]:
 def _annotators(found: AnnotatorsNoise) -> list[str]:
     items = [*sentences.annotators_sentences(found), *(f"Warning: {warning}" for warning in found.warnings)]
     rows = [[_code(row[0]), *map(_text, row[1:])] for row in sentences.annotators_rows(found)]
-    lines = ["### Annotators", "", *_items([*map(_text, items)]), *table(sentences.ANNOTATORS_HEADER, rows)]
-    left = len(found.annotators) - len(rows)
+    first = rows[: sentences.MOST_ANNOTATORS]
+    lines = ["### Annotators", "", *_items([*map(_text, items)]), *table(sentences.ANNOTATORS_HEADER, first)]
+    left = len(rows) - len(first)
     return [*lines, f"… and {left:,} more.", ""] if left > 0 else lines
 
 

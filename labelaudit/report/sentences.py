@@ -176,9 +176,9 @@ def annotators_sentences(found: AnnotatorsNoise) -> list[str]:
 
 
 def annotators_rows(found: AnnotatorsNoise) -> list[list[str]]:
-    """Return the figures of the first annotators, with the columns of `ANNOTATORS_HEADER`."""
+    """Return the figures of each annotator, with the columns of `ANNOTATORS_HEADER`."""
     rows = []
-    for row in found.annotators[:MOST_ANNOTATORS]:
+    for row in found.annotators:
         pairs = ", ".join(f"{pair.given} → {pair.suggested} ({pair.count:,})" for pair in row.confusion[:2])
         rows.append([row.name, f"{row.labels:,}", f"{row.suspicious:,}", _rate(row), pairs])
     return rows

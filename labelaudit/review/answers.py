@@ -10,8 +10,8 @@ import numpy as np
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.sample import NONE, RIGHT, SKIPPED, WRONG, Answers
 from labelaudit.errors import DataError, reason
-from labelaudit.review.corrections import NO_LABEL, Correction, read_review
-from labelaudit.review.decisions import Ledger, LedgerAction, decided, is_ledger, read_decisions
+from labelaudit.review.corrections import NO_LABEL, read_review
+from labelaudit.review.decisions import Decision, Ledger, LedgerAction, decided, is_ledger, read_decisions
 from labelaudit.run.lists import read_csv
 from labelaudit.text import csv_lines, unguarded
 
@@ -23,7 +23,7 @@ _WORDS = {word: answer for answer, words in _SAID.items() for word in words}
 _CLASS = "class:"
 
 
-_Entry = tuple[int, Correction]
+_Entry = tuple[int, Decision]
 """An answer in a file, and the image that it is about; the right label is in ``label`` where it was named."""
 
 
@@ -96,7 +96,7 @@ def read_answers(file: Path, catalogue: Catalogue) -> Answers:
     return answers
 
 
-def _known(entry: Correction, number_of: dict[str, int]) -> str:
+def _known(entry: Decision, number_of: dict[str, int]) -> str:
     """Return the path of an audited sample; of an address its longest end that is one."""
     parts = entry.path.split("/")
     ends = ["/".join(parts[start:]) for start in range(len(parts) if entry.prefixed else 1)]
@@ -114,7 +114,7 @@ def _answered(file: Path, class_of: dict[str, int]) -> Iterator[_Entry]:
             raise DataError(what, fix=f"write {other} for the answer, or {_CLASS}{said} for the class")
         label = "" if word in _WORDS else said if said in class_of else said.removeprefix(_CLASS)
         given, sha256 = cells["given_label"], cells["sha256"].strip().lower()
-        about = Correction(
+        about = Decision(
             path=cells["path"], action="change", label=label, given_label=given, sha256=sha256, where=f"line {line}"
         )
         yield _WORDS.get(word, WRONG), about
@@ -126,7 +126,7 @@ def _corrected(file: Path) -> Iterator[_Entry]:
         yield RIGHT if decision.action == "keep" else WRONG, decision
     for refusal in review.unclear:
         said = WRONG if refusal.reason == NO_LABEL else SKIPPED
-        yield said, Correction(path=refusal.path, action="keep", where=refusal.where, prefixed=True)
+        yield said, Decision(path=refusal.path, action="keep", where=refusal.where, prefixed=True)
 
 
 _ACTIONS: dict[int, LedgerAction] = {NONE: "undo", RIGHT: "keep", WRONG: "wrong", SKIPPED: "skip"}

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -21,39 +21,10 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import DataError, brief, reason
 from labelaudit.names import ActionName
 from labelaudit.review import decisions as ledger
+from labelaudit.review.decisions import Decision, Refusal
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import UNREADABLE_COLUMNS, read_csv
 from labelaudit.text import unguarded
-
-
-@dataclass(frozen=True, kw_only=True)
-class Correction:
-    """A decision about one sample; what the review does not say is empty.
-
-    ``path`` is not checked yet, and where it is ``prefixed``, it may begin with folders above the data folder, as in an
-    address. ``given_label`` and ``sha256`` are what was reviewed, ``where`` is a place in the review, as ``line 3``.
-    """
-
-    path: str
-    action: ActionName
-    label: str = ""
-    given_label: str = ""
-    sha256: str = ""
-    where: str = ""
-    prefixed: bool = False
-
-    def refused(self, reason: str) -> Refusal:
-        """Return why it is not carried out."""
-        return Refusal(path=self.path, where=self.where, reason=reason)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refusal:
-    """A decision that is not carried out, and why."""
-
-    path: str
-    where: str
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +33,7 @@ class ReviewFile:
 
     file: Path
     digest: str
-    corrections: tuple[Correction, ...]
+    corrections: tuple[Decision, ...]
     unreviewed: int = 0
     unclear: tuple[Refusal, ...] = ()
 
@@ -79,8 +50,8 @@ _ARCHIVE_START = b"PK\x03\x04"
 _FOR_CVAT = "export the task from CVAT as 'CVAT for images 1.1'"
 _FOR_LABEL_STUDIO = "export the annotations as JSON (not JSON-MIN) from Label Studio"
 
-_Entry = Correction | Refusal | None  # a decision, an unclear one, or a sample without one
-_Decision = tuple[ActionName, str] | str  # action and label, or why there are none
+_Entry = Decision | Refusal | None  # a decision, an unclear one, or a sample without one
+_Said = tuple[ActionName, str] | str  # action and label, or why there are none
 
 
 def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
@@ -112,7 +83,7 @@ def _review(file: Path, digest: str, found: Sequence[_Entry]) -> ReviewFile:
     return ReviewFile(
         file=file,
         digest=digest,
-        corrections=tuple(entry for entry in found if isinstance(entry, Correction)),
+        corrections=tuple(entry for entry in found if isinstance(entry, Decision)),
         unreviewed=found.count(None),
         unclear=tuple(entry for entry in found if isinstance(entry, Refusal)),
     )
@@ -138,36 +109,25 @@ def _read_ledger(file: Path) -> list[_Entry]:
     return _entries([(decision, [*paths_of[key]]) for key, decision in ledger.read_decisions(file).items()])
 
 
-def _entries(about: Sequence[tuple[ledger.Decision, Sequence[str]]]) -> list[_Entry]:
+def _entries(about: Sequence[tuple[Decision, Sequence[str]]]) -> list[_Entry]:
     """Return what decisions say of the files at these paths.
 
     A copy is dropped where another one of its group is kept, whatever else was decided about it.
     """
     kept = {decision.label for decision, _ in about if decision.action == "keep-copy"}
     copies = [one for one, _ in about if one.action == "drop-copy" and one.label in kept]
-    dropped = {one.path: _correction(one, one.path, "drop") for one in copies}
+    dropped = {one.path: replace(one, action="drop", label="", where=one.time) for one in copies}
     found: list[_Entry] = [*dropped.values()]
     for one, paths in about:
         if one.action in ("wrong", "skip"):
             why = NO_LABEL if one.action == "wrong" else UNSURE
             found += [Refusal(path=path, where=one.time, reason=why) for path in paths]
-        elif action := _ACTIONS.get(one.action):
-            found += [_correction(one, path, action) for path in paths if path not in dropped]
+        elif one.action in _ACTIONS:
+            found += [replace(one, path=path, where=one.time) for path in paths if path not in dropped]
     return found
 
 
-def _correction(decision: ledger.Decision, path: str, action: ActionName) -> Correction:
-    return Correction(
-        path=path,
-        action=action,
-        label=decision.label if action == "change" else "",
-        given_label=decision.given_label,
-        sha256=decision.sha256,
-        where=decision.time,
-    )
-
-
-def _read_csv(file: Path, content: bytes) -> Iterator[Correction]:
+def _read_csv(file: Path, content: bytes) -> Iterator[Decision]:
     fix = "give a decisions.csv, an unreadable.csv, Label Studio's JSON export or CVAT's export for images"
     header = content.partition(b"\n")[0].decode("utf-8-sig", "replace").rstrip()
     is_unreadable = tuple(header.replace('"', "").split(",")) == UNREADABLE_COLUMNS
@@ -180,7 +140,7 @@ def _read_csv(file: Path, content: bytes) -> Iterator[Correction]:
         if word == "change" and not cells["label"]:
             what = f"{file} {where}: no label to change {cells['path']!r} to"
             raise DataError(what, fix="give one, or write keep or drop")
-        yield Correction(
+        yield Decision(
             path=cells["path"],
             action=_ACTIONS[word],
             label=cells["label"] if word == "change" else "",
@@ -218,17 +178,17 @@ def _read_label_studio(file: Path, content: bytes) -> Iterator[_Entry]:
         )
 
 
-def _entry(decisions: set[_Decision], disagreement: str, *, path: str, where: str, **more: Any) -> _Entry:
+def _entry(decisions: set[_Said], disagreement: str, *, path: str, where: str, **more: Any) -> _Entry:
     """Return what the decisions about one image come to; ``disagreement`` is why several of them do not count."""
     if not decisions:
         return None
     decision = decisions.pop() if len(decisions) == 1 else disagreement
     if isinstance(decision, str):
         return Refusal(path=path, where=where, reason=decision)
-    return Correction(path=path, action=decision[0], label=decision[1], where=where, **more)
+    return Decision(path=path, action=decision[0], label=decision[1], where=where, **more)
 
 
-def _decision(annotation: Mapping[str, object]) -> _Decision:
+def _decision(annotation: Mapping[str, object]) -> _Said:
     labels: set[str] = set()
     words: set[str] = set()
     for result in _list(annotation.get("result")):
@@ -273,7 +233,7 @@ def _read_cvat(file: Path, content: bytes, *, accept_suggestions: bool) -> Itera
         touched = [tag for tag in tags if tag.get("source", "manual").lower() not in ("auto", "file")]
         if not touched and accept_suggestions:
             touched = tags
-        decisions: set[_Decision] = set()
+        decisions: set[_Said] = set()
         for tag in touched:
             action = _ACTIONS.get(_attribute(tag, "action").strip(), "change")
             decisions.add((action, tag.attrib["label"] if action == "change" else ""))

@@ -19,8 +19,9 @@ import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -45,21 +46,40 @@ _SHA256 = re.compile("[0-9a-f]{64}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """A decision that is not carried out, and why."""
+
+    path: str
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What a person decided about an image and its label; the fields are the columns of a ledger.
+    """What a person decided about an image and its label; up to ``sha256`` the fields are the columns of a ledger.
 
     ``time`` is ISO 8601 in UTC, ``path`` where the image was, ``label`` the right one for ``change``, the group for
     decisions about a copy (and for taking them back), and else empty. Of a drawn sample, ``wrong`` says no more than
     that, and ``skip`` that the person is unsure. Of a group of copies, a file is kept or dropped, or is no copy.
+
+    What another file than a ledger does not say is empty. Its ``path`` is not checked yet, and where it is
+    ``prefixed``, it may begin with folders above the data folder, as in an address. ``where`` is a place in the file,
+    as ``line 3``.
     """
 
-    time: str
-    reviewer: str
+    time: str = ""
+    reviewer: str = ""
     path: str
-    given_label: str
+    given_label: str = ""
     action: LedgerAction
-    label: str
-    sha256: str
+    label: str = ""
+    sha256: str = ""
+    where: str = ""
+    prefixed: bool = False
+
+    def refused(self, reason: str) -> Refusal:
+        """Return why it is not carried out."""
+        return Refusal(path=self.path, where=self.where, reason=reason)
 
     @property
     def key(self) -> Key:
@@ -68,12 +88,12 @@ class Decision:
         return (self.sha256, self.given_label, *((self.label, self.path) if about_copy else ()))
 
 
-COLUMNS = tuple(each.name for each in fields(Decision))
+COLUMNS = ("time", "reviewer", "path", "given_label", "action", "label", "sha256")
 
 
 def append_decisions(file: Path, decisions: Iterable[Decision]) -> None:
     """Append decisions to the disk, as several processes may do; raise a StorageError where that fails."""
-    header, *lines = csv_lines(COLUMNS, map(astuple, decisions))
+    header, *lines = csv_lines(COLUMNS, map(attrgetter(*COLUMNS), decisions))
     with storage_errors(file):
         handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:

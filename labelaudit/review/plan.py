@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from labelaudit.data.catalogue import each_in_parallel
-from labelaudit.names import ActionName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.review.corrections import Correction, Refusal, ReviewFile
+from labelaudit.review.corrections import ReviewFile
+from labelaudit.review.decisions import Decision, LedgerAction, Refusal
 from labelaudit.review.tree import (
     RefusedError,
     Tree,
@@ -40,7 +40,7 @@ class Step:
 
     path: str
     given_label: str
-    action: ActionName
+    action: LedgerAction
     label: str = ""
     target: str = ""
     renamed: bool = False
@@ -105,7 +105,7 @@ def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> Re
     classes = list(tree.classes)
     done_before = 0
 
-    def step_of(correction: Correction) -> Step | None:
+    def step_of(correction: Decision) -> Step | None:
         nonlocal done_before
         path = _find(correction, tree.has, least_parts=2)
         base, given, rest = checked_sample(path, tree.bases)
@@ -167,7 +167,7 @@ def plan_labels(root: Path, label_of: dict[str, str], review: ReviewFile, report
     """Plan the changes to a labels file with these labels by path; contents are checked below ``root``."""
     known = set(label_of.values())
 
-    def step_of(correction: Correction) -> Step:
+    def step_of(correction: Decision) -> Step:
         correction = replace(correction, label=correction.label.strip(), given_label=correction.given_label.strip())
         path = _find(correction, label_of.__contains__, least_parts=1)
         if path not in label_of:
@@ -188,7 +188,7 @@ def plan_labels(root: Path, label_of: dict[str, str], review: ReviewFile, report
     )
 
 
-def _step(correction: Correction, path: str, given: str) -> Step:
+def _step(correction: Decision, path: str, given: str) -> Step:
     """Return what a decision means for the sample at ``path`` with the label ``given``."""
     if correction.given_label not in ("", given):
         raise RefusedError(f"has the label {given!r}, but had {correction.given_label!r} when it was reviewed")
@@ -198,13 +198,13 @@ def _step(correction: Correction, path: str, given: str) -> Step:
 
 
 def _settle(
-    review: ReviewFile, step_of: Callable[[Correction], Step | None], root: Path, reporter: Reporter
-) -> tuple[list[tuple[Correction, Step]], list[Refusal]]:
+    review: ReviewFile, step_of: Callable[[Decision], Step | None], root: Path, reporter: Reporter
+) -> tuple[list[tuple[Decision, Step]], list[Refusal]]:
     """Return the decisions that can be carried out, one per sample, and those that cannot.
 
     Refused are also decisions that contradict each other, or whose file has changed since the review.
     """
-    wanted: dict[str, list[tuple[Correction, Step]]] = {}
+    wanted: dict[str, list[tuple[Decision, Step]]] = {}
     refused = list(review.unclear)
     for correction in review.corrections:
         try:
@@ -221,7 +221,7 @@ def _settle(
             refused += [correction.refused(why) for correction, _ in entries]
     expected = [(correction, step.path) for correction, step in agreed if correction.sha256 and step.action != "keep"]
 
-    def fault(entry: tuple[Correction, str]) -> str:
+    def fault(entry: tuple[Decision, str]) -> str:
         correction, path = entry
         try:
             is_same = content_digest(root / path) == correction.sha256
@@ -234,7 +234,7 @@ def _settle(
     return [entry for entry in agreed if entry[1].path not in faults], [*refused, *faults.values()]
 
 
-def _find(correction: Correction, is_there: Callable[[str], bool], *, least_parts: int) -> str:
+def _find(correction: Decision, is_there: Callable[[str], bool], *, least_parts: int) -> str:
     """Return the path of a decision's sample: of an address its longest end with ``least_parts`` parts that exists."""
     path = checked_path(correction.path)
     if not correction.prefixed or is_there(path):

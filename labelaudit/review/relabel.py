@@ -1,5 +1,8 @@
 """Apply a review to the data: move files between class folders and back, or write a corrected copy or labels file.
 
+A copy has hard links where the file system has them. It grows in a hidden folder beside its place and is renamed to it
+when it is complete. What a crash left there is deleted by the next try.
+
 All functions raise a DataError where something cannot be read, a UsageError where ``out`` is not free, a RunError
 where another process is at work or another relabeling was interrupted, and a StorageError where a file cannot be
 written; running the same command again continues. This module loads no torch.
@@ -9,9 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from labelaudit.data.catalogue import splits_of
 from labelaudit.data.folder import class_bases, fixed_labels
@@ -20,12 +26,18 @@ from labelaudit.data.sources import walk_data
 from labelaudit.errors import DataError, RunError, StorageError, UsageError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review import moves
-from labelaudit.review.copies import WayName, require_apart, require_new, write_copy
 from labelaudit.review.corrections import ReviewFile
 from labelaudit.review.plan import RelabelingPlan, plan_labels, plan_moves
 from labelaudit.review.tree import Tree
-from labelaudit.run.files import held, write_lines
+from labelaudit.run.files import flush_folder, held, link_or_copy, storage_errors, write_lines
 from labelaudit.text import csv_lines, guarded, listed, plural, unguarded
+
+WayName = Literal["linked", "copied", "symbolic", "skipped"]
+"""How an entry gets into a copy; one that is no file is skipped."""
+
+HALF = ".labelaudit-file"
+"""In a growing copy, a file that is not whole yet."""
+_HIDDEN = ("lock", "partial")
 
 
 def plan_relabeling(
@@ -124,13 +136,86 @@ def relabel_copy(
     show: Callable[[RelabelingPlan], object] = lambda _plan: None,
     reporter: Reporter = QUIET,
 ) -> Counter[WayName]:
-    """Write a corrected copy of a data folder; ``show`` is called with the plan before anything is written."""
+    """Write a corrected copy of a data folder; ``show`` is called with the plan before anything is written.
+
+    Dropped and hidden files and empty folders are left out. Symbolic links keep their targets. Returns the number of
+    entries by way.
+    """
     tree = _tree(root, split)
     require_apart(out, tree.root)
     require_new(out)
     plan = plan_moves(tree, review, reporter)
     show(plan)
-    return write_copy(tree, plan, out, reporter)
+    target_of = {step.path: step.target for step in plan.steps if step.action == "change"}
+    dropped = {step.path for step in plan.steps if step.action == "drop"}
+    counts: Counter[WayName] = Counter()
+    with growing(out) as folder:
+        files = [path for path in _files(tree) if path not in dropped]
+        with reporter.bar("Copying files", len(files), "files") as advance:
+            for path in files:
+                place = folder / target_of.get(path, path)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                counts[_put(tree.root / path, place, folder / HALF)] += 1
+                advance(1)
+    return counts
+
+
+def require_apart(out: Path, root: Path) -> None:
+    """Raise a UsageError where one of the folders contains the other."""
+    place, data = out.resolve(), root.resolve()
+    if place == data or data in place.parents or place in data.parents:
+        raise UsageError(f"{out} and {root} contain one another", fix="choose a place beside the data folder")
+
+
+def require_new(out: Path) -> None:
+    """Raise a UsageError where ``out`` is anything but an empty folder."""
+    if os.path.lexists(out) and (out.is_symlink() or not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} already exists", fix="choose a new folder: nothing is overwritten")
+
+
+@contextlib.contextmanager
+def growing(out: Path) -> Iterator[Path]:
+    """Yield an empty hidden folder beside ``out``, which is flushed to the disk and renamed to ``out`` at the end.
+
+    Raises a UsageError where ``out`` exists, a RunError where another process makes it, and a StorageError where the
+    disk fails.
+    """
+    with storage_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    lock, folder = (out.absolute().with_name(f".{out.absolute().name}.labelaudit-{what}") for what in _HIDDEN)
+    with held(lock, out), storage_errors(out):
+        require_new(out)
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir()
+        yield folder
+        os.sync()  # all contents at once: flushing each file would take longer than writing it
+        folder.rename(out)
+        flush_folder(out.parent)
+
+
+def _files(tree: Tree) -> Iterator[str]:
+    """Yield everything below the data folder that is not hidden and no folder, sorted."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for folder, folders, names in os.walk(tree.root, onerror=fail):
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in links)
+        shown = sorted(name for name in (*names, *links) if not name.startswith("."))
+        yield from (Path(folder, name).relative_to(tree.root).as_posix() for name in shown)
+
+
+def _put(source: Path, place: Path, half: Path) -> WayName:
+    """Put a file or a symbolic link at ``place``; return how it is there."""
+    mode = source.lstat().st_mode
+    if stat.S_ISLNK(mode):
+        place.symlink_to(os.path.realpath(source))
+        return "symbolic"
+    if not stat.S_ISREG(mode):
+        return "skipped"
+    return "linked" if link_or_copy(source, place, half) else "copied"
 
 
 def relabel_labels(

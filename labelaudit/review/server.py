@@ -48,12 +48,6 @@ class Posted(msgspec.Struct, forbid_unknown_fields=True):
     after: int = 0
 
 
-class Confirmed(msgspec.Struct, forbid_unknown_fields=True):
-    """The digest of the plan that the reviewer has seen."""
-
-    plan: str
-
-
 class Site:
     """The pages and actions of a review: a page (HTML) with its Content-Security-Policy, and where decisions go.
 
@@ -139,11 +133,11 @@ class Site:
         return JSONResponse({**plan.as_json(), "summary": plan.summary, "plan": _digest(plan)})
 
     async def _post_plan(self, request: Request) -> Response:
-        confirmed = msgspec.json.decode(await _body(request), type=Confirmed)
-        return await run_in_threadpool(self._carry_out, confirmed.plan)
+        posted = msgspec.json.decode(await _body(request), type=dict[str, str])
+        return await run_in_threadpool(self._carry_out, posted.get("plan"))
 
-    def _carry_out(self, digest: str) -> Response:
-        """Move the files, if the plan is still the one that the reviewer has seen."""
+    def _carry_out(self, digest: str | None) -> Response:
+        """Move the files, if the plan is still the one with this digest, which the reviewer has seen."""
         target_of: dict[str, str] = {}
 
         def agree(plan: RelabelingPlan) -> bool:

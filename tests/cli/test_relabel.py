@@ -7,7 +7,7 @@ from unittest import mock
 import pytest
 import typer
 
-from labelaudit.review.corrections import Correction
+from labelaudit.review.decisions import Decision
 from tests.cli.helpers import run, succeed
 from tests.review.helpers import change, drop, keep, snapshot, write_corrections, write_tree
 
@@ -20,7 +20,7 @@ def data() -> Path:
     return write_tree(Path("photos"), FILES)
 
 
-def write(*corrections: Correction) -> Path:
+def write(*corrections: Decision) -> Path:
     write_corrections(Path("corrections.csv"), corrections)
     return Path("corrections.csv")
 

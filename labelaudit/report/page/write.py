@@ -207,13 +207,7 @@ def _decisions(run: RunFolder, named: Path | None) -> Mapping[Key, Decision]:
     if named is None or is_ledger(named):
         return read_decisions(named or run.decisions)
     review, time = read_review(named), datetime.fromtimestamp(named.stat().st_mtime, UTC).isoformat()
-    known = ("path", "given_label", "action", "label", "sha256")
-    return {
-        (one.sha256, one.given_label) if one.sha256 else (one.path,): Decision(
-            time=time, reviewer="", **{name: getattr(one, name) for name in known}
-        )
-        for one in review.corrections
-    }
+    return {one.key if one.sha256 else (one.path,): replace(one, time=time) for one in review.corrections}
 
 
 def _decided(

@@ -6,20 +6,19 @@ from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.errors import DataError, RunError, StorageError, UsageError
-from labelaudit.report.exports.base import FORMATS
 from labelaudit.report.exports.export import ExportOptions, export
-from labelaudit.run.tables import read_scores
+from labelaudit.report.exports.formats import FORMATS
 from tests.helpers import Listener
 from tests.report.exports.helpers import HOSTILE_CLASSES, hostile_folder, made_up_audit
 
 EVERYTHING = ExportOptions(everything=True)
 LOCAL = "/data/local-files/?d="
-FIGURES = ("p_mislabeled", "label_score", "suggested_label", "weight", "is_suspicious", "sample")
+LABELED = ("p_mislabeled", "label_score", "suggested_label", "kind")
+FIGURES = (*LABELED, "weight", "is_suspicious", "sample")
 
 
 def exported(run, to, out, options=None):
@@ -35,7 +34,7 @@ def made_up(place, **folder):
 
 
 def require_same(found, known, *names):
-    assert {name: found[name] for name in names} == {name: known[name] for name in names}
+    assert {name: found.get(name) for name in names} == {name: known[name] for name in names}
 
 
 @pytest.mark.parametrize("everything", [False, True])
@@ -47,7 +46,9 @@ def test_label_studio_tasks_propose_a_label_for_every_sample(hostile, truth, sus
     assert [task["data"]["rank"] for task in tasks] == list(range(1, len(tasks) + 1))
     for task in tasks:
         row, (prediction,) = truth[task["data"]["path"]], task["predictions"]
-        require_same(task["data"], row, "given_label", "suggested_label", "p_mislabeled", "label_score", "sample")
+        require_same(
+            task["data"], row, "given_label", "suggested_label", "p_mislabeled", "label_score", "kind", "sample"
+        )
         assert unquote(task["data"]["image"]) == LOCAL + row["path"]
         label, score = ("suggested_label", "p_mislabeled") if row["is_suspicious"] else ("given_label", "label_score")
         assert prediction["score"] == row[score]
@@ -119,7 +120,7 @@ def test_huggingface_metadata_and_links(hostile, truth, images, suspicious, tmp_
     for row in rows:
         assert (folder / row["file_name"]).resolve() == images / row["path"]
         assert row["label"] == truth[row["path"]]["given_label"]
-        require_same(row, truth[row["path"]], *FIGURES)
+        require_same({**row, "kind": row["kind"] or None}, truth[row["path"]], *FIGURES)
     named = {row["path"]: row["file_name"] for row in rows}
     assert named["cat/a,b.png"] == "cat/a,b.png"
     assert named["cat/[glob]*.png"] == f"images/{truth['cat/[glob]*.png']['sample']:07d}.png"
@@ -156,7 +157,7 @@ def test_cleanlab_has_datalabs_columns_first(hostile, truth, tmp_path):
     for row in rows:
         known = truth[row["path"]]
         assert row["is_label_issue"] is known["is_suspicious"]
-        require_same(row, known, "label_score", "given_label", "suggested_label")
+        require_same(row, known, "label_score", "given_label", "suggested_label", "kind")
         assert row["predicted_label"] == known["suggested_label" if known["is_suspicious"] else "given_label"]
 
 
@@ -224,20 +225,6 @@ def test_two_exports_of_one_audit_are_equal(hostile, tmp_path, to):
     assert contents[0] == contents[1]
 
 
-@every_format
-def test_kinds_are_passed_on_where_the_audit_has_them(small, to):
-    kinds = pa.array([None, "ambiguous", None, "duplicate"], pa.string())
-    pq.write_table(read_scores(small.scores).drop_columns(["kind"]).append_column("kind", kinds), small.scores)
-    folder = export(small, to, options=ExportOptions(everything=True)).folder
-    if tables := list(folder.glob("*.parquet")):
-        assert pq.read_table(tables[0]).column("kind").to_pylist() == kinds.to_pylist()
-    elif to == "huggingface":
-        rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
-        assert [row["kind"] for row in rows] == ["", "ambiguous", "", "duplicate"]
-    elif to != "cvat":
-        assert "".join(path.read_text() for path in folder.glob("*.json")).count('"kind": ') == 2
-
-
 def test_a_folder_with_something_else_is_left_alone(hostile, images, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/labels.json").write_text("mine")
@@ -293,11 +280,3 @@ def test_contradictions_are_refused(hostile, to, options, message):
         export(hostile, to, options=ExportOptions(**options))
     assert str(refused.value).startswith(message)
     assert not (hostile.root / "exports").exists()
-
-
-def test_a_list_of_other_samples_is_refused(small, tmp_path):
-    header = small.suspicious.read_text().split("\n")[0]
-    small.suspicious.write_text(f"{header}\n1,a,b,c,1,0,1,1,,4,x\n")
-    with pytest.raises(RunError, match=r"suspicious\.csv has other samples than .*; run labelaudit fit"):
-        export(small, "cvat", tmp_path / "out")
-    assert not (tmp_path / "out").exists()

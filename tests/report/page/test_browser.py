@@ -14,7 +14,8 @@ import pytest
 
 from labelaudit.auditing.model import Audit
 from labelaudit.report.page.write import write_page
-from labelaudit.review.corrections import Correction, read_review
+from labelaudit.review.corrections import read_review
+from labelaudit.review.decisions import Decision
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import Listed
 from labelaudit.text import csv_lines
@@ -54,7 +55,7 @@ FORMULA = re.compile(r"(?<![^;\r\n])[=+\-@\t\r\n＝＋－＠]")
 """What makes a spreadsheet run a cell."""
 
 
-def read_corrections(path: Path) -> dict[str, Correction]:
+def read_corrections(path: Path) -> dict[str, Decision]:
     """Read a decisions.csv as relabel does; no cell of it may be a formula."""
     with open(path, encoding="utf-8", newline="") as handle:
         assert not [cell for row in csv.reader(handle, strict=True) for cell in row if FORMULA.search(cell)]
