@@ -234,8 +234,8 @@ def _few_pairs(found: Candidates, true_Q: PairArray, given_Q: PairArray, fit: _F
     """Return the evidence where all errors are alike, but for those between a few pairs of classes.
 
     In the divergence from one prior each cell of T costs so much that errors between two of many classes do not pay.
-    Here a cell with an error rate of its own costs ½ ln n, of its class's n samples (Schwarz 1978), each pair of classes
-    its name among all pairs, and naming any at all the odds `PAIRS_ODDS`.
+    Here a cell with an error rate of its own costs ½ ln n, of its class's n samples (Schwarz 1978), each pair of
+    classes its name among all pairs, and naming any at all the odds `PAIRS_ODDS`.
     """
     is_error_Q, cells = true_Q != given_Q, classes * (classes - 1)
     named = np.log(max(cells // 2, 1))
