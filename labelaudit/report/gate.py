@@ -304,11 +304,15 @@ def make_report(
     listed = list_suspicious(rows, total, most=max(top, _MOST_LISTED), baseline=known)
     unreadable = [row for row in unreadable_rows(audit.catalogue) if taken.takes("LA005", row["path"])]
     findings = [row for row in finding_rows(audit.findings) if taken.takes(row["code"], row["path"])]
+    copies = [row for row in findings if row["code"] == "LA006"]
+    # The best copy of a group names none: here the next one.
+    second = {row["other_path"]: row["path"] for row in reversed(copies)}
+    for row in copies:
+        row["other_path"] = row["other_path"] or second.get(row["path"], "")
     known_rows = [row for row in (*unreadable, *findings) if known and known.knows(row)]
     known_ids = frozenset((code_of(row), row["path"]) for row in known_rows)
     unreadable.sort(key=lambda row: ("LA005", row["path"]) in known_ids)
     flagged = {str(sample) for sample in audit.flagged_S.tolist()}
-    copies = [row for row in findings if row["code"] == "LA006"]
     new_groups = {row["group"] for row in copies if ("LA006", row["path"]) not in known_ids}
     listed = replace(
         listed,
