@@ -52,6 +52,13 @@ class Beliefs:
         belief_N: FloatArray = self.other_MN.max(axis=0)
         return belief_N
 
+    @property
+    def certainty(self) -> float:
+        """Its mean belief in the likeliest class, over the share of labels that it agrees with."""
+        seen_N = np.isfinite(self.given_N)
+        given_N, other_N = self.given_N[seen_N], self.alternative_belief_N[seen_N]
+        return float(np.maximum(given_N, other_N).sum() / max(np.count_nonzero(given_N > other_N), 1))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConfidentJoint:

@@ -203,8 +203,10 @@ class CurveAccumulator:
         seen_N = count_N > 0
         divisor_N = np.where(seen_N, count_N, np.nan)
         forgotten_N = np.where(self._wrong_N == count_N, self._epochs, self._forgotten_N)
-        beliefs = self.beliefs
-        joint = confident_joint(self._label_N, beliefs if heads is None else heads.beliefs, self._classes)
+        beliefs, others = self.beliefs, None if heads is None else heads.beliefs
+        # Heads that have hardly begun to learn tell no rate.
+        judges = None if others is None or others.certainty < c.LEAST_CERTAINTY else others
+        joint = confident_joint(self._label_N, judges or beliefs, self._classes)
 
         def fit(*witnesses: Beliefs, held_out: bool = False) -> Transition:
             averaged = self._epochs > 1
@@ -216,8 +218,8 @@ class CurveAccumulator:
         else:
             # The label has taught the probe that judges it.
             own = replace(beliefs, given_N=beliefs.given_N * np.exp(-c.SELF_INFLUENCE))
-            transition = fit(own) if heads is None else fit(own, heads.beliefs)
-            held_out = None if heads is None else fit(heads.beliefs, held_out=True)
+            transition = fit(own) if others is None else fit(own, others)
+            held_out = None if judges is None else fit(judges, held_out=True)
         return CurveStatistics(
             label_N=self._label_N,
             last_wrong_N=seen_N & ~self._was_right_N,

@@ -119,7 +119,9 @@ def _cells(query_UD: Float32Array, base_UD: Float32Array) -> Iterator[tuple[Numb
     center_DC = _unit(means.cluster_centers_).T
 
     def divided(value_UD: Float32Array, cells: int) -> list[NumberArray]:
-        of_X = np.concatenate([_largest_of(part_UD @ center_DC, cells) for part_UD in _parts(value_UD)]).ravel()
+        # A copy: the largest are a view of all places, which would need √N numbers for each image.
+        parts = [_largest_of(part_UD @ center_DC, cells).astype(np.int32) for part_UD in _parts(value_UD)]
+        of_X = np.concatenate(parts).ravel()
         ends_C = np.cumsum(np.bincount(of_X, minlength=count))[:-1]
         return np.split(np.argsort(of_X, kind="stable") // cells, ends_C)
 

@@ -236,7 +236,7 @@ def recorded(label_N, true_N, right, *, held_out, seed=0):
     return curves
 
 
-def test_heads_beside_a_network_are_a_second_witness_and_give_the_rate():
+def test_heads_beside_a_network_are_a_second_witness_and_give_the_rate_if_they_are_sure(monkeypatch):
     generator = np.random.default_rng(3)
     true_N = generator.integers(0, 3, 3000)
     wrong_N = np.arange(3000) % 5 == 0
@@ -253,6 +253,13 @@ def test_heads_beside_a_network_are_a_second_witness_and_give_the_rate():
     assert ap[2] > max(ap[:2]) + 0.02
     # All but the log-odds is the network's own.
     np.testing.assert_array_equal(both.aul_N, alone.aul_N)
+    # Heads that are less sure than they should be have not learned yet.
+    assert 0.7 < heads.beliefs.certainty < 1.2
+    monkeypatch.setattr(c, "LEAST_CERTAINTY", 1.5)
+    unsure = network.result(heads)
+    assert unsure.held_out is None
+    assert unsure.joint.noise_rate == alone.joint.noise_rate
+    assert len(unsure.transition.sharpness_W) == 2
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
