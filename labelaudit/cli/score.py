@@ -96,7 +96,8 @@ def score(
         what = f"{data} is a run folder: its data and training options cannot be changed"
         raise UsageError(what, fix="leave these options out, or give the data")
     if is_helper():
-        audit.train_missing(None, folder, training, terminal)
+        if not is_data:  # else it is trained now, and its folder may be on another machine
+            audit.train_missing(None, folder, training, terminal)
         return
     if not is_data and is_trained(folder) and (found := audit.finished(folder, asked)):
         csv, noise, annotators = found.csv, found.summary, found.annotators
