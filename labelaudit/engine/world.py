@@ -138,10 +138,12 @@ def joined(device: Device) -> Iterator[World]:
 
 def _begin(device: Device) -> None:
     """Join the other processes; where one does not come in time, this is torch's DistError."""
+    from torch.distributed.rendezvous import rendezvous
+
     if device.type == "cuda":
         torch.cuda.set_device(str(device))
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    store, rank, size = next(torch.distributed.rendezvous("env://", timeout=_JOINING))
+    store, rank, size = next(rendezvous("env://", timeout=_JOINING))  # type: ignore[no-untyped-call]
     store.set(f"labelaudit {rank}", "is here")
     store.wait([f"labelaudit {other}" for other in range(size)], _JOINING)
     torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE)
