@@ -234,8 +234,8 @@ def _few_pairs(found: Candidates, true_Q: PairArray, given_Q: PairArray, fit: _F
     """Return the evidence where all errors are alike, but for those between a few pairs of classes.
 
     In the divergence from one prior each cell of T costs so much that errors between two of many classes do not pay.
-    Here a cell with an error rate of its own costs ½ ln n, of its class's n samples (Schwarz 1978), and each pair of
-    classes its name among all pairs.
+    Here a cell with an error rate of its own costs ½ ln n, of its class's n samples (Schwarz 1978), each pair of
+    classes its name among all pairs, and naming any at all the odds `PAIRS_ODDS`.
     """
     is_error_Q, cells = true_Q != given_Q, classes * (classes - 1)
     named = np.log(max(cells // 2, 1))
@@ -252,7 +252,8 @@ def _few_pairs(found: Candidates, true_Q: PairArray, given_Q: PairArray, fit: _F
     t_Q[~is_error_Q] = np.maximum(1.0 - even * (classes - 1) - lost_K[true_Q[~is_error_Q]], c.LEAST_ERROR)
     weight_SU = _joint(found, fit.sharpness_W, np.log(t_Q), float(np.log(even)))
     pairs = np.unique(np.sort(np.stack([true_Q, given_Q])[:, few_Q], axis=0), axis=1).shape[1]
-    return float(np.logaddexp.reduce(weight_SU, axis=0).sum() - cost_Q[few_Q].sum() - named * pairs)
+    cost = cost_Q[few_Q].sum() + named * pairs + (np.log(c.PAIRS_ODDS) if pairs else 0.0)
+    return float(np.logaddexp.reduce(weight_SU, axis=0).sum() - cost)
 
 
 def _prior_mean(is_error_Q: BoolArray, classes: int, error: float) -> FloatArray:
