@@ -143,7 +143,7 @@ def _begin(device: Device) -> None:
     if device.type == "cuda":
         torch.cuda.set_device(str(device))
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    store, rank, size = next(rendezvous("env://", timeout=_JOINING))  # type: ignore[no-untyped-call]
+    store, rank, size = next(rendezvous("env://", timeout=_JOINING))
     store.set(f"labelaudit {rank}", "is here")
     store.wait([f"labelaudit {other}" for other in range(size)], _JOINING)
     torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE)
