@@ -7,7 +7,7 @@ from collections import Counter
 from labelaudit.auditing.model import Audit
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.run.changes import CauseName, Changes
-from labelaudit.run.lists import Finding, Listed, Row, list_suspicious, ranked_rows
+from labelaudit.run.lists import Baseline, Finding, Listed, Row, list_suspicious, ranked_rows
 
 
 def find_changes(before: Audit, after: Audit) -> Changes:
@@ -35,7 +35,7 @@ def find_changes(before: Audit, after: Audit) -> Changes:
 def _listed(audit: Audit, other: Audit) -> Listed:
     known = zip(*(other.suspicious.column(name).to_pylist() for name in ("sha256", "given_label")), strict=True)
     rows, total = ranked_rows(audit.suspicious), audit.summary.suspicious
-    return list_suspicious(rows, total, most=len(audit.catalogue), baseline=frozenset(known))
+    return list_suspicious(rows, total, most=len(audit.catalogue), baseline=Baseline(suspicious=frozenset(known)))
 
 
 def _counted(catalogue: Catalogue) -> Counter[Finding]:

@@ -25,14 +25,24 @@ if TYPE_CHECKING:
     from labelaudit.report.gate import Report
     from labelaudit.report.page.write import Page
 
+
+def _share(text: str) -> float:
+    """Return a share that is given as a number or in percent."""
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no share; give a number from 0 to 1, as 0.05") from None
+
+
 _gate = partial(Option, rich_help_panel="Gate: exit code 1 when a limit is exceeded")
+_rate = partial(_gate, parser=_share, metavar="X")
 _output = partial(Option, rich_help_panel="Output")
 _page = partial(Option, rich_help_panel="Page")
 
 EPILOG = o.examples(
     "labelaudit report audit                       (and look at audit/report.html)",
     "labelaudit report audit --max-noise 0.05 --max-class-noise 0.15 --max-suspicious 100",
-    "labelaudit report audit --baseline last-audit/suspicious.csv --max-suspicious 0",
+    "labelaudit report audit --baseline last-audit --max-suspicious 0",
     "labelaudit report audit --select LA006 --max LA006=0",
     "labelaudit report audit --write sarif=labels.sarif --write junit=labels.xml",
 )
@@ -49,8 +59,8 @@ EPILOG_EXPORT = o.examples(
 def command(
     run: o.RunArgument,
     terminal: Terminal,
-    max_noise: Annotated[float | None, _gate(help="Largest noise rate, 0 to 1; see --judge.")] = None,
-    max_class_noise: Annotated[float | None, _gate(help="Largest noise rate of a class, 0 to 1.")] = None,
+    max_noise: Annotated[float | None, _rate(help="Largest noise rate, as 0.05 or 5%; see --judge.")] = None,
+    max_class_noise: Annotated[float | None, _rate(help="Largest noise rate of a class.")] = None,
     max_suspicious: Annotated[int | None, _gate(help="Most suspicious labels.")] = None,
     max_unreadable: Annotated[int | None, _gate(help="Most images that cannot be read.")] = None,
     fail_on_warning: Annotated[
@@ -64,7 +74,8 @@ def command(
         list[str] | None, _gate("--max", metavar="CODE=NUMBER", help="Most findings with a code. Repeatable.")
     ] = None,
     baseline: Annotated[
-        Path | None, _gate(help="Earlier RUN, or its suspicious.csv or findings.csv: does not count.")
+        Path | None,
+        _gate(help="Earlier RUN or its samples.parquet: its images do not count; or a list of findings that do not."),
     ] = None,
     top: Annotated[int, _output(min=0, help="How many suspicious labels to list.")] = 10,
     list_kept: Annotated[bool, _output("--all", help="List the labels that a person kept too.")] = False,
@@ -93,10 +104,12 @@ def command(
     from labelaudit.report import markdown
     from labelaudit.report.formats import FORMATS, show_table
     from labelaudit.report.gate import limits_of, make_report, read_config, selection_of
-    from labelaudit.run.files import behind_links, write_text
+    from labelaudit.run.files import behind_links, storage_errors, write_text
     from labelaudit.run.layout import RunFolder
 
     config = read_config()
+    if config.where:
+        terminal.say(config.sentence)
     limits = limits_of(
         config,
         max_of_code or (),
@@ -110,7 +123,9 @@ def command(
     selection = selection_of(config, select or (), ignore or ())
     renew(RunFolder(run), terminal)
     audit = Audit(RunFolder(run))
-    report = make_report(audit, limits, baseline=baseline, top=top, list_kept=list_kept, selection=selection)
+    report = make_report(
+        audit, limits, baseline=baseline or config.baseline_file, top=top, list_kept=list_kept, selection=selection
+    )
     images = recorded_data(audit.run)
     images = images if data is None else replace(images, root=data)
     if images.moves and (moved := audit.elsewhere(images.root)):
@@ -120,6 +135,8 @@ def command(
             f"To audit again: {images.score_command}"
         )
     for path, name in targets.items():
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         write_text(behind_links(path), FORMATS[name](report))
     if summary := os.environ.get(markdown.VARIABLE):
         with _or_warn("no step summary", Terminal()):  # the outcome of the gate matters more

@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import quote
 from xml.etree import ElementTree
 
 from rich.console import Console
 
 from labelaudit import __version__
-from labelaudit.codes import BY_CODE, BY_NAME, CODES, Code
+from labelaudit.codes import BY_CODE, CODES, Code
 from labelaudit.report import markdown, sentences
 from labelaudit.report.console import show_annotators, show_summary, show_suspicious, shown
 from labelaudit.report.exports.formats import NOT_IN_XML
-from labelaudit.report.gate import Check, Report, kind_of
+from labelaudit.report.gate import Check, Report
 from labelaudit.run.documents import as_json
-from labelaudit.run.lists import Row
+from labelaudit.run.lists import Row, code_of
 from labelaudit.text import printable
 
 
@@ -34,13 +34,16 @@ def show_table(console: Console, report: Report) -> None:
         show_suspicious(console, report.kept)
     listed = report.listed
     if listed.new is not None:
-        console.print(
-            f"Against the baseline: [bold]{listed.new:,}[/bold] suspicious labels are new, "
-            f"{listed.total - listed.new:,} known, {listed.gone:,} gone"
-        )
-    if others := sentences.found_sentence(report.found):
+        are = "suspicious label is" if listed.new == 1 else "suspicious labels are"
+        gone = "" if listed.gone is None else f", {listed.gone:,} gone"
+        known = listed.total - listed.new
+        console.print(f"Against the baseline: [bold]{listed.new:,}[/bold] {are} new, {known:,} known{gone}")
+    if others := sentences.found_sentence(report.found, report.new_found):
         console.print(shown(others))
-    for row in report.findings[: report.top]:
+    for row in report.unreadable[: report.top]:
+        said = f"{row['path']}: {sentences.broken(row, report.is_new(row))}"
+        console.print(f"LA005 unreadable: {shown(said)}", soft_wrap=True)
+    for row in report.new_others:
         other = f" ({row['other_path']})" if row["other_path"] else ""
         console.print(f"{row['code']} {shown(row['kind'])}: {shown(row['path'] + other)}", soft_wrap=True)
     for check in report.checks:
@@ -54,13 +57,14 @@ def render_json(report: Report) -> str:
     listed = report.listed
     baseline = None
     if listed.new is not None:
-        baseline = {"new": listed.new, "known": listed.total - listed.new, "gone": listed.gone}
+        known, new_found = listed.total - listed.new, report.new_found
+        baseline = {"new": listed.new, "known": known, "gone": listed.gone, "new_found": new_found}
     value = {
         **as_json(report.noise),
         "top": report.shown,
         "kept_labels": report.kept,
         "unreadable_top": report.unreadable[: report.top],
-        "findings_top": report.findings[: report.top],
+        "findings_top": report.new_others,
         "found": report.found,
         "baseline": baseline,
         "checks": [
@@ -118,9 +122,11 @@ def _lines(check: Check, report: Report) -> list[str]:
             for row in report.shown
         ]
     elif check.name in report.found:
-        count = report.found[check.name]
-        rows = [row for row in report.findings if row["code"] == check.name][: report.top]
-        items = [row["path"] + (f" (see {row['other_path']})" if row["other_path"] else "") for row in rows]
+        count = report.new_found[check.name]
+        rows = [row for row in report.findings if row["code"] == check.name and report.is_new(row)][: report.top]
+        reasons = {row["path"]: f": {row['reason']}" for row in report.unreadable} if check.name == "LA005" else {}
+        twins = [f" (see {row['other_path']})" if row["other_path"] else "" for row in rows]
+        items = [row["path"] + twin + reasons.get(row["path"], "") for row, twin in zip(rows, twins, strict=True)]
     shown = [printable(item) for item in items[:_MOST_LINES]]
     left = count - len(shown)
     return [check.text, *shown, *([f"… and {left:,} more"] if left else [])]
@@ -154,15 +160,21 @@ def render_sarif(report: Report) -> str:
     With a baseline it has the known labels too, after the new ones, each with its state. Section numbers below are
     those of the OASIS standard with errata 01. GitHub also requires things that it leaves free.
     """
-    listed, copies = report.listed, Counter[str]()
-    state = None if listed.new is None else "new"
-    stated = [(row, state) for row in (*report.unreadable, *listed.rows)]  # the unreadable are certain, and few
-    stated += [(row, "unchanged") for row in listed.known_rows]
-    stated += [(row, state) for row in report.findings]
-    results = [_sarif_result(row, state, copies) for row, state in stated[:MOST_SARIF_RESULTS]]
+    listed, copies, others = report.listed, Counter[str](), report.others
+    # The unreadable are certain, and few.
+    found = [(row, report.is_new(row)) for row in report.unreadable]
+    found += [(row, True) for row in listed.rows] + [(row, False) for row in listed.known_rows]
+    found += [(row, report.is_new(row)) for row in others]
+    found.sort(key=lambda each: not each[1])
+    states = [""] * len(found) if listed.new is None else ["new" if new else "unchanged" for _, new in found]
+    twins = {row["path"]: row["other_path"] for row in report.findings if row["code"] == "LA004"}
+    results = [
+        _sarif_result(row, state, copies, twins)
+        for (row, _), state in zip(found[:MOST_SARIF_RESULTS], states, strict=False)
+    ]
     rules = [_sarif_rule(code) for code in CODES]
     driver = {"name": "labelaudit", "version": __version__, "semanticVersion": __version__, "rules": rules}
-    count = listed.total + len(report.unreadable) + len(report.findings)
+    count = listed.total + len(report.unreadable) + len(others)
     invocation = {
         "executionSuccessful": True,
         "exitCode": 1 if report.failures else 0,
@@ -177,21 +189,24 @@ def render_sarif(report: Report) -> str:
     return json.dumps({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, allow_nan=False) + "\n"
 
 
-def _sarif_result(row: Row, state: str | None, copies: Counter[str]) -> dict[str, object]:
-    """Return the result for a suspicious label, an unreadable image, whose row has a reason, or another finding."""
-    labeled = f'"{_plain(row["given_label"])}"'
-    code = BY_CODE[row["code"]] if "code" in row else BY_NAME[kind_of(row)]
-    more: dict[str, object] = {} if state is None else {"baselineState": state}
+def _sarif_result(row: Row, state: str, copies: Counter[str], twins: Mapping[str, str]) -> dict[str, object]:
+    """Return the result for a suspicious label, an unreadable image, whose row has a reason, or another finding.
+
+    ``twins`` are by path the files with the same image and another label.
+    """
+    labeled, code = f'"{_plain(row["given_label"])}"', BY_CODE[code_of(row)]
+    more: dict[str, object] = {"baselineState": state} if state else {}
+    twin = row.get("other_path") or (twins.get(row["path"]) if code.name == "duplicate" else "")
+    see = f' See also "{_plain(twin)}".' if twin else ""
     if "reason" in row:
         message = f"Cannot be read ({_plain(row['reason'])}); labeled {labeled}."
     elif "code" in row:
-        other = f' See also "{_plain(row["other_path"])}".' if row["other_path"] else ""
         group = f" Group {row['group']}." if row["group"] else ""
-        message = f"{code.title} Labeled {labeled}.{other}{group}"
+        message = f"{code.title} Labeled {labeled}.{see}{group}"
     else:
         probability, other = float(row["p_mislabeled"]), row["suggested_label"]
         looks = f', looks like "{_plain(other)}"' if other else ""
-        message = f"Labeled {labeled}{looks}: P(mislabeled) {probability:.3f}."
+        message = f"Labeled {labeled}{looks}: P(mislabeled) {probability:.3f}.{see}"
         more = {"rank": round(100 * probability, 4), **more}
     image = f"{code.code} {row['path']}" if "code" in row else row["sha256"] or row["path"]
     fingerprint = hashlib.sha256(f"{image}\0{row['given_label']}".encode()).hexdigest()

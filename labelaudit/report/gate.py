@@ -13,7 +13,7 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
@@ -21,14 +21,15 @@ from typing import Literal
 import msgspec
 
 from labelaudit.auditing.model import Audit
-from labelaudit.codes import BY_CODE, BY_NAME, CODES, find_code
+from labelaudit.codes import BY_CODE, CODES, find_code
 from labelaudit.data.walk import NO_LOSS
 from labelaudit.detect.theory import wilson
 from labelaudit.errors import RunError, UsageError, brief, reason
-from labelaudit.names import FindingName, JudgeName
+from labelaudit.names import JudgeName
 from labelaudit.run.documents import AnnotatorsNoise, Noise
 from labelaudit.run.findings import finding_rows
-from labelaudit.run.lists import Listed, Row, list_suspicious, ranked_rows, read_baseline, unreadable_rows
+from labelaudit.run.lists import Listed, Row, code_of, list_suspicious, ranked_rows, read_baseline, unreadable_rows
+from labelaudit.run.series import newest
 from labelaudit.text import plural
 
 Outcome = Literal["passed", "failed", "skipped"]
@@ -70,9 +71,9 @@ class ChosenCodes(msgspec.Struct, frozen=True, kw_only=True):
 class Limits(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """The limits of the gate, rates as shares in [0, 1]; None sets no limit, and a UsageError refuses other numbers.
 
-    With a baseline ``max_suspicious`` is of new labels. With ``fail_on_warning`` unreadable and left-out images fail
-    too. ``judge`` says which figure of a rate is compared: an end of its interval, or the estimate itself.
-    ``max`` is of the findings with a code.
+    With a baseline ``max_suspicious`` is of new labels, and ``max`` of the new findings with a code. With
+    ``fail_on_warning`` unreadable and left-out images fail too. ``judge`` says which figure of a rate is compared: an
+    end of its interval, or the estimate itself.
     """
 
     max_noise: float | None = None
@@ -87,7 +88,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
         """Refuse numbers that are no limits."""
         for option, share in (("--max-noise", self.max_noise), ("--max-class-noise", self.max_class_noise)):
             if share is not None and not 0 <= share <= 1:
-                raise UsageError(f"{option} {share:g} is not a share", fix="give a number from 0 to 1")
+                raise UsageError(f"{option} {share:g} is not a share", fix="give a number from 0 to 1, as 0.05")
         for option, most in (("--max-suspicious", self.max_suspicious), ("--max-unreadable", self.max_unreadable)):
             if most is not None and most < 0:
                 raise UsageError(f"{option} {most} is negative", fix="give a number from 0")
@@ -97,26 +98,42 @@ _FILE, _PROJECT = "labelaudit.toml", "pyproject.toml"
 
 
 class Config(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
-    """The content of a file; None where it says nothing."""
+    """The content of a file, None where it says nothing; ``where`` it is, and a file there that it hides."""
 
     select: tuple[str, ...] | None = None
     ignore: tuple[str, ...] | None = None
     per_path_ignores: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    baseline: str | None = None
     where: str = ""
+    hidden: str = ""
+
+    @property
+    def baseline_file(self) -> Path | None:
+        """The baseline; its path is relative to the folder of the file."""
+        return None if self.baseline is None else Path(self.where).parent / self.baseline
+
+    @property
+    def sentence(self) -> str:
+        """Where the limits are from."""
+        hidden = f"; not {self.hidden}, which it hides" if self.hidden else ""
+        return f"Limits: {self.where}{hidden}"
 
 
 def read_config(folder: Path | None = None) -> Config:
     """Read the nearest file from a folder upwards, by default the current one; a UsageError where it is wrong."""
     start = (folder or Path.cwd()).absolute()
     for place in (start, *start.parents):
-        for name in (_FILE, _PROJECT):
-            file = place / name
-            if file.is_file() and (table := _table(file)) is not None:
-                try:
-                    return msgspec.structs.replace(msgspec.convert(table, Config), where=str(file))
-                except msgspec.ValidationError as error:
-                    keys = ", ".join(sorted(each.encode_name for each in msgspec.structs.fields(Config)[:-1]))
-                    raise UsageError(f"{file}: {brief(error)}", fix=f"the keys are {keys}") from error
+        files = [file for file in (place / _FILE, place / _PROJECT) if file.is_file()]
+        tables = [(file, table) for file in files if (table := _table(file)) is not None]
+        if tables:
+            (file, table), *others = tables
+            try:
+                config = msgspec.convert(table, Config)
+            except msgspec.ValidationError as error:
+                keys = ", ".join(sorted(each.encode_name for each in msgspec.structs.fields(Config)[:-2]))
+                raise UsageError(f"{file}: {brief(error)}", fix=f"the keys are {keys}") from error
+            hidden = "".join(str(other) for other, _ in others)
+            return msgspec.structs.replace(config, where=str(file), hidden=hidden)
     return Config()
 
 
@@ -200,7 +217,7 @@ class Report:
     """An audit and the outcome of every check of the gate; a list for people shows ``top`` suspicious labels.
 
     ``unreadable`` has the rows of unreadable.csv, ``kept`` the labels that a person kept, where they are asked for, and
-    ``findings`` the other rows of findings.csv. ``found`` is how many findings each code has, of those that count.
+    ``findings`` the rows of findings.csv that count. ``known`` are code and path of the rows that a baseline knows.
     ``annotators`` is the content of annotators.json, where the labels are by annotator.
     """
 
@@ -211,7 +228,7 @@ class Report:
     unreadable: tuple[Row, ...] = ()
     kept: tuple[Row, ...] = ()
     findings: tuple[Row, ...] = ()
-    found: Mapping[str, int] = field(default_factory=dict)
+    known: frozenset[tuple[str, str]] = frozenset()
     annotators: AnnotatorsNoise | None = None
 
     @property
@@ -224,6 +241,34 @@ class Report:
         """The suspicious labels that a list for people shows."""
         return self.listed.rows[: self.top]
 
+    def is_new(self, row: Row) -> bool:
+        """Return whether a row of unreadable.csv or findings.csv is unknown to the baseline, if there is one."""
+        return (code_of(row), row["path"]) not in self.known
+
+    @property
+    def found(self) -> Counter[str]:
+        """How many findings each code has."""
+        return Counter(row["code"] for row in self.findings)
+
+    @property
+    def new_found(self) -> Counter[str]:
+        """How many of them are new; all without a baseline."""
+        return Counter(row["code"] for row in self.findings if self.is_new(row))
+
+    @property
+    def others(self) -> list[Row]:
+        """The findings that are neither suspicious labels, which have a suggestion, nor unreadable images."""
+        return [
+            row
+            for row in self.findings
+            if row["code"] > "LA005" or (row["code"] < "LA005" and not row["suggested_label"])
+        ]
+
+    @property
+    def new_others(self) -> list[Row]:
+        """The first of these that a list for people shows."""
+        return [row for row in self.others if self.is_new(row)][: self.top]
+
 
 def make_report(
     audit: Audit,
@@ -234,7 +279,7 @@ def make_report(
     list_kept: bool = False,
     selection: ChosenCodes | None = None,
 ) -> Report:
-    """Check a finished audit; findings that are in ``baseline`` (a run folder, or a list of it) do not count.
+    """Check a finished audit; what ``baseline`` (a run folder, or a file of it) knows does not count.
 
     With ``list_kept`` the report has the labels that a person kept, too; they never count. Findings that are not in the
     ``selection`` are left out, and do not count either; rates are of all images. Raises a RunError where the run is
@@ -244,49 +289,53 @@ def make_report(
     run.read_description()  # says what is wrong with a folder that is no run
     noise, known = audit.summary, None
     if baseline is not None:
-        if baseline.resolve() in (run.root.resolve(), run.suspicious.resolve(), run.findings_csv.resolve()):
+        own = {file.resolve() for file in (run.root, run.samples, run.suspicious, run.findings_csv)}
+        if {baseline.resolve(), newest(baseline).root.resolve()} & own:
             raise UsageError(
                 f"--baseline {baseline} is this audit itself: nothing could be new",
-                fix="give an earlier run, or a copy of its suspicious.csv",
+                fix="give an earlier run, or a copy of its samples.parquet",
             )
-        known = read_baseline(baseline)
+        known = read_baseline(baseline).against(audit.catalogue)
     rows: Iterable[Row] = ranked_rows(audit.suspicious)
     total = noise.suspicious
     if not taken.is_all:
-        rows = [row for row in rows if taken.takes(BY_NAME[kind_of(row)].code, row["path"])]
+        rows = [row for row in rows if taken.takes(code_of(row), row["path"])]
         total = len(rows)
-    listed = list_suspicious(rows, total, most=max(top, _MOST_LISTED), baseline=known and known.labels)
-    unreadable = tuple(unreadable_rows(audit.catalogue)) if noise.unreadable else ()
+    listed = list_suspicious(rows, total, most=max(top, _MOST_LISTED), baseline=known)
+    unreadable = [row for row in unreadable_rows(audit.catalogue) if taken.takes("LA005", row["path"])]
     findings = [row for row in finding_rows(audit.findings) if taken.takes(row["code"], row["path"])]
-    found = Counter(row["code"] for row in findings)
-    known_of = Counter(row["code"] for row in findings if known and known.knows(row))
+    copies = [row for row in findings if row["code"] == "LA006"]
+    # The best copy of a group names none: here the next one.
+    second = {row["other_path"]: row["path"] for row in reversed(copies)}
+    for row in copies:
+        row["other_path"] = row["other_path"] or second.get(row["path"], "")
+    known_rows = [row for row in (*unreadable, *findings) if known and known.knows(row)]
+    known_ids = frozenset((code_of(row), row["path"]) for row in known_rows)
+    unreadable.sort(key=lambda row: ("LA005", row["path"]) in known_ids)
     flagged = {str(sample) for sample in audit.flagged_S.tolist()}
+    new_groups = {row["group"] for row in copies if ("LA006", row["path"]) not in known_ids}
     listed = replace(
         listed,
-        copies=[row for row in findings if row["code"] == "LA006"],
+        copies=[row for row in copies if row["group"] in new_groups],
         of_no_class=[row for row in findings if row["code"] == "LA008" and row["sample"] not in flagged],
     )
     return Report(
         noise=noise,
         listed=listed,
-        checks=check(noise, limits, listed=listed, found=found, known=known_of),
-        top=top,
-        unreadable=tuple(row for row in unreadable if taken.takes("LA005", row["path"])),
-        kept=tuple(ranked_rows(audit.kept)) if list_kept else (),
-        # Suspicious labels, which have a suggestion, and unreadable images are in the lists above.
-        findings=tuple(
-            row for row in findings if row["code"] > "LA005" or (row["code"] < "LA005" and not row["suggested_label"])
+        checks=check(
+            noise,
+            limits,
+            listed=listed,
+            found=Counter(row["code"] for row in findings),
+            known=Counter(row["code"] for row in known_rows if "code" in row),
         ),
-        found=found,
+        top=top,
+        unreadable=tuple(unreadable),
+        kept=tuple(ranked_rows(audit.kept)) if list_kept else (),
+        findings=tuple(findings),
+        known=known_ids,
         annotators=audit.annotators,
     )
-
-
-def kind_of(row: Row) -> FindingName:
-    """Return the kind of a row of suspicious.csv or unreadable.csv."""
-    if "reason" in row:
-        return "unreadable"
-    return next((each.name for each in CODES if each.name == row.get("kind")), "mislabeled")
 
 
 def check(
@@ -304,10 +353,11 @@ def check(
     """
     listed = listed or Listed(rows=[], total=noise.suspicious)
     found = {**noise.findings, "LA005": noise.unreadable} if found is None else found
-    since = "" if listed.new is None else "new since the baseline, "
+    has_baseline = listed.new is not None
     bad = found.get("LA005", 0)
     noted = f" ({plural(bad, 'unreadable image')})" if bad else ""
-    suspicious = _count(listed.counted, "suspicious label", limits.max_suspicious, since)
+    known_labels = listed.total - listed.counted if has_baseline else None
+    suspicious = _count(listed.counted, "suspicious label", limits.max_suspicious, known_labels)
     made: list[tuple[str, str, _Found | None]] = [
         ("noise_rate", "--max-noise", _check_noise(noise, limits)),
         ("class_noise_rate", "--max-class-noise", _check_classes(noise, limits)),
@@ -316,9 +366,9 @@ def check(
         ("warnings", "--fail-on-warning", _check_warnings(noise) if limits.fail_on_warning else None),
     ]
     for code, most in sorted(limits.max.items()):
-        made.append(
-            (code, "", _count(found.get(code, 0) - known.get(code, 0), f"{BY_CODE[code].name} image", most, since))
-        )
+        old = known.get(code, 0)
+        what = f"{BY_CODE[code].name} image"
+        made.append((code, "", _count(found.get(code, 0) - old, what, most, old if has_baseline else None)))
     return tuple(
         Check(name=name, outcome="failed" if result[0] else "passed", text=result[1], subjects=result[2])
         if result
@@ -388,10 +438,13 @@ def _noise_rate(noise: Noise) -> float:
     return noise.best_rate
 
 
-def _count(counted: int, noun: str, limit: int | None, since: str = "") -> _Found | None:
+def _count(counted: int, noun: str, limit: int | None, known: int | None = None) -> _Found | None:
+    """Compare a number of findings, beside those that a baseline knows; None without one."""
     if limit is None:
         return None
     are, more = "is" if counted == 1 else "are", "more" if counted > limit else "not more"
+    ignored = f" ({known:,} of images that it has {'is' if known == 1 else 'are'} not counted)" if known else ""
+    since = "" if known is None else f"new since the baseline{ignored}, "
     return counted > limit, f"{plural(counted, noun)} {are} {since}{more} than {limit}", ()
 
 

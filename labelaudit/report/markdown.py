@@ -29,7 +29,8 @@ def render(report: Report) -> str:
         verdict = "❌ the gate failed" if report.failures else "✅ the gate passed"
     summary = f"{sentences.headline(noise, lambda figure: f'**{figure}**')}, {_text(sentences.basis(noise))}."
     if listed.new is not None:
-        summary += f" Against the baseline **{listed.new:,}** are new, and {listed.gone:,} are gone."
+        gone = f", and {listed.gone:,} {'is' if listed.gone == 1 else 'are'} gone" if listed.gone is not None else ""
+        summary += f" Against the baseline **{listed.new:,}** {'is' if listed.new == 1 else 'are'} new{gone}."
     notes = [*sentences.review_sentences(noise), *filter(None, [sentences.kept_sentence(noise)])]
     lines = [f"## Labels: {verdict}", "", " ".join([summary, *map(_text, notes)]), ""]
     if checked:
@@ -38,13 +39,14 @@ def render(report: Report) -> str:
     if noise.warnings:
         lines += ["### Warnings", "", *_items([_text(warning) for warning in noise.warnings])]
     if sentence := sentences.unreadable_sentence(noise):
-        named = [f"{_code(row['path'])}: {_text(row['reason'])}" for row in report.unreadable[: report.top]]
+        bad = report.unreadable[: report.top]
+        named = [f"{_code(row['path'])}: {_text(sentences.broken(row, report.is_new(row)))}" for row in bad]
         lines += ["### Unreadable images", "", _text(sentence), "", *_items(named)]
     if left_out := [_text(line) for line in sentences.left_out_sentences(noise)]:
         lines += ["### Left out", "", left_out[0], "", *_items(left_out[1:])]
     lines += _kinds(noise)
-    if found := sentences.found_sentence(report.found):
-        named = [_finding(row) for row in report.findings[: report.top]]
+    if found := sentences.found_sentence(report.found, report.new_found):
+        named = [_finding(row) for row in report.new_others]
         lines += ["### Findings by code", "", _text(found), "", *_items(named)]
     if report.annotators is not None:
         lines += _annotators(report.annotators)

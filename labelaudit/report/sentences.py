@@ -149,10 +149,18 @@ def no_class_sentence(noise: Noise) -> str:
     return f"{what}, suspicious or not; findings.csv lists them (LA008)." if count else ""
 
 
-def found_sentence(found: Mapping[str, int]) -> str:
-    """Return how many findings each code has; empty without any."""
-    counts = [f"{found[each.code]:,} {each.code} ({each.name})" for each in CODES if found.get(each.code)]
+def found_sentence(found: Mapping[str, int], new: Mapping[str, int]) -> str:
+    """Return how many findings each code has, and how many are new where a baseline knows some; empty without any."""
+    news = {code: "" if new.get(code, 0) == count else f"; {new.get(code, 0):,} new" for code, count in found.items()}
+    counts = [
+        f"{found[each.code]:,} {each.code} ({each.name}{news[each.code]})" for each in CODES if found.get(each.code)
+    ]
     return f"Findings: {', '.join(counts)}; findings.csv lists them." if counts else ""
+
+
+def broken(row: Row, is_new: bool) -> str:
+    """Return why an image cannot be read, and whether a baseline knows it."""
+    return f"{row['reason']}{'' if is_new else ' (not new)'}"
 
 
 def near_sentence(noise: Noise) -> str:

@@ -132,6 +132,11 @@ def read_decisions(file: Path) -> Mapping[Key, Decision]:
     return found
 
 
+def without_hash(file: Path) -> int:
+    """Return how many lines have no SHA-256, and so are about no image."""
+    return sum(not _SHA256.fullmatch(decision.sha256) for decision in decisions_from(file)[0])
+
+
 def is_ledger(file: Path) -> bool:
     """Return True for a file that begins as a ledger does."""
     with contextlib.suppress(OSError), open(file, "rb") if file.is_file() else io.BytesIO() as handle:

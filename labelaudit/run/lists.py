@@ -9,21 +9,23 @@ import contextlib
 import csv
 import io
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from labelaudit.codes import BY_NAME
+from labelaudit.codes import BY_NAME, CODES
 from labelaudit.data.catalogue import LONELY, Catalogue
 from labelaudit.errors import DataError, RunError, reason
 from labelaudit.names import KINDS
 from labelaudit.run.files import require_regular, write_bytes, write_lines
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.parquet import columns, read_table
 from labelaudit.run.series import newest
 from labelaudit.text import csv_lines, listed, unguarded
 
@@ -31,7 +33,10 @@ Row = dict[str, str]
 """Cells by column name."""
 
 Finding = tuple[str, str]
-"""A content hash and a given label: the same image with the same label is the same finding, wherever it is."""
+"""A content hash and a given label: the same image with the same label is the same finding, wherever it is.
+
+In the place of the hash of a file that cannot be opened there is its path.
+"""
 
 _LABELS = ("rank", "path", "given_label", "suggested_label", "p_mislabeled", "label_score")
 SUSPICIOUS_COLUMNS = (*_LABELS, "aul", "aum", "kind", "sample", "sha256")
@@ -129,16 +134,17 @@ def read_flagged(path: Path, count: int) -> npt.NDArray[np.int64]:
 class Listed:
     """The first suspicious labels of an audit, in the order of suspicious.csv, and how many there are (``total``).
 
-    Where there is a baseline, ``rows`` are not in it and ``known_rows`` are; ``new`` are not in it, listed or not, and
-    ``gone`` of its findings are no longer suspicious. ``copies`` are the rows of findings.csv about near duplicates,
-    ``of_no_class`` those about images of no class whose label is not suspicious.
+    Where there is a baseline, ``rows`` are new since it and ``known_rows`` are not; ``new`` counts the new ones, listed
+    or not, and ``gone`` those of its suspicious labels that no longer are; None where it does not say what it found.
+    ``copies`` are the rows of findings.csv about near duplicates, ``of_no_class`` those about images of no class whose
+    label is not suspicious.
     """
 
     rows: list[Row]
     known_rows: list[Row] = field(default_factory=list)
     total: int
     new: int | None = None
-    gone: int = 0
+    gone: int | None = 0
     copies: list[Row] = field(default_factory=list)
     of_no_class: list[Row] = field(default_factory=list)
 
@@ -148,70 +154,129 @@ class Listed:
         return self.total if self.new is None else self.new
 
 
-def list_suspicious(
-    rows: Iterable[Row], total: int, *, most: int, baseline: frozenset[Finding] | None = None
-) -> Listed:
-    """Return the first suspicious labels; with a baseline, separate the new ones from the known ones.
-
-    Labels are matched as `Finding`, so a moved image and each copy with the same label are known. Without a baseline no
-    more than ``most`` rows are read, and ``total`` is the number of all.
-    """
-    if baseline is None:
-        return Listed(rows=list(itertools.islice(rows, most)), total=total)
-    found: tuple[list[Row], list[Row]] = ([], [])
-    counts, met = [0, 0], set()
-    for row in rows:
-        finding = (row["sha256"], row["given_label"])
-        known = finding in baseline
-        met.update({finding} & baseline)
-        counts[known] += 1
-        if counts[known] <= most:
-            found[known].append(row)
-    gone = len(baseline) - len(met)
-    return Listed(rows=found[0], known_rows=found[1], total=sum(counts), new=counts[0], gone=gone)
+def code_of(row: Row) -> str:
+    """Return the code of a row of suspicious.csv, unreadable.csv or findings.csv."""
+    name = "unreadable" if "reason" in row else row.get("kind")
+    return row.get("code") or next((each.code for each in CODES if each.name == name), BY_NAME["mislabeled"].code)
 
 
 _OF_LABELS = frozenset(BY_NAME[kind].code for kind in KINDS)
 """Codes of a suspicious label: which of them it has may change from audit to audit."""
+_OF_COPIES = frozenset(BY_NAME[name].code for name in ("duplicate", "near-duplicate", "leaked"))
+_FILES = columns("path:str class:str sha256:str split:str")
+"""The columns of samples.parquet that a baseline needs; ``split`` may be missing."""
 
 
-class Baseline(NamedTuple):
-    """What an earlier audit found: its suspicious labels, and the findings by code."""
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """What an earlier audit found, or all files that it had: nothing about those is new.
 
-    labels: frozenset[Finding]
-    by_code: frozenset[tuple[str, Finding]]
+    ``suspicious`` are its suspicious labels, None where it does not say; ``by_code`` its findings by code. ``files``
+    are by path: image, given label and split. ``added`` are paths of a later audit, see `against`.
+    """
+
+    suspicious: frozenset[Finding] | None
+    by_code: frozenset[tuple[str, Finding]] = frozenset()
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    added: frozenset[str] = frozenset()
+
+    def against(self, catalogue: Catalogue) -> Baseline:
+        """Return it with the files that a later audit has more of: which of several equal ones were added.
+
+        Those at a path that had the same image, label and split before were not; of the others the first were moved.
+        """
+        labels = [catalogue.classes[label] for label in catalogue.label_N.tolist()]
+        images = [sha256 or path for sha256, path in zip(catalogue.sha256, catalogue.paths, strict=True)]
+        files = zip(images, labels, catalogue.split_N or [""] * len(catalogue), strict=True)
+        now = dict(zip(catalogue.paths, files, strict=True))
+        # A split is told from another only where both audits have splits.
+        width = 3 if catalogue.split_N and any(file[2] for file in self.files.values()) else 2
+        left, added = Counter(file[:width] for file in self.files.values()), set()
+        for path in sorted(now, key=lambda path: self.files.get(path, ())[:width] != now[path][:width]):
+            left[now[path][:width]] -= 1
+            if left[now[path][:width]] < 0:
+                added.add(path)
+        return replace(self, added=frozenset(added))
+
+    @cached_property
+    def _had(self) -> frozenset[Finding]:
+        return frozenset((image, label) for image, label, _ in self.files.values())
 
     def knows(self, row: Row) -> bool:
-        """Return whether a row of findings.csv was found then, or was a suspicious label."""
-        finding = (row["sha256"], row["given_label"])
-        return (row["code"], finding) in self.by_code or (row["code"] in _OF_LABELS and finding in self.labels)
+        """Return whether a row of suspicious.csv, unreadable.csv or findings.csv is not new.
+
+        Of files all are known, whatever is found in them now, but what is about copies is new of an added file. Else
+        the code was found then, or some code of a suspicious label.
+        """
+        code, finding = code_of(row), _finding(row)
+        if self.files:
+            return finding in self._had and not (code in _OF_COPIES and row["path"] in self.added)
+        codes = _OF_LABELS if code in _OF_LABELS else {code}
+        suspicious = self.suspicious or frozenset()
+        return any((each, finding) in self.by_code for each in codes) or (codes is _OF_LABELS and finding in suspicious)
+
+
+def _finding(row: Mapping[str, str]) -> Finding:
+    return row["sha256"] or row.get("path", ""), row["given_label"]
+
+
+def list_suspicious(rows: Iterable[Row], total: int, *, most: int, baseline: Baseline | None = None) -> Listed:
+    """Return the first suspicious labels; with a baseline, separate the new ones from the known ones.
+
+    Without a baseline no more than ``most`` rows are read, and ``total`` is the number of all.
+    """
+    if baseline is None:
+        return Listed(rows=list(itertools.islice(rows, most)), total=total)
+    found: tuple[list[Row], list[Row]] = ([], [])
+    counts, gone = [0, 0], set(baseline.suspicious or ())
+    for row in rows:
+        known = baseline.knows(row)
+        gone.discard(_finding(row))
+        counts[known] += 1
+        if counts[known] <= most:
+            found[known].append(row)
+    left = None if baseline.suspicious is None else len(gone)
+    return Listed(rows=found[0], known_rows=found[1], total=sum(counts), new=counts[0], gone=left)
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Read what an earlier audit found, from its run folder, or a copy of its suspicious.csv or findings.csv.
+    """Read what an earlier audit had or found: its run folder, or a copy of samples.parquet or of a list of findings.
 
-    A folder without verdicts is a RunError, a file that is no such list a DataError.
+    A folder without verdicts is a RunError, as is a damaged table; a file that is no such list is a DataError.
     """
-    files = [path]
+    fix = "give a run folder, or the samples.parquet, suspicious.csv or findings.csv of an audit"
     if path.is_dir():
         folder = newest(path)
         folder.read_description()
         if not folder.suspicious.exists():
             raise RunError(f"{folder.root} has no verdicts yet", fix=f"run labelaudit fit {folder.root}")
-        files = [folder.suspicious, folder.findings_csv]
-    fix = "give a run folder, or the suspicious.csv or findings.csv of an audit"
-    labels, by_code = set(), set()
-    for file in files:
-        for line, row in read_csv(file, ("given_label", "sha256"), fix):
-            code, sha256 = row.get("code") or "", row["sha256"] or ""
-            if not (sha256 or code) or row["given_label"] is None:  # it would match nothing
-                raise DataError(f"{file} line {line} has no content hash", fix=fix)
-            finding = (sha256, unguarded(row["given_label"]))
-            if not code or (len(files) == 1 and code in _OF_LABELS):
-                labels.add(finding)
-            elif sha256:
-                by_code.add((code, finding))
-    return Baseline(frozenset(labels), frozenset(by_code))
+        return replace(read_baseline(folder.suspicious), files=_read_files(folder.samples, fix))
+    if path.suffix == ".parquet":
+        return Baseline(suspicious=None, files=_read_files(path, fix))
+    suspicious, by_code = set(), set()
+    for line, row in read_csv(path, ("given_label", "sha256"), fix):
+        code, label = row.get("code") or "", row["given_label"]
+        if "action" in row:
+            what = f"{path} has decisions, and a baseline has findings"
+            raise DataError(what, fix="copy it to decisions.csv in the run folder, and run labelaudit fit on that")
+        image = row["sha256"] or (code and unguarded(row.get("path") or ""))
+        if label is None or not (image or code):  # it would match nothing
+            raise DataError(f"{path} line {line} has no content hash", fix=fix)
+        finding = (image, unguarded(label))
+        if code:
+            by_code.add((code, finding))
+        # A finding of another code has a suggested label only where its label was suspicious.
+        if code in ("", "LA001", "LA003") or (code in _OF_LABELS and row.get("suggested_label")):
+            suspicious.add(finding)
+    return Baseline(suspicious=frozenset(suspicious), by_code=frozenset(by_code))
+
+
+def _read_files(path: Path, fix: str) -> dict[str, tuple[str, ...]]:
+    table = read_table(path, _FILES, fix)
+    if absent := [name for name in _FILES.names[:3] if table.column(name).null_count]:
+        raise DataError(f"{path} has no column {' and '.join(absent)}, or gaps there", fix=fix)
+    rows = zip(*(table.column(name).to_pylist() for name in _FILES.names), strict=True)
+    return {path: (sha256 or path, label, split or "") for path, label, sha256, split in rows}
 
 
 def write_weights(csv_path: Path, npy_path: Path, catalogue: Catalogue, weight_N: npt.NDArray[np.float64]) -> None:

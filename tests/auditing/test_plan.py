@@ -146,10 +146,16 @@ def test_auto_takes_a_frozen_backbone_above_64_pixels_whose_head_has_settings_of
     assert (other.model, other.weights, other.image_size) == ("tf_efficientnet_lite0", "embedded", 224)
 
 
-@pytest.mark.parametrize(("images", "classes", "batch_size"), [(2000, 2, 32), (20480, 80, 256), (20479, 80, 64)])
-def test_heads_take_large_batches_where_classes_are_large(images, classes, batch_size):
+@pytest.mark.parametrize(
+    ("images", "classes", "batch_size", "weight_decay"),
+    [(2000, 2, 32, 0.5), (2000, 64, 32, 0.5), (20480, 80, 256, 0.4), (20479, 80, 64, 0.4)],
+)
+def test_heads_take_large_batches_of_large_classes_and_a_small_weight_decay_for_many(
+    images, classes, batch_size, weight_decay
+):
     many = replace(catalogue(300, images=images), classes=tuple(map(str, range(classes))))
-    assert plan(many, TrainingOptions(offline=True), CPU).settings.batch_size == batch_size
+    settings = plan(many, TrainingOptions(offline=True), CPU).settings
+    assert (settings.batch_size, settings.weight_decay) == (batch_size, weight_decay)
 
 
 def test_channels_follow_the_data_and_pretrained_networks_see_colour():

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -57,7 +58,7 @@ def test_the_action_audits_gates_and_shows_new_findings(data: Path, first: Path,
     decide(Path(), "keep", rows[0])
     assert step("audit", data="photos", decisions="decisions.csv", score_args="--threads 1\n --quiet")[0] == 0
     assert (first / "decisions.csv").read_text() == Path("decisions.csv").read_text()
-    assert step("gate", max_noise="5 %")[0] == 2
+    assert step("gate", max_noise="five")[0] == 2
     assert step("annotations", data="photos") == (0, "")
     assert not Path("output").exists()
     names = ("path", "given_label", "sha256")
@@ -74,6 +75,11 @@ def test_the_action_audits_gates_and_shows_new_findings(data: Path, first: Path,
     assert location == {"uri": f"photos/{rows[1]['path']}"}
 
 
+def test_decisions_that_are_not_there_are_one_line(step: Step) -> None:
+    assert step("audit", data="photos", decisions="nowhere.csv")[0] == 2
+    assert not HOME.exists()
+
+
 def test_a_hostile_name_is_no_workflow_command(tmp_path: Path, step: Step) -> None:
     place = {"physicalLocation": {"artifactLocation": {"uri": "a%0A%3A%3Aerror%3A%3Ax%2C.png"}}}
     result = {"ruleId": "LA001", "message": {"text": "one\n::error::two, 5%"}, "locations": [place]}
@@ -88,7 +94,7 @@ def test_the_page_uses_inputs_outputs_and_hooks_that_exist(data: Path, first: Pa
     (used,) = [each for each in job["steps"] if str(ACTION.parent.relative_to(ROOT)) in each["uses"]]
     assert set(used["with"]) <= set(action["inputs"])
     assert set(re.findall(rf"steps\.{used['id']}\.outputs\.(\w+)", str(job))) == set(action["outputs"])
-    Path("labels-baseline.csv").write_text((first / "suspicious.csv").read_text())
+    shutil.copy(first / "samples.parquet", "labels-baseline.parquet")
     hooks = {hook["id"]: hook for hook in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))}
     for hook in example(".pre-commit-config.yaml")["repos"][0]["hooks"]:
         name, *words = [*hooks[hook["id"]]["entry"].split(), *hook["args"]]

@@ -66,6 +66,7 @@ def test_reports_know_all_codes(audited: Path) -> None:
     assert "Findings: 6 LA006 (near-duplicate)" in shown
     value = json.loads(succeed("report", audited, "--select", "LA006", "--format", "json", "--no-html").out)
     assert value["found"] == {"LA006": 6}
+    assert all(row["other_path"] for row in value["findings_top"])  # also of the best of a group
     assert value["top"] == []
     sarif = json.loads(succeed("report", audited, "--ignore", "LA001,LA003", "--format", "sarif", "--no-html").out)
     codes = [result["ruleId"] for result in sarif["runs"][0]["results"]]

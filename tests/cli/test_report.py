@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import get_args
 from xml.etree import ElementTree
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.names import ExportName
@@ -92,15 +94,16 @@ def test_the_gate_passes_at_the_limit_and_fails_below(audit: Path, noise: dict) 
 
 
 MISUSE = {
-    ("--max-noise", "1.5"): "--max-noise 1.5 is not a share; give a number from 0 to 1",
+    ("--max-noise", "1.5"): "--max-noise 1.5 is not a share; give a number from 0 to 1, as 0.05",
+    ("--max-noise", "five"): "Invalid value for '--max-noise': 'five' is no share; give a number from 0 to 1, as 0.05",
     ("--top", "-1"): "Invalid value for '--top': ",
     ("--html", "x.html"): "--html is for the page, and --no-html writes none; leave one of them out",
     ("--write", "labels.json"): "--write labels.json is no FORMAT=PATH; give one of json, markdown, sarif, junit, =",
     ("--write", "json=-"): "--write json=-: - is no file; take --format json for stdout",
-    ("--write", "json=nowhere/labels.json"): "cannot write nowhere/labels.json: ",
+    ("--write", "json=other.csv/labels.json"): "cannot write other.csv/labels.json: ",
     ("--write", "json=a", "--write", "junit=./a"): "--write names ./a twice; give each format a file of its own",
-    ("--baseline", "nowhere"): "cannot read nowhere: no such file or directory; give a run folder, or the suspicious",
-    ("--baseline", "other.csv"): "other.csv has no column given_label and sha256; give a run folder, or the suspicious",
+    ("--baseline", "nowhere"): "cannot read nowhere: no such file or directory; give a run folder, or the samples",
+    ("--baseline", "other.csv"): "other.csv has no column given_label and sha256; give a run folder, or the samples",
 }
 
 
@@ -130,13 +133,31 @@ def test_an_equal_audit_and_a_copy_of_the_list_know_every_label(audit: Path, row
     for baseline in ("earlier", "earlier.csv"):
         passed = report(audit, "--baseline", baseline, "--max-suspicious", "0")
         assert passed.code == 0
-        assert "Passed: 0 suspicious labels are new since the baseline, not more than 0" in passed.out
+        assert "Passed: 0 suspicious labels are new since the baseline (" in passed.out
+        assert f"({len(rows)} of images that it has are not counted), not more than 0" in passed.out
         assert f"Against the baseline: 0 suspicious labels are new, {len(rows)} known, 0 gone" in passed.out
         assert rows[0]["path"] not in passed.out
-    for baseline in (audit, audit / "suspicious.csv", "./audit/../audit"):
+    for baseline in (audit, audit / "suspicious.csv", audit / "samples.parquet", "./audit/../audit"):
         assert report(audit, "--baseline", baseline).only_error.startswith(
             f"--baseline {Path(baseline)} is this audit itself: nothing could be new; give an earlier run"
         )
+
+
+def test_labels_of_images_that_the_baseline_has_are_not_new(audit: Path, rows: list[dict[str, str]]) -> None:
+    shutil.copytree(audit, "earlier")
+    header = Path("earlier/suspicious.csv").read_text().splitlines(keepends=True)[0]
+    Path("earlier/suspicious.csv").write_text(header)  # it was trained otherwise, and found nothing
+    assert report(audit, "--baseline", "earlier", "--max-suspicious", "0").code == 0
+    table = pq.read_table(audit / "samples.parquet")
+    pq.write_table(table.filter(pc.field("path") != rows[0]["path"]), "labels.parquet")
+    Path("labelaudit.toml").write_text('baseline = "labels.parquet"\nmax-suspicious = 0\n')
+    failed = report(audit, "--max-noise", "90%", "--write", "sarif=new/labels.sarif")
+    counted = f"1 suspicious label is new since the baseline ({len(rows) - 1} of images that it has are not counted)"
+    assert (failed.code, f"Failed: {counted}, more than 0" in failed.out) == (1, True)
+    assert "above 90.00%" in failed.out
+    assert failed.err == f"Limits: {Path.cwd()}/labelaudit.toml\n"
+    results = json.loads(Path("new/labels.sarif").read_text())["runs"][0]["results"]
+    assert [each["baselineState"] for each in results] == ["new", *["unchanged"] * (len(results) - 1)]
 
 
 def test_an_export_changes_nothing_else_and_finds_the_images(audit: Path, photos: Path, rows: list) -> None:

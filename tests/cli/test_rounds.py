@@ -235,3 +235,11 @@ def test_predictions_have_runs_by_number_too(data: Path) -> None:
     (data / "ant/000.png").unlink()
     expected = "photos was audited with --predictions FILE, which is needed to go on in "
     assert run("score", data).error.startswith(expected)
+
+
+def test_decisions_without_a_content_hash_are_told(first: Path) -> None:
+    rows = suspicious(first)
+    decide(first, "keep", rows[0], *({**row, "sha256": ""} for row in rows[1:3]))
+    told = succeed("fit", first).err
+    assert f"Warning: {first}/decisions.csv: 2 decisions without a sha256 are ignored; fill the column in from" in told
+    assert len(suspicious(first)) == len(rows) - 1

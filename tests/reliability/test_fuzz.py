@@ -232,7 +232,7 @@ CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
     "noise.json": (None, tampered, read_everything),
     "suspicious.csv": (None, damaged, read_everything),
     "losses/epoch-0001.parquet": (None, tables, read_tables),
-    "samples.parquet": (None, tables, read_tables),
+    "samples.parquet": (None, tables, each(read_tables, read_baseline)),
     "scores.parquet": (None, tables, read_tables),
     "../half/checkpoint.pt": (None, damaged, read_half_trained),
     "probe.safetensors": (None, damaged, each(read_weights_file)),

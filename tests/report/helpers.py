@@ -1,9 +1,11 @@
 """Reports made by hand, and names that nobody should trust."""
 
+from collections import Counter
 from typing import Any
 
 import msgspec
 
+from labelaudit.codes import BY_CODE
 from labelaudit.report.gate import Limits, Report, check
 from labelaudit.run.documents import Noise
 from labelaudit.run.lists import SUSPICIOUS_COLUMNS, Listed
@@ -57,6 +59,13 @@ def row(rank: int = 1, **changes: str) -> dict[str, str]:
     return dict(zip(SUSPICIOUS_COLUMNS, (*found, f"{rank:064x}"), strict=True)) | changes
 
 
+def finding(code: str, path: str, **changes: str) -> dict[str, str]:
+    """A row of findings.csv."""
+    found = {"code": code, "kind": BY_CODE[code].name, "sample": "0", "path": path, "given_label": "ant"}
+    more = dict.fromkeys(("suggested_label", "other_path", "group", "score"), "")
+    return {**found, **more, "sha256": "ff", **changes}
+
+
 def unreadable(path: str = "ant/x.png") -> dict[str, str]:
     return {"path": path, "given_label": "ant", "reason": "empty file", "sha256": ""}
 
@@ -69,13 +78,20 @@ def report(
     top: int = 10,
     gone: int = 0,
     bad: tuple[dict[str, str], ...] = (),
+    findings: tuple[dict[str, str], ...] = (),
+    known: tuple[tuple[str, str], ...] = (),
     **changes: object,
 ) -> Report:
-    """A report on these rows; with ``known_rows``, against a baseline that has these; ``bad`` cannot be read."""
+    """A report on these rows; with ``known_rows``, against a baseline that has these; ``bad`` cannot be read.
+
+    ``known`` are code and path of other findings that it has.
+    """
     rows = [row()] if rows is None else rows
     counts = {"suspicious": len(rows) + len(known_rows or []), "unreadable": len(bad)}
     content = noise(**{**counts, **changes})
     new = None if known_rows is None else len(rows)
     listed = Listed(rows=rows, known_rows=known_rows or [], total=content.suspicious, new=new, gone=gone)
-    checks = check(content, limits or Limits(), listed=listed)
-    return Report(noise=content, listed=listed, checks=checks, top=top, unreadable=bad)
+    counts = {"found": Counter(row["code"] for row in findings), "known": Counter(code for code, _ in known)}
+    checks = check(content, limits or Limits(), listed=listed, **(counts if findings else {}))
+    lists = {"unreadable": bad, "findings": findings, "known": frozenset(known)}
+    return Report(noise=content, listed=listed, checks=checks, top=top, **lists)

@@ -1,5 +1,6 @@
 """The report as JSON, JUnit, SARIF and Markdown, each read by a parser or schema that is not ours."""
 
+import io
 import json
 import re
 from importlib.resources import files
@@ -9,12 +10,23 @@ from xml.etree import ElementTree
 import pytest
 from jsonschema import Draft4Validator
 from markdown_it import MarkdownIt
+from rich.console import Console
 
 from labelaudit.errors import StorageError
 from labelaudit.report import formats, markdown
 from labelaudit.report.gate import TITLES, Limits
 from labelaudit.text import printable
-from tests.report.helpers import HOSTILE_NAMES, KINDS, LEFT_OUT, class_noise, noise_json, report, row, unreadable
+from tests.report.helpers import (
+    HOSTILE_NAMES,
+    KINDS,
+    LEFT_OUT,
+    class_noise,
+    finding,
+    noise_json,
+    report,
+    row,
+    unreadable,
+)
 
 OURS = {"<br>", "<code>", "</code>", "<!-- -->"}
 OUR_TOKENS = {"text", "text_special", "code_inline", "html_inline", "strong_open", "strong_close"}
@@ -126,7 +138,7 @@ def test_junit_names_what_fails_up_to_a_thousand_lines():
     limits = Limits(max_suspicious=0, max_class_noise=0.1, fail_on_warning=True)
     content = report([row(1), row(2, kind="ambiguous")], limits, known_rows=[row(3)], warnings=["One.", "Two."])
     assert failure(content, "suspicious_labels") == [
-        "2 suspicious labels are new since the baseline, more than 0",
+        "2 suspicious labels are new since the baseline (1 of images that it has is not counted), more than 0",
         "1. ant/1.png: given ant, suggested bee, P(mislabeled) 0.988",
         "2. ant/2.png: given ant, suggested bee, P(mislabeled) 0.988, ambiguous",
     ]
@@ -246,16 +258,53 @@ def test_a_step_summary_grows_up_to_what_github_shows(tmp_path):
 def test_every_format_tells_new_from_known_labels(validator):
     content = report([row(3)], known_rows=[row(1), row(2)], gone=4)
     value = as_json(content)
-    assert value["baseline"] == {"new": 1, "known": 2, "gone": 4}
+    assert value["baseline"] == {"new": 1, "known": 2, "gone": 4, "new_found": {}}
     assert ([entry["rank"] for entry in value["top"]], value["passed"]) == (["3"], True)
     results = sarif_run(content, validator)["results"]
     assert [result["baselineState"] for result in results] == ["new", "unchanged", "unchanged"]
     assert [result["properties"]["rank"] for result in results] == ["3", "1", "2"]
     text = markdown.render(content)
-    for part in ("**3** of 300 labels", "baseline **1** are new, and 4 are gone.", "### Most suspicious of the new"):
+    for part in ("**3** of 300 labels", "baseline **1** is new, and 4 are gone.", "### Most suspicious of the new"):
         assert part in text
     assert "ant/3.png" in text
     assert "ant/1.png" not in text
+
+
+def shown_table(content):
+    console = Console(file=io.StringIO(), width=200)
+    formats.show_table(console, content)
+    return console.file.getvalue()
+
+
+def test_what_a_baseline_knows_is_new_in_no_format(validator):
+    twin = {"sample": "1", "suggested_label": "bee", "other_path": "ant/old.png"}
+    findings = (
+        *(finding("LA004", "ant/old.png", other_path="bee/copy.png"), finding("LA004", "bee/copy.png", **twin)),
+        *(finding("LA005", "ant/bad.png"), finding("LA005", "ant/cut.png"), finding("LA006", "ant/far.png")),
+    )
+    known = ("LA004", "ant/old.png"), ("LA005", "ant/bad.png"), ("LA006", "ant/far.png")
+    rows, bad = [row(2, path="bee/copy.png", kind="duplicate")], (unreadable("ant/cut.png"), unreadable("ant/bad.png"))
+    limits = Limits(max={"LA004": 0, "LA005": 0, "LA006": 0})
+    content = report(rows, limits, known_rows=[], gone=None, bad=bad, findings=findings, known=known)
+    text = "1 duplicate image is new since the baseline (1 of images that it has is not counted), more than 0"
+    assert failure(content, "LA004") == [text, "bee/copy.png (see ant/old.png)"]
+    assert failure(content, "LA005")[1:] == ["ant/cut.png: empty file"]
+    assert cases(content)["LA006"].find("failure") is None
+    results = sarif_run(content, validator)["results"]
+    shown = [(each["ruleId"], each["properties"].get("rank"), each["baselineState"]) for each in results]
+    assert shown[:2] == [("LA005", None, "new"), ("LA004", "2", "new")]
+    assert [code for code, _, state in shown[2:] if state == "unchanged"] == ["LA005", "LA004", "LA006"]
+    said = 'Labeled "ant", looks like "bee": P(mislabeled) 0.988. See also "ant/old.png".'
+    assert results[1]["message"]["text"] == said
+    value = as_json(content)
+    assert value["baseline"] == {"new": 1, "known": 0, "gone": None, "new_found": {"LA004": 1, "LA005": 1}}
+    assert value["findings_top"] == []
+    table = shown_table(content)
+    assert "Against the baseline: 1 suspicious label is new, 0 known\n" in table
+    assert "LA005 unreadable: ant/cut.png: empty file\nLA005 unreadable: ant/bad.png: empty file (not new)\n" in table
+    for whole in (table, markdown.render(content)):
+        assert "ant/far.png" not in whole
+        assert "ant/bad.png" in whole
 
 
 def test_every_format_tells_unreadable_images_and_left_out_files(validator):

@@ -187,12 +187,21 @@ def test_the_nearest_file_upwards_is_read(folder):
     (inner / "pyproject.toml").write_text('[tool.labelaudit]\nignore = ["ambiguous"]\njudge = "upper"\n')
     config = gate.read_config(inner)
     assert (config.select, config.ignore, config.judge) == (None, ("ambiguous",), "upper")
+    assert config.sentence == f"Limits: {inner}/pyproject.toml"
+    # The other file in the folder hides it, which is told; a baseline is beside the file.
+    (inner / "labelaudit.toml").write_text('baseline = "x/labels.parquet"\n')
+    config = gate.read_config(inner)
+    assert config.sentence == f"Limits: {inner}/labelaudit.toml; not {inner}/pyproject.toml, which it hides"
+    assert (config.baseline_file, config.judge) == (inner / "x/labels.parquet", "lower")
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("selekt = []", r"labelaudit.toml: .*unknown field `selekt`; the keys are fail-on-warning, ignore, judge,"),
+        (
+            "selekt = []",
+            r"labelaudit.toml: .*unknown field `selekt`; the keys are baseline, fail-on-warning, ignore, judge,",
+        ),
         ("max = { LA006 = 'no' }", r"labelaudit.toml: Expected `int`, got `str`"),
         ("select = [", "labelaudit.toml is not TOML"),
     ],

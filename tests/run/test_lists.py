@@ -1,6 +1,8 @@
 import csv
 import itertools
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from labelaudit.errors import DataError, RunError
 from labelaudit.names import KINDS
 from labelaudit.run import lists
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.tables import verdict_table
+from labelaudit.run.lists import Baseline
+from labelaudit.run.tables import verdict_table, write_samples
 from tests.detect.helpers import beliefs_of, statistics_of, verdicts_with
 from tests.report.helpers import row
 from tests.run.helpers import AWKWARD_PATHS, catalogue_of
@@ -189,7 +192,7 @@ KNOWN = {(FIRST["sha256"], "ant")}
     ids=["both", "moved", "relabeled", "known copies", "new copies", "a copy relabeled", "empty baseline"],
 )
 def test_a_baseline_tells_new_labels_from_known_ones(rows, baseline, new, known, gone):
-    listed = lists.list_suspicious(rows, 99, most=2, baseline=frozenset(baseline))
+    listed = lists.list_suspicious(rows, 99, most=2, baseline=Baseline(suspicious=frozenset(baseline)))
     assert (ranks(listed.rows), ranks(listed.known_rows)) == (list(new[:2]), list(known[:2]))
     assert (listed.total, listed.new, listed.counted, listed.gone) == (len(rows), len(new), len(new), gone)
 
@@ -197,21 +200,30 @@ def test_a_baseline_tells_new_labels_from_known_ones(rows, baseline, new, known,
 def test_a_baseline_is_hash_and_label_whatever_the_other_columns_are(tmp_path):
     text = '\ufeffpath,given_label,sha256\n"new\nline.png","a,""b""\r\nc",ff\nx,猫,ee\ny,猫,ee\n'
     found = lists.read_baseline(written(tmp_path / "a.csv", text))
-    assert found == (frozenset({("ff", 'a,"b"\r\nc'), ("ee", "猫")}), frozenset())
+    assert found == Baseline(suspicious=frozenset({("ff", 'a,"b"\r\nc'), ("ee", "猫")}))
 
 
 def test_a_list_of_findings_knows_each_code_and_labels_by_any_of_theirs(tmp_path):
-    text = "code,given_label,sha256\nLA001,ant,ff\nLA006,bee,ee\nLA005,bee,\n"
+    rows = ("LA001,ant,ff,a,bee", "LA006,bee,ee,b,", "LA005,bee,,c,", "LA008,cat,dd,d,", "LA004,dog,cc,e,ant")
+    text = "\n".join(("code,given_label,sha256,path,suggested_label", *rows))
     found = lists.read_baseline(written(tmp_path / "findings.csv", text))
-    assert found.labels == {("ff", "ant")}
+    assert found.suspicious == {("ff", "ant"), ("cc", "dog")}  # what may be gone; the stray image was none
     for code, label, sha256, known in (
         *(("LA003", "ant", "ff", True), ("LA001", "bee", "ff", False), ("LA006", "ant", "ff", False)),
-        *(("LA006", "bee", "ee", True), ("LA007", "bee", "ee", False), ("LA005", "bee", "", False)),
+        *(("LA006", "bee", "ee", True), ("LA007", "bee", "ee", False), ("LA005", "bee", "", True)),
+        *(("LA001", "cat", "dd", True), ("LA005", "cat", "", False)),
     ):
-        assert found.knows({"code": code, "given_label": label, "sha256": sha256}) == known
+        assert found.knows({"code": code, "given_label": label, "sha256": sha256, "path": "c"}) == known, code
 
 
-def test_a_run_folder_stands_for_its_list(tmp_path):
+def audited(*files, **changes):
+    """The catalogue of files of ants and bees, each a path and a content hash."""
+    paths, sha256 = zip(*files, strict=True)
+    label_N = np.array([path.startswith("bee/") for path in paths], dtype=np.int32)
+    return replace(catalogue_of(paths), classes=("ant", "bee"), label_N=label_N, sha256=sha256, **changes)
+
+
+def test_a_run_folder_and_a_copy_of_its_samples_stand_for_all_its_files(tmp_path):
     with pytest.raises(RunError, match="is not a run folder"):
         lists.read_baseline(tmp_path)
     folder = RunFolder(tmp_path)
@@ -219,14 +231,52 @@ def test_a_run_folder_stands_for_its_list(tmp_path):
     with pytest.raises(RunError, match="has no verdicts yet; run labelaudit fit"):
         lists.read_baseline(tmp_path)
     written(folder.suspicious, "path,given_label,sha256\na.png,ant,ff\n")
-    written(folder.findings_csv, "code,given_label,sha256\nLA002,bee,ee\n")
-    assert lists.read_baseline(tmp_path) == ({("ff", "ant")}, {("LA002", ("ee", "bee"))})
+    write_samples(folder.samples, audited(("ant/a.png", "ff"), ("ant/b.png", "")))
+    files = {"ant/a.png": ("ff", "ant", ""), "ant/b.png": ("ant/b.png", "ant", "")}
+    assert lists.read_baseline(tmp_path) == Baseline(suspicious=frozenset({("ff", "ant")}), files=files)
+    copy = shutil.copy(folder.samples, tmp_path / "labels.parquet")
+    assert lists.read_baseline(Path(copy)) == Baseline(suspicious=None, files=files)
+
+
+BEFORE = (("ant/a.png", "aa"), ("bee/b.png", "bb"), ("bee/c.png", ""), ("bee/d.png", "dd"))
+
+
+@pytest.mark.parametrize(
+    ("now", "code", "new"),
+    [
+        ("ant/a.png=aa bee/b.png=bb", "LA001", ""),  # whatever was found in them
+        ("ant/moved.png=aa ant/copy.png=aa bee/a.png=aa ant/new.png=ee", "LA001", "bee/a.png ant/new.png"),
+        ("bee/c.png= ant/c.png= bee/b.png= bee/d.png=cut", "LA005", "ant/c.png bee/b.png bee/d.png"),
+        # About copies the added file is new, and not the one beside it.
+        ("ant/a.png=aa ant/copy.png=aa", "LA006", "ant/copy.png"),
+        ("ant/A.png=aa ant/a.png=aa", "LA006", "ant/A.png"),
+        ("ant/moved.png=aa bee/a.png=aa", "LA004", "bee/a.png"),
+        ("ant/moved.png=aa bee/b.png=bb", "LA006", ""),
+        ("ant/a.png=aa bee/b.png=bb", "LA009", ""),
+    ],
+)
+def test_of_files_that_were_there_nothing_is_new(now, code, new):
+    files = [tuple(word.split("=")) for word in now.split()]
+    given = {path: (sha256 or path, path.split("/")[0], "") for path, sha256 in BEFORE}
+    known = Baseline(suspicious=None, files=given).against(audited(*files))
+    rows = [{"code": code, "path": path, "given_label": path.split("/")[0], "sha256": sha256} for path, sha256 in files]
+    assert [row["path"] for row in rows if not known.knows(row)] == new.split()
+
+
+@pytest.mark.parametrize(("before", "new"), [("train", ["ant/b.png"]), ("", [])])
+def test_an_image_that_was_put_into_another_split_is_a_new_leak(before, new):
+    files = {"ant/a.png": ("aa", "ant", before), "ant/b.png": ("aa", "ant", before)}
+    later = audited(("ant/a.png", "aa"), ("ant/b.png", "aa"), split_N=("train", "test"))
+    known = Baseline(suspicious=None, files=files).against(later)
+    rows = [{"code": "LA007", "path": path, "given_label": "ant", "sha256": "aa"} for path in files]
+    assert [row["path"] for row in rows if not known.knows(row)] == new
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"cannot read .*a\.csv: no such file or directory; give a run folder, or"),
+        (None, r"cannot read .*a\.csv: no such file or directory; give a run folder, or the samples.parquet"),
+        ("action,given_label,sha256\nkeep,ant,ff\n", "has decisions, .*; copy it to decisions.csv in the run folder"),
         ("", r"a\.csv has no column given_label and sha256"),
         ("given_label,sha256\nant\n", r"a\.csv line 2 has no content hash"),
         ('given_label,sha256\n"cut,ff', "is not a readable CSV"),
