@@ -5,7 +5,8 @@ Shapes: R rows that take part in the training.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import platform
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -150,7 +151,7 @@ def prepare(
                 reporter=reporter,
             )
 
-        catalogue, found = _loaded(catalogue, load, is_validation=is_validation)
+        catalogue, found = _loaded(catalogue, load, source.world, is_validation=is_validation)
         sample_R, feature_RD = found.sample_R, found.feature_RD
         statistics = statistics or FeatureInputs.statistics(feature_RD)
         inputs = FeatureInputs(feature_RD, statistics=statistics, device=source.device)
@@ -161,7 +162,7 @@ def prepare(
         def decode(usable: Catalogue) -> Pixels:
             return load_pixels(usable, settings.pixel_format, reporter=reporter, processes=source.world.local_size)
 
-        catalogue, pixels = _loaded(catalogue, decode, is_validation=is_validation)
+        catalogue, pixels = _loaded(catalogue, decode, source.world, is_validation=is_validation)
         sample_R, pixels_RCHW = pixels.sample_R, pixels.array_RCHW
         if statistics is None:
             scratch = settings.weights == SCRATCH or is_ours(settings.model)
@@ -209,11 +210,12 @@ def _build(settings: TrainingSettings, source: Source, classes: int, seed: int) 
 
 
 def _loaded(
-    catalogue: Catalogue, load: Callable[[Catalogue], Loaded], *, is_validation: bool
+    catalogue: Catalogue, load: Callable[[Catalogue], Loaded], world: World, *, is_validation: bool
 ) -> tuple[Catalogue, Loaded]:
     """Load the data without the files whose pixels are damaged, and again without an image that these leave alone."""
     while True:
         loaded = load(catalogue)
+        _require_same(catalogue, loaded.failures, world)
         catalogue = catalogue.set_aside(loaded.failures)
         if not is_validation:
             catalogue = trainable(catalogue)
@@ -221,3 +223,17 @@ def _loaded(
             raise DataError(f"none of the images in {catalogue.root} can be read", fix="check the folder")
         if int(catalogue.used_N.sum()) == len(loaded.sample_R):
             return catalogue, loaded
+
+
+def _require_same(catalogue: Catalogue, failures: Mapping[int, str], world: World) -> None:
+    """Raise a DataError in all processes where an image can be read by some of them only."""
+    each = world.each((platform.node(), failures))
+
+    def compare() -> None:
+        for machine, found in each:
+            for sample in sorted(found.keys() ^ failures.keys()):
+                where, why = (machine, found[sample]) if sample in found else (platform.node(), failures[sample])
+                what = f"{catalogue.root / catalogue.paths[sample]} cannot be read on {where}, but elsewhere: {why}"
+                raise DataError(what, fix="give every machine the same files at the same place")
+
+    world.once(compare)

@@ -85,18 +85,17 @@ def score(
         if is_data and training.predictions is None:
             import labelaudit.auditing.probe  # noqa: F401
 
-    asked = audit.asked_fit(rank_by, estimator)
+    asked, images = audit.asked_fit(rank_by, estimator), None
     if is_data:
         if training.predictions is not None and is_helper():  # nothing is shared out
             return
         parts = o.split_names(split)
         images = audit.asked_data(data, labels, parts, test, terminal, offline=training.offline)
-        folder = audit.train_missing(images, audit.asked_run(run), training, terminal)
     elif run or labels or split or test or training.deciding != TrainingOptions():
         what = f"{data} is a run folder: its data and training options cannot be changed"
         raise UsageError(what, fix="leave these options out, or give the data")
-    if is_helper():
-        audit.train_missing(None, folder, training, terminal)
+    folder = audit.train_missing(images, audit.asked_run(run) if is_data else folder, training, terminal)
+    if is_helper():  # its machine may lack the run folder
         return
     if not is_data and is_trained(folder) and (found := audit.finished(folder, asked)):
         csv, noise, annotators = found.csv, found.summary, found.annotators

@@ -21,7 +21,10 @@ from labelaudit.errors import LabelauditError
 Value = TypeVar("Value")
 
 _PATIENCE = timedelta(days=7)
-"""How long a process waits for the others: one may decode a large folder meanwhile. torchrun notices a dead one."""
+"""How long a process waits for the others: one may decode a large folder meanwhile. A dead one is noticed at once."""
+
+_JOINING = timedelta(minutes=30)
+"""How long it waits for them to begin: one whose options are wrong never does, and one may fetch its data before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +82,13 @@ class World:
         value: Value = parcel[0]
         return value
 
+    def each(self, value: Value) -> list[Value]:
+        """Return what every process gives, by its number."""
+        values = [value] * self.size
+        if self.size > 1:
+            torch.distributed.all_gather_object(values, value)
+        return values
+
     def wait(self) -> None:
         """Wait until all processes have come here."""
         if self.size > 1:
@@ -90,29 +100,50 @@ ALONE = World()
 
 @contextlib.contextmanager
 def joined(device: Device) -> Iterator[World]:
-    """Join the other processes that torchrun started, if it started any, to train on this device."""
+    """Join the other processes that torchrun started, if it started any, to train on this device.
+
+    Where one of them ends too early, the others raise a LabelauditError.
+    """
     if "MASTER_ADDR" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
         return
-    began = not torch.distributed.is_initialized()
-    if began:
-        if device.type == "cuda":
-            torch.cuda.set_device(str(device))
-        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        torch.distributed.init_process_group(backend, timeout=_PATIENCE)
+    began, local_rank = not torch.distributed.is_initialized(), int(os.environ.get("LOCAL_RANK", "0"))
     try:
+        if began:
+            _begin(device)
         yield World(
             rank=torch.distributed.get_rank(),
             size=torch.distributed.get_world_size(),
-            local_rank=int(os.environ.get("LOCAL_RANK", "0")),
+            local_rank=local_rank,
             local_size=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
         )
         if began:
             # A process that leaves first tears down connections that the others still use.
             torch.distributed.barrier()
+    except RuntimeError as error:
+        # gloo's errors have no type of their own.
+        if not isinstance(error, torch.distributed.DistError) and "gloo" not in str(error):
+            raise
+        fix = "see what it or its machine says; the same command goes on where this one stopped"
+        lost = LabelauditError("another process of this training ended or could not be reached", fix=fix)
+        lost.told = local_rank > 0
+        raise lost from error
     finally:
-        if began:
+        if began and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
             # DistributedDataParallel keeps the group's threads in a cycle of references. Threads that are still there
             # when the interpreter exits sometimes end the process with SIGABRT, so they are collected before.
             atexit.register(gc.collect)
+
+
+def _begin(device: Device) -> None:
+    """Join the other processes; where one does not come in time, this is torch's DistError."""
+    from torch.distributed.rendezvous import rendezvous
+
+    if device.type == "cuda":
+        torch.cuda.set_device(str(device))
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    store, rank, size = next(rendezvous("env://", timeout=_JOINING))
+    store.set(f"labelaudit {rank}", "is here")
+    store.wait([f"labelaudit {other}" for other in range(size)], _JOINING)
+    torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE)

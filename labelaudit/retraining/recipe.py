@@ -97,12 +97,11 @@ def retrain(data: Data, out: RunFolder, options: RetrainOptions, reporter: Repor
     the errors after the last epoch. Raises errors of `labelaudit.errors`.
     """
     entry, asked = find_method(options.method), options.training
-    chosen = _choose_parameters(entry, options)
     check_method(entry, asked)
     device = set_up_device(asked)
     with joined(device) as world, contextlib.ExitStack() as held:
         reporter = reporter if world.is_main else QUIET
-        begun = world.once(lambda: _read_inputs(data, out, options, chosen, device, held, reporter))
+        begun = world.once(lambda: _read_inputs(data, out, options, device, held, reporter))
         held.enter_context(out.noting_divergence(is_main=world.is_main))
         source = Source(device=device, weights_file=asked.network_weights, offline=asked.offline, world=world)
         prepared = prepare(begun.catalogue, begun.settings, source, reporter)
@@ -156,13 +155,13 @@ def _read_inputs(
     data: Data,
     out: RunFolder,
     options: RetrainOptions,
-    chosen: tuple[object, str | None],
     device: Device,
     held: contextlib.ExitStack,
     reporter: Reporter,
 ) -> _Given:
-    """Read everything but the images, hold the folder, and check what was begun in it; for ``chosen`` see below."""
-    entry, (parameters, noise_rate_from) = find_method(options.method), chosen
+    """Read everything but the images, hold the folder, and check what was begun in it."""
+    entry = find_method(options.method)
+    parameters, noise_rate_from = _choose_parameters(entry, options)
     require_settled(data.root)
     for folder in (data.root, options.validation):
         if folder is not None:
