@@ -255,7 +255,7 @@ def test_heads_beside_a_network_are_a_second_witness_and_give_the_rate_if_they_a
     np.testing.assert_array_equal(both.aul_N, alone.aul_N)
     # Heads that are less sure than they should be have not learned yet.
     assert 0.7 < heads.beliefs.certainty < 1.2
-    monkeypatch.setattr(c, "LEAST_CERTAINTY", 1.5)
+    monkeypatch.setattr(constants, "LEAST_CERTAINTY", 1.5)
     unsure = network.result(heads)
     assert unsure.held_out is None
     assert unsure.joint.noise_rate == alone.joint.noise_rate
