@@ -26,12 +26,12 @@ def test_it_serves_until_ctrl_c_and_ends_with_the_next_command(audit: Path) -> N
     assert "1 label is changed, 0 images dropped, 0 kept" in run(*then.split()[1:], "--dry-run").out
 
 
-def test_what_cannot_be_reviewed_is_one_line(finished: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_reviewed_is_one_line(audit: Path, tmp_path: Path) -> None:
     assert "is not a run folder" in run("review", tmp_path).error
-    error = run("review", finished, "--data", tmp_path / "x").error
+    error = run("review", audit, "--data", tmp_path / "x").error
     assert "is not a folder; give the folder that the images are in now" in error
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        error = run("review", finished, "--port", port, "--no-browser").error
+        error = run("review", audit, "--port", port, "--no-browser").error
     assert f"port {port} cannot be used" in error
     assert "give another --port" in error
