@@ -31,7 +31,7 @@ rate of uniform 80% on Fashion-MNIST is .23 and .35 (measured before the sharpne
 PAIRS_ODDS = 20.0
 """How much likelier labels have to be by errors between a few named pairs of classes than without: strong evidence
 after Kass and Raftery (1995). Worth: without it 4 and 5 of 500 clean photographs are called wrong, in two audits of
-three. Chosen on these and on flips between six pairs of classes; eight other clean parts have none, and flips between
+three. Chosen on these and on flips between six pairs of classes; four other clean parts have none, and flips between
 five other pairs are found."""
 LEAST_CERTAINTY = 0.5
 """Heads beside a network that are less sure of what they are right about have hardly begun to learn, and the network
