@@ -9,6 +9,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +22,6 @@ from threadpoolctl import threadpool_limits
 from labelaudit.auditing.model import Data, runs_of
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect import Float32Array
-from labelaudit.detect.constants import PRODUCTS_AT_ONCE
 from labelaudit.detect.images import ImageTable
 from labelaudit.detect.near import near_pairs, projection
 from labelaudit.engine.devices import count_threads
@@ -178,10 +178,13 @@ def write_images(run: RunFolder, images: ImageTable, feature_UD: Float32Array | 
     if images.thumb_UGG is None:
         return
     first = np.sort(np.unique(images.digest_U, return_index=True)[1])
-    threads = count_threads() if len(first) ** 2 > PRODUCTS_AT_ONCE else 1
-    with threadpool_limits(threads), reporter.bar("Looking for copies", len(first), "images") as advance:
+    with (
+        ThreadPoolExecutor(count_threads()) as pool,
+        threadpool_limits(1),
+        reporter.bar("Looking for copies", len(first), "images") as advance,
+    ):
         feature_FD = None if feature_UD is None else projection(feature_UD)(feature_UD)[first]
-        pair_P2, similarity_P = near_pairs(images.thumb_UGG[first], feature_FD, advance)
+        pair_P2, similarity_P = near_pairs(images.thumb_UGG[first], feature_FD, advance, pool.map)
     write_near(run.near, images.sample_U[first[pair_P2]], similarity_P)
 
 

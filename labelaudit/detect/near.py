@@ -9,6 +9,7 @@ Shapes: U images, I of them at a time, G side of a thumbnail, D features, Q quer
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -18,28 +19,41 @@ from labelaudit.detect import Float32Array, IntArray, NumberArray
 from labelaudit.detect import constants as c
 from labelaudit.detect.images import UInt8Array
 
+Each = Callable[..., Iterable[Any]]
+"""Calls a function with each of some values, as `map` does."""
+
 
 def near_pairs(
-    thumb_UGG: UInt8Array, feature_UD: Float32Array | None, advance: Callable[[int], None] = lambda _: None
+    thumb_UGG: UInt8Array,
+    feature_UD: Float32Array | None,
+    advance: Callable[[int], None] = lambda _: None,
+    each: Each = map,
 ) -> tuple[NumberArray, Float32Array]:
     """Return the pairs of copies [P, 2], the lower number first, and the `correlation` of their thumbnails [P].
 
     These are the `candidates` with a correlation of `least_alike` or more. Embeddings are those of `projection`.
-    ``advance`` is told of each image once.
+    ``advance`` gets the number of images after each part. ``each`` may be the map of a pool of threads.
     """
-    pair_P2, least, told = candidates(thumb_UGG, feature_UD), least_alike(thumb_UGG), 0
-    alike_P = np.zeros(len(pair_P2), dtype=np.float32)
-    for start in range(0, len(pair_P2), c.PAIRS_AT_ONCE):
-        part_P2 = pair_P2[start : start + c.PAIRS_AT_ONCE]
+    pair_P2, least, done = candidates(thumb_UGG, feature_UD, each), least_alike(thumb_UGG), 0
+    parts = [pair_P2[start : start + c.PAIRS_AT_ONCE] for start in range(0, len(pair_P2), c.PAIRS_AT_ONCE)]
+
+    def compared(part_P2: NumberArray) -> Float32Array:
         image_I, place_P2 = np.unique(part_P2, return_inverse=True)
         image_IGG, place_P2 = band_passed(thumb_UGG[image_I]), place_P2.reshape(part_P2.shape)
         rough_P = correlation(_pooled(image_IGG), place_P2, c.ROUGH_SCALES)
         likely_P = np.flatnonzero(rough_P >= least - c.ROUGH_MARGIN)
         image_I, place_P2 = np.unique(place_P2[likely_P], return_inverse=True)
-        alike_P[start + likely_P] = correlation(image_IGG[image_I], place_P2.reshape(-1, 2), c.SCALES)
-        advance(int(part_P2[-1, 0]) - told)
-        told = int(part_P2[-1, 0])
-    advance(len(thumb_UGG) - told)
+        alike_P = np.zeros(len(part_P2), dtype=np.float32)
+        alike_P[likely_P] = correlation(image_IGG[image_I], place_P2.reshape(-1, 2), c.SCALES)
+        return alike_P
+
+    found = [np.empty(0, dtype=np.float32)]
+    for part_P2, alike_P in zip(parts, each(compared, parts), strict=True):
+        found.append(alike_P)
+        advance(int(part_P2[-1, 0]) - done)
+        done = int(part_P2[-1, 0])
+    advance(len(thumb_UGG) - done)
+    alike_P = np.concatenate(found)
     kept_P = alike_P >= least
     return pair_P2[kept_P], np.minimum(alike_P[kept_P], 1.0)
 
@@ -63,15 +77,15 @@ def least_alike(thumb_UGG: UInt8Array) -> float:
     return max(c.LEAST_ALIKE, 1.0 - tenth * float((share / 0.1) ** (1.0 / power)))
 
 
-def candidates(thumb_UGG: UInt8Array, feature_UD: Float32Array | None) -> NumberArray:
+def candidates(thumb_UGG: UInt8Array, feature_UD: Float32Array | None, each: Each = map) -> NumberArray:
     """Return the pairs that may be copies [P, 2], sorted, the lower number first; each image has a few neighbors."""
     small_Ugg = _joined(_pooled(band_passed(part_UGG)) for part_UGG in _parts(thumb_UGG))
     small_UD, turned_UD = (each_Ugg.reshape(-1, c.POOLED**2) for each_Ugg in (small_Ugg, small_Ugg[:, :, ::-1]))
     project = projection(small_UD, c.THUMB_DIMENSIONS)
     base_UD, mirrored_UD = project(small_UD), project(turned_UD)
-    found = [neighbors(base_UD, base_UD), neighbors(mirrored_UD, base_UD)]
+    found = [neighbors(base_UD, base_UD, each), neighbors(mirrored_UD, base_UD, each)]
     if feature_UD is not None:
-        found.append(neighbors(feature_UD, feature_UD))
+        found.append(neighbors(feature_UD, feature_UD, each))
     own_UK = np.arange(len(thumb_UGG))[:, None]
     joined = np.concatenate(
         [(np.minimum(own_UK, each_UK) * len(thumb_UGG) + np.maximum(own_UK, each_UK)).ravel() for each_UK in found]
@@ -79,7 +93,7 @@ def candidates(thumb_UGG: UInt8Array, feature_UD: Float32Array | None) -> Number
     return np.stack(np.divmod(np.unique(joined), max(len(thumb_UGG), 1)), axis=1)
 
 
-def neighbors(query_UD: Float32Array, base_UD: Float32Array) -> IntArray:
+def neighbors(query_UD: Float32Array, base_UD: Float32Array, each: Each = map) -> IntArray:
     """Return the images nearest to each query by inner product, without the query's own: [U, K].
 
     Exactly up to `MOST_EXACT` images. Beyond, k-means divides the images into cells, and a query is compared with
@@ -90,22 +104,24 @@ def neighbors(query_UD: Float32Array, base_UD: Float32Array) -> IntArray:
         return np.empty((count, 0), dtype=np.int32)
     near_UK = np.repeat(np.arange(count, dtype=np.int32)[:, None], most, axis=1)
     product_UK = np.full((count, most), -2.0, dtype=np.float32)
+
+    def search(part_Q: NumberArray, base_B: NumberArray, base_DB: Float32Array) -> None:
+        product_QB = query_UD[part_Q] @ base_DB
+        place_Q = np.searchsorted(base_B, part_Q).clip(max=len(base_B) - 1)
+        own_Q = np.flatnonzero(base_B[place_Q] == part_Q)
+        product_QB[own_Q, place_Q[own_Q]] = -2.0
+        place_Qf = _largest(product_QB, min(most, len(base_B)))
+        near_QX = np.concatenate([near_UK[part_Q], base_B[place_Qf]], axis=1)
+        product_QX = np.concatenate([product_UK[part_Q], np.take_along_axis(product_QB, place_Qf, axis=1)], axis=1)
+        best_QK = _largest_of(product_QX, most)
+        near_UK[part_Q] = np.take_along_axis(near_QX, best_QK, axis=1)
+        product_UK[part_Q] = np.take_along_axis(product_QX, best_QK, axis=1)
+
     everyone = np.arange(count)
     for query_Q, base_B in [(everyone, everyone)] if count <= c.MOST_EXACT else _cells(query_UD, base_UD):
-        base_DB, few = base_UD[base_B].T, min(most, len(base_B))
         step = max(1, c.PRODUCTS_AT_ONCE // len(base_B))
-        for start in range(0, len(query_Q), step):
-            part_Q = query_Q[start : start + step]
-            product_QB = query_UD[part_Q] @ base_DB
-            place_Q = np.searchsorted(base_B, part_Q).clip(max=len(base_B) - 1)
-            own_Q = np.flatnonzero(base_B[place_Q] == part_Q)
-            product_QB[own_Q, place_Q[own_Q]] = -2.0
-            place_Qf = _largest(product_QB, few)
-            near_QX = np.concatenate([near_UK[part_Q], base_B[place_Qf]], axis=1)
-            product_QX = np.concatenate([product_UK[part_Q], np.take_along_axis(product_QB, place_Qf, axis=1)], axis=1)
-            best_QK = _largest_of(product_QX, most)
-            near_UK[part_Q] = np.take_along_axis(near_QX, best_QK, axis=1)
-            product_UK[part_Q] = np.take_along_axis(product_QX, best_QK, axis=1)
+        parts = [query_Q[start : start + step] for start in range(0, len(query_Q), step)]
+        list(each(search, parts, repeat(base_B), repeat(base_UD[base_B].T)))
     return near_UK
 
 
@@ -136,9 +152,10 @@ def _largest(value_QB: Float32Array, few: int) -> npt.NDArray[np.intp]:
     blocks = width // c.BLOCK
     if blocks < 2 * few:
         return _largest_of(value_QB, few)
-    # The largest values lie in the blocks with the largest maxima; finding these takes a tenth of the time.
-    highest_Qb = value_QB[:, : blocks * c.BLOCK].reshape(rows, blocks, c.BLOCK).max(axis=2)
-    inside_QX = (_largest_of(highest_Qb, few)[:, :, None] * c.BLOCK + np.arange(c.BLOCK)).reshape(rows, -1)
+    # The largest values lie in the blocks with the largest maxima. A block is every n-th value, as maxima of whole rows
+    # are found eight times as fast as those of values side by side.
+    highest_Qb = value_QB[:, : blocks * c.BLOCK].reshape(rows, c.BLOCK, blocks).max(axis=1)
+    inside_QX = (_largest_of(highest_Qb, few)[:, :, None] + blocks * np.arange(c.BLOCK)).reshape(rows, -1)
     rest_QX = np.broadcast_to(np.arange(blocks * c.BLOCK, width), (rows, width - blocks * c.BLOCK))
     place_QX = np.concatenate([inside_QX, rest_QX], axis=1)
     best_Qf = _largest_of(np.take_along_axis(value_QB, place_QX, axis=1), few)
