@@ -169,7 +169,7 @@ def find_warnings(
             "and their labels are judged unreliably. Look at them by hand, or merge them into larger classes."
         )
     enough = joint.noise_rate >= c.STRUCTURED_RATE and joint.classes >= c.STRUCTURED_CLASSES
-    if enough and joint.structure > c.STRUCTURED:
+    if flagged_N.any() and enough and joint.structure > c.STRUCTURED:
         share_Q = np.sort(joint.share_Q[joint.given_Q != joint.true_Q])[::-1]
         half = int(np.searchsorted(share_Q.cumsum(), 0.5 * share_Q.sum())) + 1
         yield (

@@ -100,8 +100,8 @@ def embed(
         known = cache.load(wanted)
     # Equal files are embedded once.
     missing = list({sha256[sample]: sample for sample in samples if sha256[sample] not in known}.values())
-    if cache is not None and len(missing) < len(samples):
-        cached = f"{len(samples) - len(missing)} of {len(samples)}" if missing else f"All {len(samples)}"
+    if cache is not None and known:
+        cached = f"{len(known):,} of {len(wanted):,}" if missing else f"All {len(wanted):,}"
         reporter.say(f"{cached} embeddings are in the cache ({cache.folder})")
 
     def embed_samples(numbers: list[int]) -> None:

@@ -64,6 +64,15 @@ def review_sentences(noise: Noise) -> list[str]:
         f"Reviewed by a person: {found.right:,} right, {found.wrong:,} wrong, {found.skipped:,} skipped of "
         f"{found.reviews:,} labels drawn by chance; 95% interval. The losses alone {losses}."
     ]
+    if noise.best_rate is not None and noise.best_interval is not None:
+        low, middle, high = (
+            f"{share * noise.readable:,.0f}"
+            for share in (noise.best_interval[0], noise.best_rate, noise.best_interval[1])
+        )
+        lines.append(
+            f"So about {middle} of {noise.readable:,} labels are wrong ({low} to {high}); suspicious ones are drawn "
+            "more often than others."
+        )
     if found.skipped:
         lines.append("Skipped labels count as right in the low end of the interval and as wrong in its high end.")
     if found.reviews_left is None:

@@ -54,6 +54,7 @@ def test_a_review_is_said_beside_what_the_losses_say():
         "suspicious; reviewed noise rate 12.0% (9.0% to 16.0%), from 200 reviews; ranked by gmm on aul over 4 epochs",
         "Reviewed by a person: 170 right, 28 wrong, 2 skipped of 200 labels drawn by chance; 95% interval.",
         "The losses alone say 10.0% (8.0% to 15.0%).",
+        f"So about {0.12 * found.readable:,.0f} of {found.readable:,} labels are wrong",
         "Skipped labels count as right in the low end",
         "About 130 more reviews (330 in all) would bring ±2.0%.",
         "20.0% (10.0% to 35.0%)",
@@ -61,7 +62,7 @@ def test_a_review_is_said_beside_what_the_losses_say():
         assert part in text
     enough = noise(noise_rate=None, reviewed={**review, "skipped": 0, "reviews_left": 0})
     lines = review_sentences(enough)
-    assert len(lines) == 1
+    assert len(lines) == 2
     assert lines[0].endswith("The losses alone have no rate.")
     assert review_sentences(noise()) == []
 
