@@ -21,7 +21,7 @@ ONE = ("--epochs", 1, *QUICK[2:])
     ("command", "entries", "words"),
     [
         ("methods", METHODS, ("beta=0.8", "noise_rate=(from the audit)", "noise rate, two networks")),
-        ("selectors", SELECTORS, ("beta=1.0", "mid_rank=false", "threshold=auto")),
+        ("selectors", SELECTORS, ("beta=1.0", "patience=8", "threshold=auto")),
     ],
     ids=["methods", "selectors"],
 )
@@ -38,11 +38,11 @@ def test_one_entry_is_told_in_full() -> None:
     for line in (
         "co-teaching: Each of two networks",
         "\n  needs     noise rate, two networks\n",
-        "\n  -P warm_up_epochs=10  a whole number: ",
+        "\n  -P warm_up_epochs=10  epochs over which",
         "\n  --preset paper  epochs 200, batch size 128, optimizer adam, lr 0.001",
     ):
         assert line in text
-    assert "  -S beta=1.0  a number: back-propagates 1 / (beta" in succeed("selectors", "selective-backprop").out
+    assert "  -S beta=1.0  back-propagates 1 / (beta" in succeed("selectors", "selective-backprop").out
 
 
 def test_parameters_are_in_the_result_and_bind_a_finished_training(photos: Path) -> None:

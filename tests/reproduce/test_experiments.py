@@ -229,7 +229,7 @@ BOTH = ("--data", "photos/train", "--test", "photos/test")
         ("table1", (), "there are no test images"),
         ("table1", ("-P", "elr.beta=0.9", "--methods", "aul"), "-P elr.beta is of no row; give -P ROW.NAME=VALUE"),
         ("table1", ("-P", "elr.betta=0.9"), "unknown parameter 'betta' for elr"),
-        ("table1", ("-P", "elr.beta=2"), "parameter beta of elr is 2, out of range"),
+        ("table1", ("-P", "elr.beta=2"), "parameter beta of elr is '2' (Expected `float` < 1.0); beta: share"),
         ("table1", ("--methods", ","), "--methods names none"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
