@@ -1,7 +1,7 @@
 """The training loop of all networks: probes and robust retraining go through it.
 
-Shapes: N rows of the training data, B batch, b this process's part of it, C classes, D features; M rows that are looked
-at, m this process's share of some of them.
+Shapes: N rows of the training data, B batch, b this process's part of it, C classes, D features; M places of an epoch,
+N of them when every row comes once, or rows that are looked at, m this process's share of some of them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from torch import nn
 
 from labelaudit.engine.devices import Device, memory_errors, single_threaded
 from labelaudit.engine.draws import derive_seed, make_generator, split_places
-from labelaudit.engine.inputs import Inputs
+from labelaudit.engine.inputs import Inputs, Views
 from labelaudit.engine.optimizers import build_optimizer, set_pace, step_with_decay
-from labelaudit.engine.order import EpochOrder, Places
 from labelaudit.engine.parallel import Threaded, in_processes, in_threads
 from labelaudit.engine.step import EpochRecord, Recorder, lesson_loss
 from labelaudit.engine.world import ALONE, World
 from labelaudit.hyperparameters import Hyperparameters
-from labelaudit.methods.base import Clock, EpochPlan, Method, Remembers, State
+from labelaudit.methods.base import Batch, Clock, EpochPlan, Method, Mixing, Remembers, State
 from labelaudit.progress import Advance
 
 _AHEAD = 2
@@ -38,6 +37,49 @@ took 2.4 times as long, heads beside other work ten times (docs/benchmarks.md)."
 
 _CHUNK = 512
 """Rows that are looked at together."""
+
+
+Places = slice | torch.Tensor
+"""Some places of an epoch, or in a batch; as a tensor, int64 on the CPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochOrder:
+    """The places of an epoch, drawn before it begins.
+
+    ``order_M``, int64, has the row at each place, on the CPU; ``row_M`` the same on the device, as are given labels and
+    sample weights. ``batches`` are the places of each batch.
+    """
+
+    order_M: torch.Tensor
+    row_M: torch.Tensor
+    label_M: torch.Tensor
+    sample_weight_M: torch.Tensor | None
+    views: Views | None
+    batches: list[slice]
+
+    def batch(self, places: Places) -> Batch:
+        """Return what a method is told of a batch."""
+        places = self._on_device(places)
+        return Batch(row_B=self.row_M[places], label_B=self.label_M[places])
+
+    def sample_weights(self, places: Places) -> torch.Tensor | None:
+        """Return the sample weights of a batch, where there are any."""
+        return None if self.sample_weight_M is None else self.sample_weight_M[self._on_device(places)]
+
+    def _on_device(self, places: Places) -> Places:
+        return places if isinstance(places, slice) else places.to(self.row_M.device)
+
+    def images(self, inputs: Inputs, places: Places, within: Places) -> torch.Tensor:
+        """Return the inputs at places ``within`` the batch at some places of the epoch, on the device."""
+        views = None if self.views is None else self.views.part(places).part(within)
+        return inputs.batch(self.order_M[places][within], views)
+
+    def blended(self, x_b: torch.Tensor, inputs: Inputs, places: Places, share: slice, mixing: Mixing) -> torch.Tensor:
+        """Blend a share of a batch, at ``places`` of the epoch, with its partners, which may be in another share."""
+        other_b = self.images(inputs, places, mixing.partner_B[share])
+        factor_b = mixing.factor_B[share].to(x_b.device).view(-1, *[1] * (x_b.dim() - 1))
+        return torch.lerp(other_b, x_b, factor_b)
 
 
 @dataclass(frozen=True)
