@@ -53,15 +53,15 @@ def test_equal_seeds_give_equal_networks_of_the_asked_shape_and_leave_global_dra
     state = torch.get_rng_state()
     one, same, other = build(seed=1), build(seed=1), build(seed=2)
     assert same_weights(one, same)
-    assert not torch.equal(one.conv1.weight, other.conv1.weight)
+    assert not torch.equal(one.features[0].weight, other.features[0].weight)
     assert torch.equal(torch.get_rng_state(), state)
     grey = build(num_classes=5, channels=1)
-    assert (grey.conv1.weight.shape[1], grey.fc.weight.shape[0]) == (1, 5)
+    assert (grey.features[0].weight.shape[1], grey.fc.weight.shape[0]) == (1, 5)
 
 
 def test_a_file_gives_its_parameters_to_a_network_of_the_same_kind(tmp_path):
     saved = build(seed=1)
-    saved.bn1.running_mean += 1.0
+    saved.features[1].running_mean += 1.0
     for name, renamed in (("probe.safetensors", "probe.bin"), ("probe.pt", "probe.pt")):
         file = save(saved, tmp_path / name).rename(tmp_path / renamed)
         assert same_weights(build(seed=2, weights=A_FILE, weights_file=file), saved)
@@ -152,10 +152,10 @@ def state_of(model=PROBE, without=()):
             lambda: state_of("labelaudit_probe_coarse"),
             "another shape of .*: 32×3×8×8, not 32×3×4×4.*give",
         ),
-        (lambda: state_of(without=["bn1.running_var"]), r"lacks 'bn1.running_var' \(1 such tensors\)"),
-        (lambda: state_of() | {"conv1.weight": torch.full((32, 3, 4, 4), torch.nan)}, "no finite numbers in 'conv1"),
+        (lambda: state_of(without=["features.1.running_var"]), r"lacks 'features.1.running_var' \(1 such tensors\)"),
+        (lambda: state_of() | {"features.0.weight": torch.full((32, 3, 4, 4), torch.nan)}, "no finite numbers in 'features"),
         (lambda: {name: tensor.to("meta") for name, tensor in state_of().items()}, "cannot be copied into the model"),
-        (lambda: state_of() | {"conv1.lora_A": torch.ones(2, 3)}, "merge the LoRA adapters"),
+        (lambda: state_of() | {"features.0.lora_A": torch.ones(2, 3)}, "merge the LoRA adapters"),
         (build, "does not load as plain tensors"),
         (lambda: [torch.zeros(1)], "holds no state dict"),
     ],
@@ -202,14 +202,14 @@ def test_a_model_of_a_fixed_size_is_built_for_another_where_timm_can(tmp_path):
         with pytest.raises(ModelError, match=message):
             build(SMALL_VIT, num_classes=num_classes, image_size=8)
     checked = build()  # a look at a blank image leaves the network as it is
-    assert (checked.bn1.num_batches_tracked, checked.training) == (0, True)
+    assert (checked.features[1].num_batches_tracked, checked.training) == (0, True)
 
 
 def test_digests_are_those_of_the_content():
     network = build(seed=1)
     assert network_digest(network) == network_digest(build(seed=1).to(memory_format=torch.channels_last))
     digests = {network_digest(network)}
-    for tensor in (network.fc.bias.data, network.bn1.num_batches_tracked):
+    for tensor in (network.fc.bias.data, network.features[1].num_batches_tracked):
         tensor.add_(1)
         digests.add(network_digest(network))
     assert len(digests) == 3
