@@ -71,9 +71,12 @@ def test_an_audit_of_other_labels_gives_no_noise_rate(photos: Path, audit: Path,
     next((other / "ant").iterdir()).unlink()
     words = ("--method", "co-teaching", "--run", audit, "--out", "out", *ONE)
     assert "is an audit of other data, or of other labels, than" in run("retrain", other, *words).error
-    (audit / "noise.json").write_text('{"noise_rate": "high"}')
-    assert "noise.json has no noise rate; run labelaudit fit" in run("retrain", photos, *words).error
-    (audit / "noise.json").write_text('{"noise_rate": 0.1, "reviewed": {"noise_rate": 0.25}}')
+    noise = json.loads((audit / "noise.json").read_text())
+    (audit / "noise.json").write_text(json.dumps({**noise, "noise_rate": None}))
+    assert "noise.json has no noise rate; give -P noise_rate=0.2" in run("retrain", photos, *words).error
+    reviewed = {"noise_rate": 0.25, "noise_rate_interval": [0.1, 0.4], "right": 3, "wrong": 1, "skipped": 0}
+    noise["reviewed"] = {**reviewed, "others": 0, "reviews_left": None}
+    (audit / "noise.json").write_text(json.dumps(noise))
     assert "Noise rate: 25.0%" in succeed("retrain", photos, *words).err
 
 
