@@ -205,7 +205,7 @@ def test_a_training_that_diverges_is_a_result(clean: Path, monkeypatch: pytest.M
     page = measured("table1", "--data", clean, "--noise", "uniform:0.25", "--methods", "standard")
     assert [row["status"] for row in rows("out", "runs")] == ["diverged"]
     assert rows("out", "audits") == []  # none of these needs one
-    assert "| Standard | diverged |" in page
+    assert "| standard | diverged |" in page
 
 
 NOISE = ("--noise", "uniform:0.1")
