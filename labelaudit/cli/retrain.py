@@ -120,9 +120,7 @@ def _show(one: _Entry | None, entries: Sequence[_Entry], output: PlanFormatName)
 
 def _as_json(entry: _Entry) -> dict[str, object]:
     told: dict[str, object] = {"name": entry.name, "summary": entry.summary, "source": entry.source}
-    told["parameters"] = [
-        {"name": of.name, "default": of.default, **of.metadata} for of in fields(entry.parameters)
-    ]
+    told["parameters"] = [{"name": of.name, "default": of.default, **of.metadata} for of in fields(entry.parameters)]
     if isinstance(entry, MethodEntry):
         told |= {"needs": entry.needs, "networks": entry.networks, "published": entry.differences}
     return told

@@ -86,7 +86,7 @@ class ConfidentJoint:
 
     @property
     def structure(self) -> float:
-        """How far from even the errors are, in [0, 1]: 0 where they are spread evenly, 1 for all in one pair of classes.
+        """How far from even the errors are, in [0, 1]: 0 where they are spread evenly, 1 for all between two classes.
 
         With n errors in a pair, (Σ n)² / Σ n² is the number of pairs that they are spread over. Of even errors, drawn
         by chance with μ expected in each of K(K − 1) pairs, it is near K(K − 1) · μ / (1 + μ). It is 1 − their ratio.

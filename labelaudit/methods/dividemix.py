@@ -39,6 +39,7 @@ from labelaudit.methods import base
 from labelaudit.methods.base import Batch, Clock, EpochPlan, Ingredients, Lesson, Logits, Look, Method, Mixing, State
 from labelaudit.methods.parameters import DivideMixParameters
 
+
 def sharpen(p_BC: torch.Tensor, temperature: float) -> torch.Tensor:
     """Return p_c^(1/T) / Σ p^(1/T): 1 leaves p as it is, towards 0 it becomes one-hot."""
     # The largest first divided out: a small temperature takes every other number to zero.

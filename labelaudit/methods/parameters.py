@@ -6,7 +6,6 @@ A field whose default is None is filled from an audit, or has to be given.
 from __future__ import annotations
 
 import contextlib
-import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -88,8 +87,7 @@ class MentorNetParameters:
 class IncvParameters:
     """Of `labelaudit.retraining.incv` and `labelaudit.methods.incv`."""
 
-    iterations: WholeNumber = Annotated[int, msgspec.Meta(ge=0)]
-OneOrMore = parameter(4, "rounds of cross-validation")
+    iterations: OneOrMore = parameter(4, "rounds of cross-validation")
     selection_share: SomeShare = parameter(
         0.25, "epochs of each of the two trainings in a round, as a share of the training's"
     )
@@ -119,8 +117,7 @@ class DivideMixParameters:
     guess_weight: NotNegative | Literal["auto"] = parameter(
         "auto", "weight of the loss on guessed labels; auto: 0, from 35% noise on 25, from 85% on 50; 0 if asymmetric"
     )
-    views: WholeNumber = Annotated[int, msgspec.Meta(ge=0)]
-OneOrMore = parameter(2, "how often a step has each sample, each time augmented anew")
+    views: OneOrMore = parameter(2, "how often a step has each sample, each time augmented anew")
     balance: NotNegative = parameter(1.0, "weight of the loss that keeps predictions spread over the classes")
     warmup_share: Share = parameter(1 / 30, "share of the training before labels are guessed")
     ramp_share: Share = parameter(16 / 300, "share of the training over which that loss grows")
@@ -131,8 +128,7 @@ class CoTeachingParameters:
     """Of `labelaudit.methods.co_teaching`."""
 
     noise_rate: ShareBelowOne | None = parameter(None, "share of each batch that is dropped in the end")
-    warm_up_epochs: WholeNumber = Annotated[int, msgspec.Meta(ge=0)]
-OneOrMore = parameter(10, "epochs over which the dropped share rises from 0")
+    warm_up_epochs: OneOrMore = parameter(10, "epochs over which the dropped share rises from 0")
     exponent: Positive = parameter(1.0, "how it rises: (epoch to this power) / warm_up_epochs")
 
 

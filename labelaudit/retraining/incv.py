@@ -20,6 +20,7 @@ Shapes: R rows of the training data, H rows of a held-out half, C classes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,7 +56,7 @@ def noise_from_agreement(agreement: float, classes: int) -> float:
     steps of .001, where there is no root to 1, and would keep nothing later.
     """
     most = (classes - 1) / classes
-    return most * (1 - max(0.0, 1 - (1 - agreement) / most) ** 0.5)
+    return most * (1 - math.sqrt(max(0.0, 1 - (1 - agreement) / most)))
 
 
 def discarded(row_H: RowArray, loss_H: npt.NDArray[np.floating], agreeing: int, ratio: float) -> RowArray:

@@ -145,7 +145,10 @@ def state_of(model=PROBE, without=()):
         (lambda: state_of("cifar_resnet20"), "does not fit the model: it has an unknown.*give the --model"),
         (lambda: state_of("labelaudit_probe_coarse"), "another shape of .*: 32×3×8×8, not 32×3×4×4.*give"),
         (lambda: state_of(without=["features.1.running_var"]), r"lacks 'features.1.running_var' \(1 such tensors\)"),
-        (lambda: state_of() | {"features.0.weight": torch.full((32, 3, 4, 4), torch.nan)}, "no finite numbers in 'features"),
+        (
+            lambda: state_of() | {"features.0.weight": torch.full((32, 3, 4, 4), torch.nan)},
+            "no finite numbers in 'features",
+        ),
         (lambda: state_of() | {"features.0.lora_A": torch.ones(2, 3)}, "merge the LoRA adapters"),
         (build, "does not load as plain tensors"),
         (lambda: [torch.zeros(1)], "holds no state dict"),
