@@ -55,16 +55,6 @@ def test_padded_shortcut_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("name", "scale"), [("labelaudit_probe", 1), ("labelaudit_probe_pooled", 1 / 9), ("wide_resnet16_4", 1)]
-)
-def test_features_head_and_logits_fit_together(name, scale):
-    network, x = create(name, num_classes=5).eval(), images()
-    headless = create(name, num_classes=0).eval()
-    headless.load_state_dict(network.state_dict(), strict=False)
-    torch.testing.assert_close(network(x), network.fc(headless(x)) * scale)
-
-
-@pytest.mark.parametrize(
     ("name", "message"),
     [
         ("cifar_resnet23", "unknown model 'cifar_resnet23'.*close names: .*cifar_resnet20"),
