@@ -14,10 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.detect import BoolArray, FloatArray, IntArray
+from labelaudit.detect import BoolArray, FloatArray, IntArray, LongArray
 from labelaudit.detect import constants as c
-
-CellArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +72,8 @@ class ConfidentJoint:
 
     classes: int
     samples: int
-    given_Q: CellArray
-    true_Q: CellArray
+    given_Q: LongArray
+    true_Q: LongArray
     share_Q: FloatArray
     class_N: IntArray
 
@@ -133,7 +131,7 @@ def sure_from(label_N: npt.NDArray[np.integer], given_N: npt.NDArray[np.floating
     return np.where(count_K > 0, sum_K / np.maximum(count_K, 1), 2.0) - c.ROUNDING
 
 
-def surely_wrong(label_N: npt.NDArray[np.int64], p_NK: npt.NDArray[np.floating]) -> BoolArray:
+def surely_wrong(label_N: LongArray, p_NK: npt.NDArray[np.floating]) -> BoolArray:
     """True for samples whose most probable class is another than the given one, and sure: see `sure_from`."""
     row_N, predicted_N = np.arange(len(label_N)), p_NK.argmax(axis=1)
     threshold_K = sure_from(label_N, p_NK[row_N, label_N], p_NK.shape[1])
@@ -141,7 +139,7 @@ def surely_wrong(label_N: npt.NDArray[np.int64], p_NK: npt.NDArray[np.floating])
     return wrong_N
 
 
-def looks_symmetric(given_D: CellArray, predicted_D: CellArray, classes: int) -> bool:
+def looks_symmetric(given_D: LongArray, predicted_D: LongArray, classes: int) -> bool:
     """True when disagreements with labels are spread over the pairs of classes as uniform noise is.
 
     Uniform noise gives the c_j samples predicted as j every other label alike, however few classes a network predicts.
@@ -187,7 +185,7 @@ def _sure_class(label_N: IntArray, beliefs: Beliefs, threshold_K: FloatArray) ->
     return class_N
 
 
-def _count_cells(label_U: IntArray, class_U: IntArray, classes: int) -> tuple[CellArray, CellArray, FloatArray]:
+def _count_cells(label_U: IntArray, class_U: IntArray, classes: int) -> tuple[LongArray, LongArray, FloatArray]:
     """Return the cells and their samples; every class with samples has its diagonal cell, with at least one.
 
     A class without any confident sample therefore counts as correctly labeled.

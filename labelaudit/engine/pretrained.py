@@ -56,8 +56,6 @@ def _read_checkpoint(file: Path) -> object:
             start = handle.read(len(_LFS_POINTER))
         if start == _LFS_POINTER:
             raise ModelError(f"{file} is a Git LFS pointer, not the weights", fix="run git lfs pull")
-        if not start:
-            raise ModelError(f"{file} is empty", fix="save or download it again")
         # A safetensors file begins with the length of its header, which is JSON, whatever it is called.
         return load_file(file) if start[8:9] == b"{" else _load_plain(file)
     except ModelError:

@@ -29,7 +29,7 @@ import torch
 
 from labelaudit.auditing.prepare import Prepared, Source, make_network
 from labelaudit.auditing.training import read_checkpoint, write_checkpoint
-from labelaudit.detect import BoolArray
+from labelaudit.detect import BoolArray, LongArray
 from labelaudit.detect.confident import looks_symmetric, surely_wrong
 from labelaudit.engine.draws import derive_seed
 from labelaudit.engine.inputs import SomeRows
@@ -40,8 +40,6 @@ from labelaudit.methods.base import Verified
 from labelaudit.methods.parameters import IncvParameters
 from labelaudit.progress import Advance, Reporter
 from labelaudit.run.layout import RunFolder
-
-RowArray = npt.NDArray[np.int64]
 
 _MOST_DISCARDED = 2.0
 """Samples that are discarded at most for each that agrees."""
@@ -59,7 +57,7 @@ def noise_from_agreement(agreement: float, classes: int) -> float:
     return most * (1 - math.sqrt(max(0.0, 1 - (1 - agreement) / most)))
 
 
-def discarded(row_H: RowArray, loss_H: npt.NDArray[np.floating], agreeing: int, ratio: float) -> RowArray:
+def discarded(row_H: LongArray, loss_H: npt.NDArray[np.floating], agreeing: int, ratio: float) -> LongArray:
     """Return the rows of the int(ρ · agreeing) largest losses; none when that is 0, where the authors take all."""
     count = min(len(row_H), int(ratio * agreeing))
     return row_H[np.argsort(loss_H, kind="stable")[len(row_H) - count :]]
@@ -86,10 +84,10 @@ class _Judged:
     the network surely disagrees with, as in confident learning.
     """
 
-    row_H: RowArray
+    row_H: LongArray
     agrees_H: BoolArray
     loss_H: npt.NDArray[np.floating]
-    mistakes_2D: RowArray
+    mistakes_2D: LongArray
 
 
 def cross_validate(
@@ -138,7 +136,7 @@ class _Validation:
     source: Source
     sample_weight_R: torch.Tensor | None
 
-    def judge(self, taught: RowArray, held_out: RowArray, number: int, *, best: bool, advance: Advance) -> _Judged:
+    def judge(self, taught: LongArray, held_out: LongArray, number: int, *, best: bool, advance: Advance) -> _Judged:
         """Train on ``taught`` from the first weights, and predict ``held_out`` after the best or the last epoch."""
         rows, others, prepared = torch.from_numpy(taught), torch.from_numpy(held_out), self.prepared
         label_H = prepared.label_R[others]

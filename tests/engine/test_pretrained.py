@@ -162,7 +162,7 @@ def test_a_file_that_does_not_fit_is_refused_with_advice(tmp_path, content, mess
 def test_a_missing_or_damaged_file_is_refused(tmp_path):
     refused(tmp_path / "none.safetensors", "there is no weights file .*none.safetensors")
     for name, content, message in (
-        ("a.pt", b"", "a.pt is empty"),
+        ("a.pt", b"", "a.pt does not load"),
         ("a.pt", b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer, .*git lfs pull"),
         ("cut.pt", None, "cut.pt"),
         ("cut.safetensors", None, "cut.safetensors"),
