@@ -136,8 +136,8 @@ class CoTeachingParameters:
 class ElrParameters:
     """Of `labelaudit.methods.elr`."""
 
-    strength: NotNegative = parameter(3.0, "λ: how much early beliefs count against the given label; 0 is standard")
-    beta: ShareBelowOne = parameter(0.7, "β: share of the old belief that stays in each epoch")
+    strength: NotNegative = parameter(3.0, "how much early beliefs count against the given label; 0 is standard")
+    beta: ShareBelowOne = parameter(0.7, "share of the old belief that stays in each epoch")
 
 
 def lacking(method: str, need: Need) -> UsageError:
