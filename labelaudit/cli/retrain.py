@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,6 @@ from labelaudit.auditing.options import TrainingOptions
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, print_table
 from labelaudit.errors import UsageError
-from labelaudit.methods.parameters import describe_parameters
 from labelaudit.methods.table import METHODS, MethodEntry, find_method
 from labelaudit.names import PlanFormatName
 from labelaudit.selectors.table import SELECTORS, SelectorEntry, find_selector
@@ -120,7 +120,7 @@ def _show(one: _Entry | None, entries: Sequence[_Entry], output: PlanFormatName)
 
 def _as_json(entry: _Entry) -> dict[str, object]:
     told: dict[str, object] = {"name": entry.name, "summary": entry.summary, "source": entry.source}
-    told["parameters"] = [vars(info) for info in describe_parameters(entry.parameters)]
+    told["parameters"] = [{"name": of.name, "default": of.default, **of.metadata} for of in fields(entry.parameters)]
     if isinstance(entry, MethodEntry):
         told |= {"needs": entry.needs, "networks": entry.networks, "published": entry.differences}
     return told
@@ -130,8 +130,8 @@ def _parameters(entry: _Entry) -> dict[str, str]:
     """Return what each parameter is, by ``name=default``."""
     none = "(from the audit)" if isinstance(entry, MethodEntry) else "auto"
     return {
-        f"{info.name}={none if info.default is None else str(info.default).lower()}": f"{info.kind}: {info.what}"
-        for info in describe_parameters(entry.parameters)
+        f"{of.name}={none if of.default is None else str(of.default).lower()}": of.metadata["what"]
+        for of in fields(entry.parameters)
     }
 
 

@@ -8,5 +8,6 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
+LongArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 NumberArray = npt.NDArray[np.integer[Any]]

@@ -14,10 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.detect import BoolArray, FloatArray, IntArray
+from labelaudit.detect import BoolArray, FloatArray, IntArray, LongArray
 from labelaudit.detect import constants as c
-
-CellArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +72,8 @@ class ConfidentJoint:
 
     classes: int
     samples: int
-    given_Q: CellArray
-    true_Q: CellArray
+    given_Q: LongArray
+    true_Q: LongArray
     share_Q: FloatArray
     class_N: IntArray
 
@@ -86,23 +84,17 @@ class ConfidentJoint:
 
     @property
     def structure(self) -> float:
-        """1 − `spread_over_pairs`, in [0, 1]: 0 for errors that are spread evenly, 1 for all in one pair of classes."""
+        """How far from even the errors are, in [0, 1]: 0 where they are spread evenly, 1 for all between two classes.
+
+        With n errors in a pair, (Σ n)² / Σ n² is the number of pairs that they are spread over. Of even errors, drawn
+        by chance with μ expected in each of K(K − 1) pairs, it is near K(K − 1) · μ / (1 + μ). It is 1 − their ratio.
+        """
         error_Q = self.share_Q[self.given_Q != self.true_Q] * self.samples
         if self.classes < 2 or not error_Q.any():
             return 0.0
-        return float(np.clip(1.0 - spread_over_pairs(error_Q, self.classes), 0.0, 1.0))
-
-
-def spread_over_pairs(error_Q: FloatArray, classes: int) -> float:
-    """Return over how many pairs of classes errors are spread, as a multiple of what even ones would give: near 1.
-
-    With n errors in a pair, (Σ n)² / Σ n² is the number of pairs that they are spread over. Of even errors, drawn by
-    chance with μ expected in each of K(K − 1) pairs, it is near K(K − 1) · μ / (1 + μ).
-    """
-    pairs = classes * (classes - 1)
-    mean = error_Q.sum() / pairs
-    even = pairs * mean / (1.0 + mean)
-    return float(error_Q.sum() ** 2 / (error_Q**2).sum() / even)
+        mean = error_Q.sum() / (self.classes * (self.classes - 1))
+        even = error_Q.sum() / (1.0 + mean)
+        return float(np.clip(1.0 - error_Q.sum() ** 2 / (error_Q**2).sum() / even, 0.0, 1.0))
 
 
 def confident_joint(label_N: IntArray, beliefs: Beliefs, classes: int) -> ConfidentJoint:
@@ -139,7 +131,7 @@ def sure_from(label_N: npt.NDArray[np.integer], given_N: npt.NDArray[np.floating
     return np.where(count_K > 0, sum_K / np.maximum(count_K, 1), 2.0) - c.ROUNDING
 
 
-def surely_wrong(label_N: npt.NDArray[np.int64], p_NK: npt.NDArray[np.floating]) -> BoolArray:
+def surely_wrong(label_N: LongArray, p_NK: npt.NDArray[np.floating]) -> BoolArray:
     """True for samples whose most probable class is another than the given one, and sure: see `sure_from`."""
     row_N, predicted_N = np.arange(len(label_N)), p_NK.argmax(axis=1)
     threshold_K = sure_from(label_N, p_NK[row_N, label_N], p_NK.shape[1])
@@ -147,19 +139,17 @@ def surely_wrong(label_N: npt.NDArray[np.int64], p_NK: npt.NDArray[np.floating])
     return wrong_N
 
 
-def spread_against_chance(given_D: CellArray, predicted_D: CellArray, classes: int) -> float:
-    """Return over how many pairs of classes disagreements are spread: 1 as uniform noise, 1 / (K − 1) one pair a class.
+def looks_symmetric(given_D: LongArray, predicted_D: LongArray, classes: int) -> bool:
+    """True when disagreements with labels are spread over the pairs of classes as uniform noise is.
 
-    Unlike `spread_over_pairs` it allows for a network that predicts some classes only. Uniform noise gives the
-    c_j samples predicted as j every other label alike. So of the n disagreements in each pair, Σ n² is near
-    Σ c_j² / (K − 1) + Σ n, which is divided by the Σ n² found.
+    Uniform noise gives the c_j samples predicted as j every other label alike, however few classes a network predicts.
+    So of the n disagreements in each pair, Σ n² is near Σ c_j² / (K − 1) + Σ n. That over the Σ n² found is 1 for
+    uniform noise and 1 / (K − 1) for one pair a class; from `SYMMETRIC_FROM` on, noise is taken for symmetric.
     """
-    if len(given_D) == 0:
-        return 1.0
     _, count_Q = np.unique(given_D * classes + predicted_D, return_counts=True)
     _, predicted_Q = np.unique(predicted_D, return_counts=True)
     chance = (predicted_Q.astype(np.float64) ** 2).sum() / (classes - 1) + len(given_D)
-    return float(chance / (count_Q.astype(np.float64) ** 2).sum())
+    return bool(chance >= c.SYMMETRIC_FROM * (count_Q.astype(np.float64) ** 2).sum())
 
 
 def indistinct_pairs(label_N: IntArray, beliefs: Beliefs, classes: int) -> dict[tuple[int, int], float]:
@@ -195,7 +185,7 @@ def _sure_class(label_N: IntArray, beliefs: Beliefs, threshold_K: FloatArray) ->
     return class_N
 
 
-def _count_cells(label_U: IntArray, class_U: IntArray, classes: int) -> tuple[CellArray, CellArray, FloatArray]:
+def _count_cells(label_U: IntArray, class_U: IntArray, classes: int) -> tuple[LongArray, LongArray, FloatArray]:
     """Return the cells and their samples; every class with samples has its diagonal cell, with at least one.
 
     A class without any confident sample therefore counts as correctly labeled.

@@ -16,17 +16,18 @@ With several heads on a frozen backbone ℓ, m and p are held out: of the head t
 
 Beliefs are mean probabilities, weighted with the trust in each epoch (`EpochTrust`).
 
-Shapes: N samples, R records of one epoch, B samples of one block, M belief slots.
+Shapes: N samples, R of them with a record, the same in every epoch, B samples of one block, M belief slots.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
+import numpy.typing as npt
 
-from labelaudit.detect import BoolArray, Float32Array, FloatArray, IntArray
+from labelaudit.detect import BoolArray, Float32Array, FloatArray, IntArray, NumberArray
 from labelaudit.detect import constants as c
 from labelaudit.detect.confident import Beliefs, ConfidentJoint, confident_joint
 from labelaudit.detect.transition import Transition, fit_transition
@@ -60,18 +61,18 @@ class EpochTrust:
     """Tells memorizing from learning, epoch by epoch, from the recorded margins alone.
 
     In each epoch e, the *doubted* samples are those with Σ_{f<e} f · m_f < 0: until then the probe spoke against their
-    labels, and the later the more it counts. Their *doubt* is max(0, −Σ m_e) / N over the N samples with a record,
-    times the share of samples that are not doubted, as a probe that doubts everything has not learned yet. An epoch's
-    trust is 1 as long as the doubt grows, and else what is left of the largest doubt so far.
+    labels, and the later the more it counts. Their *doubt* is max(0, −Σ m_e) / R, times the share of samples that are
+    not doubted, as a probe that doubts everything has not learned yet. An epoch's trust is 1 as long as the doubt
+    grows, and else what is left of the largest doubt so far.
 
     After ``epochs`` another training begins, which is judged by itself.
     """
 
-    def __init__(self, samples: int, epochs: int) -> None:
+    def __init__(self, epochs: int) -> None:
         self._epochs = epochs
         self._seen = 0
         self._largest = 0.0
-        self._weighted_N = np.zeros(samples)
+        self._weighted_R = np.empty(0)
         self.memorized_from: int | None = None
         """The number of the epoch from which on less than a quarter of the doubt is left; None where more is."""
 
@@ -80,23 +81,22 @@ class EpochTrust:
         """The number, from 1, that the next epoch has in its training."""
         return 1 + self._seen % self._epochs
 
-    def add(self, present_N: BoolArray, margin_N: Float32Array) -> float:
-        """Return the trust in the next epoch, in (0, 1]; the margins of samples without a record in it are 0."""
+    def add(self, margin_R: Float32Array) -> float:
+        """Return the trust in the next epoch, in (0, 1]."""
         if self.number == 1:
             self.memorized_from, self._largest = None, 0.0
-            self._weighted_N[:] = 0.0
-        bounded_N = np.clip(margin_N, -c.LARGEST_MARGIN, c.LARGEST_MARGIN).astype(np.float64)
-        doubted_N = present_N & (self._weighted_N < 0)
-        seen = max(int(np.count_nonzero(present_N)), 1)
-        learned = 1.0 - np.count_nonzero(doubted_N) / seen
-        doubt = max(0.0, -float(bounded_N[doubted_N].sum())) / seen * learned
+            self._weighted_R = np.zeros(len(margin_R))
+        bounded_R = np.clip(margin_R, -c.LARGEST_MARGIN, c.LARGEST_MARGIN).astype(np.float64)
+        doubted_R, samples = self._weighted_R < 0, max(len(margin_R), 1)
+        learned = 1.0 - np.count_nonzero(doubted_R) / samples
+        doubt = max(0.0, -float(bounded_R[doubted_R].sum())) / samples * learned
         self._largest = max(self._largest, doubt)
         trust = 1.0 - (self._largest - doubt) / max(self._largest, c.LEAST_DOUBT)
         if trust >= c.MEMORIZED_BELOW:
             self.memorized_from = None
         elif self.memorized_from is None:
             self.memorized_from = self.number
-        self._weighted_N += self.number * bounded_N
+        self._weighted_R += self.number * bounded_R
         self._seen += 1
         return max(trust, c.LEAST_TRUST)
 
@@ -144,7 +144,7 @@ class CurveStatistics:
 
 
 class CurveAccumulator:
-    """Takes one epoch after the other.
+    """Takes one epoch after the other, with the same samples in each.
 
     The belief in other classes is kept in M = 4 slots for each sample. An epoch's record names only the most probable
     other class, with p_j = p_y · exp(−m); that class adds its probability to its slot, or takes over the smallest slot.
@@ -153,56 +153,58 @@ class CurveAccumulator:
     """
 
     def __init__(self, label_N: IntArray, classes: int, course: Course) -> None:
-        samples = len(label_N)
         self._label_N, self._classes, self._held_out = label_N, classes, course.held_out
-        self._trust = EpochTrust(samples, course.epochs)
-        self._epochs = 0
-        self._count_N, self._wrong_N, self._forgotten_N = np.zeros((3, samples), dtype=np.int32)
-        self._loss_N, self._margin_N, self._probability_N, self._soft_wrong_N = np.zeros((4, samples))
-        self._was_right_N = np.zeros(samples, dtype=bool)
-        self._slot_class_MN = np.full((c.SLOTS, samples), -1, dtype=np.int32)
+        self._trust = EpochTrust(course.epochs)
+        self._epochs, self._trusted = 0, 0.0
+        self._begin(np.empty(0, dtype=np.int32))
+
+    def _begin(self, sample_R: IntArray) -> None:
+        last = len(self._label_N) - 1
+        if len(sample_R) and not (sample_R[0] >= 0 and sample_R[-1] <= last and (np.diff(sample_R) > 0).all()):
+            raise ValueError(f"sample numbers must rise within 0 … {last}")
+        samples = len(sample_R)
+        self._sample_R = sample_R
+        self._wrong_R, self._forgotten_R = np.zeros((2, samples), dtype=np.int32)
+        self._loss_R, self._margin_R, self._probability_R, self._soft_wrong_R = np.zeros((4, samples))
+        self._was_right_R = np.zeros(samples, dtype=bool)
+        self._slot_class_MR = np.full((c.SLOTS, samples), -1, dtype=np.int32)
         # What a slot's class had beyond its even part of the rest, in the epochs in which it was named.
-        self._slot_mass_MN = np.zeros((c.SLOTS, samples), dtype=np.float32)
-        # Weighted with the trust in their epochs: the belief in the given class, the rest, and the sum of weights.
-        self._given_N, self._rest_N, self._trust_N = np.zeros((3, samples))
+        self._slot_mass_MR = np.zeros((c.SLOTS, samples), dtype=np.float32)
+        # Weighted with the trust in their epochs: the belief in the given class, and the rest.
+        self._given_R, self._rest_R = np.zeros((2, samples))
 
     def add(self, sample_R: IntArray, loss_R: Float32Array, margin_R: Float32Array, alternative_R: IntArray) -> None:
-        """Add one epoch's records; raise a ValueError where a sample number is out of range or appears twice."""
-        samples = len(self._count_N)
-        if len(sample_R) and not 0 <= sample_R.min() <= sample_R.max() < samples:
-            raise ValueError(f"sample numbers must be in 0 … {samples - 1}")
-        present_N, alternative_N = np.zeros(samples, dtype=bool), np.zeros(samples, dtype=np.int32)
-        loss_N, margin_N = np.zeros((2, samples), dtype=np.float32)
-        present_N[sample_R], alternative_N[sample_R] = True, alternative_R
-        loss_N[sample_R], margin_N[sample_R] = loss_R, margin_R
-        if np.count_nonzero(present_N) < len(sample_R):
-            raise ValueError("a sample appears twice in one epoch")
-        trust = self._trust.add(present_N, margin_N)
-        for first in range(0, samples, c.SAMPLES_AT_ONCE):
+        """Add one epoch's records; raise a ValueError where its samples are impossible, or others than before."""
+        if self._epochs == 0:
+            self._begin(sample_R)
+        elif not np.array_equal(sample_R, self._sample_R):
+            raise ValueError("it has other samples than the first epoch")
+        trust = self._trust.add(margin_R)
+        for first in range(0, len(sample_R), c.SAMPLES_AT_ONCE):
             block = slice(first, first + c.SAMPLES_AT_ONCE)
-            self._add_block(block, present_N[block], loss_N[block], margin_N[block], alternative_N[block], trust)
+            self._add_block(block, loss_R[block], margin_R[block], alternative_R[block], trust)
+        self._trusted += trust
         self._epochs += 1
+
+    def _of_all(self, value_R: npt.NDArray[Any], missing: float = np.nan) -> npt.NDArray[Any]:
+        """Return the values of all samples, ``missing`` for those without a record: [..., N]."""
+        value_N = np.full((*value_R.shape[:-1], len(self._label_N)), missing, dtype=value_R.dtype)
+        value_N[..., self._sample_R] = value_R
+        return value_N
 
     @property
     def beliefs(self) -> Beliefs:
         """The mean probabilities so far."""
-        trust_N = np.where(self._count_N > 0, self._trust_N, np.nan)
+        rest_MR = np.where(self._slot_class_MR >= 0, self._rest_R, 0.0)
         return Beliefs(
-            given_N=self._given_N / trust_N,
-            class_MN=self._slot_class_MN.copy(),
-            other_MN=(self._slot_mass_MN + np.where(self._slot_class_MN >= 0, self._rest_N, 0.0)) / trust_N,
-            rest_N=self._rest_N / trust_N,
+            given_N=self._of_all(self._given_R / self._trusted),
+            class_MN=self._of_all(self._slot_class_MR, -1),
+            other_MN=self._of_all((self._slot_mass_MR + rest_MR) / self._trusted),
+            rest_N=self._of_all(self._rest_R / self._trusted),
         )
 
     def result(self, heads: CurveAccumulator | None = None) -> CurveStatistics:
-        """Return the statistics so far, with held-out ``heads`` as a second witness of the noise transition model.
-
-        AUL is scaled to the full number of epochs for samples that miss some.
-        """
-        count_N = self._count_N
-        seen_N = count_N > 0
-        divisor_N = np.where(seen_N, count_N, np.nan)
-        forgotten_N = np.where(self._wrong_N == count_N, self._epochs, self._forgotten_N)
+        """Return the statistics so far, with held-out ``heads`` as a second witness of the noise transition model."""
         beliefs, others = self.beliefs, None if heads is None else heads.beliefs
         # Heads that have hardly begun to learn tell no rate.
         judges = None if others is None or others.certainty < c.LEAST_CERTAINTY else others
@@ -220,15 +222,20 @@ class CurveAccumulator:
             own = replace(beliefs, given_N=beliefs.given_N * np.exp(-c.SELF_INFLUENCE))
             transition = fit(own) if others is None else fit(own, others)
             held_out = None if judges is None else fit(judges, held_out=True)
+
+        def mean(sum_R: NumberArray | FloatArray) -> FloatArray:
+            return self._of_all(sum_R / self._epochs)
+
+        forgotten_R = np.where(self._wrong_R == self._epochs, self._epochs, self._forgotten_R)
         return CurveStatistics(
             label_N=self._label_N,
-            last_wrong_N=seen_N & ~self._was_right_N,
-            aul_N=self._loss_N / divisor_N * self._epochs,
-            aum_N=self._margin_N / divisor_N,
-            mean_probability_N=self._probability_N / divisor_N,
-            misprediction_rate_N=self._wrong_N / divisor_N,
-            soft_misprediction_rate_N=self._soft_wrong_N / divisor_N,
-            forgetting_count_N=np.where(seen_N, forgotten_N, np.nan),
+            last_wrong_N=self._of_all(~self._was_right_R, False),
+            aul_N=self._epochs * mean(self._loss_R),
+            aum_N=mean(self._margin_R),
+            mean_probability_N=mean(self._probability_R),
+            misprediction_rate_N=mean(self._wrong_R),
+            soft_misprediction_rate_N=mean(self._soft_wrong_R),
+            forgetting_count_N=self._of_all(forgotten_R.astype(np.float64)),
             log_odds_N=transition.log_odds_N,
             beliefs=beliefs,
             joint=joint,
@@ -239,37 +246,25 @@ class CurveAccumulator:
         )
 
     def _add_block(
-        self,
-        block: slice,
-        present_B: BoolArray,
-        loss_B: Float32Array,
-        margin_B: Float32Array,
-        alternative_B: IntArray,
-        trust: float,
+        self, block: slice, loss_B: Float32Array, margin_B: Float32Array, alternative_B: IntArray, trust: float
     ) -> None:
         """Add one epoch's records of the samples in ``block``."""
         loss_B64, margin_B64 = loss_B.astype(np.float64), margin_B.astype(np.float64)
-        wrong_B = present_B & ~(margin_B > 0)
-        was_right_B = self._was_right_N[block]
-        self._count_N[block] += present_B
-        self._loss_N[block] += loss_B64
-        self._margin_N[block] += margin_B64
-        self._trust_N[block] += trust * present_B
-        given_B = np.exp(-loss_B64) * present_B
-        self._probability_N[block] += given_B
-        self._given_N[block] += trust * given_B
-        self._wrong_N[block] += wrong_B
-        self._soft_wrong_N[block] += present_B / (1.0 + np.exp(np.minimum(c.STEP_SLOPE * margin_B64, 700.0)))
-        self._forgotten_N[block] += was_right_B & wrong_B
-        self._was_right_N[block] = np.where(present_B, ~wrong_B, was_right_B)
+        wrong_B, given_B = ~(margin_B > 0), np.exp(-loss_B64)
+        self._loss_R[block] += loss_B64
+        self._margin_R[block] += margin_B64
+        self._probability_R[block] += given_B
+        self._given_R[block] += trust * given_B
+        self._wrong_R[block] += wrong_B
+        self._soft_wrong_R[block] += 1.0 / (1.0 + np.exp(np.minimum(c.STEP_SLOPE * margin_B64, 700.0)))
+        self._forgotten_R[block] += self._was_right_R[block] & wrong_B
+        self._was_right_R[block] = ~wrong_B
         # log p_j = log p_y − m; the exponent is at most 0, so nothing overflows.
-        belief_B = np.exp(np.minimum(-loss_B64 - margin_B64, 0.0)) * present_B
-        rest_B = np.maximum(present_B - given_B - belief_B, 0.0) / max(self._classes - 2, 1)
-        self._rest_N[block] += trust * rest_B
-        class_MB = self._slot_class_MN[:, block]
-        # A sample without a record adds nothing to a class that is known already.
-        named_B = np.where(present_B, alternative_B, class_MB[0])
-        _believe(class_MB, self._slot_mass_MN[:, block], named_B, trust * (belief_B - rest_B))
+        belief_B = np.exp(np.minimum(-loss_B64 - margin_B64, 0.0))
+        rest_B = np.maximum(1.0 - given_B - belief_B, 0.0) / max(self._classes - 2, 1)
+        self._rest_R[block] += trust * rest_B
+        class_MB, mass_MB = self._slot_class_MR[:, block], self._slot_mass_MR[:, block]
+        _believe(class_MB, mass_MB, alternative_B, trust * (belief_B - rest_B))
 
 
 def _believe(class_MB: IntArray, mass_MB: Float32Array, alternative_B: IntArray, belief_B: FloatArray) -> None:

@@ -21,13 +21,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.detect import BoolArray, FloatArray, IntArray
+from labelaudit.detect import BoolArray, FloatArray, IntArray, LongArray
 from labelaudit.detect import constants as c
 
 NONE, RIGHT, WRONG, SKIPPED = -1, 0, 1, 2
 """Answers: a reviewer has not looked, found the given label right or wrong, or could not say."""
-
-RowArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +36,13 @@ class Design:
     place_N: IntArray
 
     @cached_property
-    def order_S(self) -> RowArray:
+    def order_S(self) -> LongArray:
         """The numbers of the samples in the order of the review."""
         samples = np.flatnonzero(self.place_N >= 0)
         return samples[np.argsort(self.place_N[samples])]
 
     @cached_property
-    def size_H(self) -> RowArray:
+    def size_H(self) -> LongArray:
         """How many samples each stratum has."""
         return np.bincount(self.stratum_N[self.order_S], minlength=1)
 
@@ -53,7 +51,7 @@ class Design:
         """How many samples at the beginning of the order an estimate needs."""
         return int(np.minimum(self.size_H, c.LEAST_OF_STRATUM).sum())
 
-    def reached(self, answer_N: IntArray) -> RowArray:
+    def reached(self, answer_N: IntArray) -> LongArray:
         """Return the samples at the beginning of the order that count as reviewed.
 
         The review is the beginning with the most answers, each sample in it that was left out counting as three fewer.
@@ -95,7 +93,7 @@ class ReviewedRate:
     skipped: int
 
 
-def draw(p_N: FloatArray, order_S: RowArray, generator: np.random.Generator) -> Design:
+def draw(p_N: FloatArray, order_S: LongArray, generator: np.random.Generator) -> Design:
     """Draw the order in which samples are reviewed; each beginning of it has equally many samples of every stratum.
 
     ``order_S`` are the samples to draw from by P(mislabeled), ``p_N``, the most suspicious first.
@@ -248,13 +246,13 @@ def _platt(logit_S: FloatArray, wrong_S: BoolArray, weight_S: FloatArray) -> tup
     return float(found_2[0]), float(found_2[1])
 
 
-def _answers(answer_N: IntArray, sample: RowArray) -> IntArray:
+def _answers(answer_N: IntArray, sample: LongArray) -> IntArray:
     """Return the answers of a sample; what was left out counts as skipped."""
     answer_S = answer_N[sample]
     return np.where(answer_S == NONE, SKIPPED, answer_S)
 
 
-def _counts(design: Design, answer_N: IntArray, sample: RowArray) -> tuple[RowArray, RowArray, RowArray, RowArray]:
+def _counts(design: Design, answer_N: IntArray, sample: LongArray) -> tuple[LongArray, ...]:
     """Return in each stratum how many samples were looked at, are right, are wrong, and were skipped."""
     stratum_S, answer_S = design.stratum_N[sample], _answers(answer_N, sample)
     count = [np.bincount(stratum_S[answer_S == each], minlength=len(design.size_H)) for each in (RIGHT, WRONG, SKIPPED)]
@@ -269,8 +267,8 @@ def _bounded(found: ReviewedRate, answers: IntArray) -> ReviewedRate:
 
 
 def _high_end(
-    size_H: RowArray,
-    looked_H: RowArray,
+    size_H: LongArray,
+    looked_H: LongArray,
     wrong_H: npt.NDArray[np.floating | np.integer],
     generator: np.random.Generator,
     draws: int = c.DRAWS,

@@ -32,13 +32,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from labelaudit.detect import BoolArray, FloatArray, IntArray
+from labelaudit.detect import BoolArray, FloatArray, IntArray, LongArray
 from labelaudit.detect import constants as c
 from labelaudit.detect.confident import Beliefs
-
-PairArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +57,8 @@ class Transition:
     log_odds_N: FloatArray
     doubt_N: FloatArray
     true_N: IntArray
-    true_Q: PairArray
-    given_Q: PairArray
+    true_Q: LongArray
+    given_Q: LongArray
     count_Q: FloatArray
     doubt_Q: FloatArray
 
@@ -82,7 +79,7 @@ class Candidates(NamedTuple):
     """
 
     class_SN: IntArray
-    pair_SN: PairArray
+    pair_SN: LongArray
     log_belief_WSN: FloatArray
     log_count_SN: FloatArray
 
@@ -146,7 +143,7 @@ def candidates(
     classes: int,
     seen_N: BoolArray,
     named_MN: IntArray | None = None,
-) -> tuple[Candidates, PairArray, PairArray]:
+) -> tuple[Candidates, LongArray, LongArray]:
     """Return the candidates of the chosen samples, and the pairs of classes among them.
 
     ``named_MN`` are classes that are candidates too, believed in or not; −1 for none.
@@ -189,7 +186,7 @@ def _joint(found: Candidates, sharpness_W: FloatArray, log_t_Q: FloatArray, log_
     return weight_SU
 
 
-def _fit(found: Candidates, true_Q: PairArray, is_error_Q: BoolArray, classes: int, start: float, least: float) -> _Fit:
+def _fit(found: Candidates, true_Q: LongArray, is_error_Q: BoolArray, classes: int, start: float, least: float) -> _Fit:
     """Run expectation-maximization to the end, from a sharpness that all witnesses share evenly; Σ a ≥ ``least``."""
     sharpness_W = np.full(len(found.log_belief_WSN), start / len(found.log_belief_WSN))
     samples, strength, error = found.class_SN.shape[1], c.FIRST_STRENGTH, c.FIRST_ERROR
@@ -215,7 +212,7 @@ def _fit(found: Candidates, true_Q: PairArray, is_error_Q: BoolArray, classes: i
     return _Fit(now, evidence, sharpness_W, strength, log_t_Q, log_t_other, count_Q)
 
 
-def _complexity(count_Q: FloatArray, true_Q: PairArray, mean_Q: FloatArray, classes: int, strength: float) -> float:
+def _complexity(count_Q: FloatArray, true_Q: LongArray, mean_Q: FloatArray, classes: int, strength: float) -> float:
     """Return how far the counts move T from its prior: the divergence of Dirichlet distributions, over all rows.
 
     The log-likelihood less this is the variational bound of the evidence (Bishop 2006, section 10.1): pairs of classes
@@ -230,7 +227,7 @@ def _complexity(count_Q: FloatArray, true_Q: PairArray, mean_Q: FloatArray, clas
     return float(rows_K.sum() + (gammaln(prior_Q) - gammaln(prior_Q + count_Q) + moved_Q).sum())
 
 
-def _few_pairs(found: Candidates, true_Q: PairArray, given_Q: PairArray, fit: _Fit, classes: int) -> float:
+def _few_pairs(found: Candidates, true_Q: LongArray, given_Q: LongArray, fit: _Fit, classes: int) -> float:
     """Return the evidence where all errors are alike, but for those between a few pairs of classes.
 
     In the divergence from one prior each cell of T costs so much that errors between two of many classes do not pay.
@@ -262,7 +259,7 @@ def _prior_mean(is_error_Q: BoolArray, classes: int, error: float) -> FloatArray
 
 
 def log_transition(
-    count_Q: FloatArray, true_Q: PairArray, is_error_Q: BoolArray, classes: int, strength: float, error: float
+    count_Q: FloatArray, true_Q: LongArray, is_error_Q: BoolArray, classes: int, strength: float, error: float
 ) -> tuple[FloatArray, float]:
     """Return log T of the pairs, the mean under the prior and these counts, and that of a pair nobody believed in."""
     mean_Q = _prior_mean(is_error_Q, classes, error)
@@ -271,7 +268,7 @@ def log_transition(
     return log_t_Q, float(np.log(max(error, c.LEAST_ERROR) / max(classes - 1, 1)))
 
 
-def strength_of(count_Q: FloatArray, true_Q: PairArray, is_error_Q: BoolArray, classes: int, error: float) -> float:
+def strength_of(count_Q: FloatArray, true_Q: LongArray, is_error_Q: BoolArray, classes: int, error: float) -> float:
     """Return the strength of the Dirichlet prior under which the counts are likeliest."""
     from scipy.optimize import minimize_scalar
     from scipy.special import gammaln

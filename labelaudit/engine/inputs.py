@@ -71,10 +71,6 @@ class Inputs(Protocol):
         """Return ``count`` random views, on the device; None where rows are always seen alike."""
         return None
 
-    def announce(self, index_B: torch.Tensor) -> None:
-        """Say which rows will be asked for soon."""
-        return
-
     def batch(self, index_B: torch.Tensor, views: Views | None) -> torch.Tensor:
         """Return the rows ``index_B`` (int64, on the CPU) on the device, as the views of the batch show them."""
 
@@ -82,9 +78,9 @@ class Inputs(Protocol):
 class ImageInputs:
     """uint8 images, normalized per channel by mean and standard deviation of pixel / 255.
 
-    They are moved to the device when they fit, left in memory or behind a memory map otherwise. Mapped ones are read
-    ahead when they are announced, and their pages are handed back, so that memory stays free. A memory map is of a file
-    from its first byte on, or a slice of its first rows.
+    They are moved to the device when they fit, left in memory or behind a memory map otherwise. Mapped ones of a batch
+    are read together, and their pages are handed back, so that memory stays free. A memory map is of a file from its
+    first byte on, or a slice of its first rows.
     """
 
     def __init__(
@@ -129,14 +125,6 @@ class ImageInputs:
         views = draw_views(count, (height, width), self._augment, generator)
         return Views(shift_N2=views.shift_N2.to(self._device), flip_N=views.flip_N.to(self._device))
 
-    def announce(self, index_B: torch.Tensor) -> None:
-        """Have the system read mapped rows ahead: many at once, where the training would wait for each."""
-        if self._map is None or not hasattr(mmap, "MADV_WILLNEED"):
-            return
-        for row in index_B.tolist():
-            start = row * self._row_bytes // mmap.PAGESIZE * mmap.PAGESIZE
-            self._map.madvise(mmap.MADV_WILLNEED, start, (row + 1) * self._row_bytes - start)
-
     def batch(self, index_B: torch.Tensor, views: Views | None) -> torch.Tensor:
         """Return normalized float32 images [B, C, H, W], channels last in memory."""
         x_BCHW = self._take(index_B)
@@ -147,6 +135,11 @@ class ImageInputs:
 
     def _take(self, index_B: torch.Tensor) -> torch.Tensor:
         """Return uint8 [B, C, H, W] on the training's device."""
+        if self._map is not None and hasattr(mmap, "MADV_WILLNEED"):
+            # Many rows at once, where the training would wait for each.
+            for row in index_B.tolist():
+                start = row * self._row_bytes // mmap.PAGESIZE * mmap.PAGESIZE
+                self._map.madvise(mmap.MADV_WILLNEED, start, (row + 1) * self._row_bytes - start)
         if self._pixels_NCHW.device == self._device:
             taken_BCHW = self._pixels_NCHW[index_B.to(self._device, non_blocking=True)]
         else:
@@ -211,10 +204,6 @@ class SomeRows:
     def draw_views(self, generator: torch.Generator, count: int) -> Views | None:
         """Draw views as the other inputs do."""
         return self._inputs.draw_views(generator, count)
-
-    def announce(self, index_B: torch.Tensor) -> None:
-        """Pass it on."""
-        self._inputs.announce(self._rows[index_B])
 
     def batch(self, index_B: torch.Tensor, views: Views | None) -> torch.Tensor:
         """See `Inputs`."""

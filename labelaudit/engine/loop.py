@@ -1,7 +1,7 @@
 """The training loop of all networks: probes and robust retraining go through it.
 
-Shapes: N rows of the training data, B batch, b this process's part of it, C classes, D features; M rows that are looked
-at, m this process's share of some of them.
+Shapes: N rows of the training data, B batch, b this process's part of it, C classes, D features; M places of an epoch,
+N of them when every row comes once, or rows that are looked at, m this process's share of some of them.
 """
 
 from __future__ import annotations
@@ -19,18 +19,14 @@ from torch import nn
 
 from labelaudit.engine.devices import Device, memory_errors, single_threaded
 from labelaudit.engine.draws import derive_seed, make_generator, split_places
-from labelaudit.engine.inputs import Inputs
+from labelaudit.engine.inputs import Inputs, Views
 from labelaudit.engine.optimizers import build_optimizer, set_pace, step_with_decay
-from labelaudit.engine.order import EpochOrder, Places
 from labelaudit.engine.parallel import Threaded, in_processes, in_threads
 from labelaudit.engine.step import EpochRecord, Recorder, lesson_loss
 from labelaudit.engine.world import ALONE, World
 from labelaudit.hyperparameters import Hyperparameters
-from labelaudit.methods.base import Clock, EpochPlan, Method, Remembers, State
+from labelaudit.methods.base import Batch, Clock, EpochPlan, Method, Mixing, Remembers, State
 from labelaudit.progress import Advance
-
-_AHEAD = 2
-"""The inputs are told so many batches ahead which rows will be asked for."""
 
 _SMALL = 1_000_000
 """Networks of up to so many weights are trained by one thread, unless their batches have parts: with two threads digits
@@ -38,6 +34,41 @@ took 2.4 times as long, heads beside other work ten times (docs/benchmarks.md)."
 
 _CHUNK = 512
 """Rows that are looked at together."""
+
+
+Places = slice | torch.Tensor
+"""Some places of an epoch, or in a batch; as a tensor, int64 on the CPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochOrder:
+    """The places of an epoch, drawn before it begins.
+
+    ``order_M``, int64, has the row at each place, on the CPU; ``row_M`` the same on the device, as are given labels.
+    ``batches`` are the places of each batch.
+    """
+
+    order_M: torch.Tensor
+    row_M: torch.Tensor
+    label_M: torch.Tensor
+    views: Views | None
+    batches: list[slice]
+
+    def batch(self, places: Places) -> Batch:
+        """Return what a method is told of a batch."""
+        places = places if isinstance(places, slice) else places.to(self.row_M.device)
+        return Batch(row_B=self.row_M[places], label_B=self.label_M[places])
+
+    def images(self, inputs: Inputs, places: Places, within: Places) -> torch.Tensor:
+        """Return the inputs at places ``within`` the batch at some places of the epoch, on the device."""
+        views = None if self.views is None else self.views.part(places).part(within)
+        return inputs.batch(self.order_M[places][within], views)
+
+    def blended(self, x_b: torch.Tensor, inputs: Inputs, places: Places, share: slice, mixing: Mixing) -> torch.Tensor:
+        """Blend a share of a batch, at ``places`` of the epoch, with its partners, which may be in another share."""
+        other_b = self.images(inputs, places, mixing.partner_B[share])
+        factor_b = mixing.factor_B[share].to(x_b.device).view(-1, *[1] * (x_b.dim() - 1))
+        return torch.lerp(other_b, x_b, factor_b)
 
 
 @dataclass(frozen=True)
@@ -98,6 +129,8 @@ class Training:
         self.networks = [network.to(self.device).to(memory_format=torch.channels_last) for network in networks]
         self.settings = settings
         self.world = world
+        weight_N = task.sample_weight_N
+        self._sample_weight_N = None if weight_N is None else weight_N.to(self.device)
         self.shared = [
             in_threads(network, device, settings.batch_size) if world.size == 1 else in_processes(network, device)
             for network in self.networks
@@ -180,8 +213,6 @@ class Training:
         for step, places in enumerate(order.batches):
             at = replace(work.clock, step=step, steps=len(order.batches))
             set_pace(self.optimizers, self.settings, at.done, at.steps_done)
-            for ahead in order.batches[_AHEAD + step : _AHEAD + step + 1] if step else order.batches[: _AHEAD + 1]:
-                self.task.inputs.announce(order.order_M[ahead][self.world.share(ahead.stop - ahead.start)])
             self.step(work, places, at, work.recorder.put)
             work.advance(places.stop - places.start)
         times_N = torch.bincount(order.order_M, minlength=len(self.task.inputs)).to(torch.int32).numpy()
@@ -202,7 +233,7 @@ class Training:
         return plan
 
     def _order(self, plan: EpochPlan, epoch: int) -> EpochOrder:
-        seed, inputs, sample_weight_N = self.settings.seed, self.task.inputs, self.task.sample_weight_N
+        seed, inputs = self.settings.seed, self.task.inputs
         if plan.batches is None:
             order_M = torch.randperm(len(inputs), generator=make_generator(seed, "order", epoch))
             batches = split_places(len(inputs), self.settings.batch_size)
@@ -215,7 +246,6 @@ class Training:
             order_M=order_M,
             row_M=row_M,
             label_M=self.task.label_N.to(self.device)[row_M],
-            sample_weight_M=None if sample_weight_N is None else sample_weight_N.to(self.device)[row_M],
             views=inputs.draw_views(make_generator(seed, "augment", epoch), len(order_M)),
             batches=batches,
         )
@@ -228,7 +258,8 @@ class Training:
         The weights of the lessons are multiplied by ``choice_weight_B``, float32.
         """
         order, method, world = work.order, self.task.method, self.world
-        batch, sample_weight_B = order.batch(places), order.sample_weights(places)
+        batch, sample_weight_N = order.batch(places), self._sample_weight_N
+        sample_weight_B = None if sample_weight_N is None else sample_weight_N[batch.row_B]
         count = len(batch.row_B)
         share = world.share(count)
         x_b = order.images(self.task.inputs, places, share)

@@ -24,16 +24,16 @@ from labelaudit.errors import ModelError
 
 _FAST = {"blocks": (1, 1, 1), "widths": (32, 64, 128)}
 _OURS: dict[str, tuple[str, Mapping[str, Any]]] = {
-    "labelaudit_probe": ("SmallResNet", {**_FAST, "stem_kernel": 4, "stem_stride": 2}),
-    "labelaudit_probe_coarse": ("SmallResNet", {**_FAST, "stem_kernel": 8, "stem_stride": 4}),
-    "labelaudit_probe_pooled": ("PooledNet", {"widths": (32, 128, 256)}),
-    "labelaudit_probe_pooled_wide": ("PooledNet", {"widths": (64, 256, 256)}),
-    "wide_resnet28_10": ("WideResNet", {"depth": 28, "widen": 10}),
-    "wide_resnet16_4": ("WideResNet", {"depth": 16, "widen": 4}),
+    "labelaudit_probe": ("small_resnet", {**_FAST, "stem_kernel": 4, "stem_stride": 2}),
+    "labelaudit_probe_coarse": ("small_resnet", {**_FAST, "stem_kernel": 8, "stem_stride": 4}),
+    "labelaudit_probe_pooled": ("pooled_network", {"widths": (32, 128, 256)}),
+    "labelaudit_probe_pooled_wide": ("pooled_network", {"widths": (64, 256, 256)}),
+    "wide_resnet28_10": ("wide_resnet", {"depth": 28, "widen": 10}),
+    "wide_resnet16_4": ("wide_resnet", {"depth": 16, "widen": 4}),
 }
-"""Class in `labelaudit.engine.small_networks`, and its parameters."""
+"""Function in `labelaudit.engine.small_networks`, and its parameters."""
 for _depth, _blocks in ((20, 3), (32, 5), (44, 7), (56, 9)):
-    _OURS[f"cifar_resnet{_depth}"] = ("SmallResNet", {"blocks": (_blocks,) * 3, "widths": (16, 32, 64)})
+    _OURS[f"cifar_resnet{_depth}"] = ("small_resnet", {"blocks": (_blocks,) * 3, "widths": (16, 32, 64)})
 
 
 def is_ours(name: str) -> bool:

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import importlib.util
 import os
-import re
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,17 +22,12 @@ from labelaudit.engine.settings import SCRATCH, TrainingSettings
 from labelaudit.errors import ModelError, brief
 from labelaudit.run.files import file_digest
 
-_WRAPPERS = (
-    *("state_dict_ema", "model_ema", "params_ema", "ema_model", "ema_state_dict", "ema", "teacher"),
-    *("state_dict", "model_state_dict", "model", "module"),
-)
-"""Entries of a checkpoint in which its state dict may lie: as in timm, averaged weights come before the last ones."""
+_AVERAGED = ("state_dict_ema", "model_ema", "params_ema", "ema_model", "ema_state_dict", "ema", "teacher")
+"""Entries of a checkpoint with averaged weights: as in timm, they come before the last ones."""
 
 _SETTINGS = ("args", "opt", "config", "cfg", "hparams", "hyper_parameters")
 _NAMES = ("arch", "architecture", "model_name", "model", "backbone")
 _DEEPEST = 5
-_AVERAGED = frozenset({"ema", "averaged", "swa", "teacher"})
-"""Words in the names of averaged weights: where a file has those and the last ones, these are taken."""
 
 _LFS_POINTER = b"version https://git-lfs"
 _SAVE_PLAIN = "save the model's state_dict(), or use safetensors"
@@ -62,8 +56,6 @@ def _read_checkpoint(file: Path) -> object:
             start = handle.read(len(_LFS_POINTER))
         if start == _LFS_POINTER:
             raise ModelError(f"{file} is a Git LFS pointer, not the weights", fix="run git lfs pull")
-        if not start:
-            raise ModelError(f"{file} is empty", fix="save or download it again")
         # A safetensors file begins with the length of its header, which is JSON, whatever it is called.
         return load_file(file) if start[8:9] == b"{" else _load_plain(file)
     except ModelError:
@@ -115,10 +107,10 @@ def _stand_in(name: str) -> type:
 
 
 def _find_tensors(entry: object, depth: int = 0) -> dict[str, torch.Tensor]:
-    """Return the state dict in a checkpoint: that in a usual entry, else the largest dict of tensors."""
+    """Return the state dict in a checkpoint: that of averaged weights, else the largest dict of tensors."""
     if not isinstance(entry, dict) or depth > _DEEPEST:
         return {}
-    for name in _WRAPPERS:
+    for name in _AVERAGED:
         if found := _find_tensors(entry.get(name), depth + 1):
             return found
     here = {str(name): value for name, value in entry.items() if isinstance(value, torch.Tensor)}
@@ -139,14 +131,13 @@ def _unwrapped(state: dict[str, torch.Tensor], own: Collection[str]) -> dict[str
     """Return the tensors of one network under its own names, without what wrappers put in front of them.
 
     torch.compile, DataParallel and Lightning do so. The prefix is the one under which most names of the network are
-    found; of two as good, the one of averaged weights is taken, then the shorter.
+    found; of two as good, the shorter.
     """
     state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
     names = list(own)
     ends = names[0], names[len(names) // 2]
     prefixes = {""} | {found.removesuffix(end) for end in ends for found in state if found.endswith(f".{end}")}
-    ordered = sorted(prefixes, key=lambda each: (_AVERAGED.isdisjoint(re.split(r"[._]", each)), len(each), each))
-    best = max(ordered, key=lambda prefix: sum(prefix + name in state for name in names))
+    best = max(sorted(prefixes, key=len), key=lambda prefix: sum(prefix + name in state for name in names))
     return {name.removeprefix(best): tensor for name, tensor in state.items() if name.startswith(best)}
 
 
@@ -341,15 +332,10 @@ def _load(network: torch.nn.Module, state: dict[str, torch.Tensor], named: str |
                 there, wanted = ("×".join(map(str, state[wrong[0]].shape)) or "a number" for state in (usable, own))
                 what = f"{what}: {there}, not {wanted}"
             raise ModelError(f"{source} does not fit the model: {what}", fix=_fix(problem, wrong, named))
-    floats = {name: tensor for name, tensor in usable.items() if tensor.is_floating_point() and not tensor.is_meta}
-    if bad := [name for name, tensor in floats.items() if not torch.isfinite(tensor).all()]:
+    if bad := [name for name, tensor in usable.items() if not torch.isfinite(tensor).all()]:
         what = f"{source} holds no finite numbers in {bad[0]!r} ({len(bad)} such tensors)"
         raise ModelError(what, fix="take a checkpoint from before the training diverged")
-    try:
-        network.load_state_dict(usable, strict=False)
-    except RuntimeError as error:  # quantized tensors, and what else torch may find
-        what = f"{source} cannot be copied into the model ({brief(error, 160)})"
-        raise ModelError(what, fix="save the weights as float32") from error
+    network.load_state_dict(usable, strict=False)
 
 
 def _fix(problem: str, names: Sequence[str], named: str | None) -> str:

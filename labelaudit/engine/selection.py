@@ -78,8 +78,6 @@ class Selection(Trainer):
             pool = batches[done : done + (selector.pool if choosing else 1)]
             done += len(pool)
             candidates = slice(pool[0].start, pool[-1].stop)
-            following = batches[done : done + len(pool)]
-            training.task.inputs.announce(work.order.order_M[candidates.start : (following or pool)[-1].stop])
             set_pace(training.optimizers, training.settings, at.done, at.steps_done)
             count = candidates.stop - candidates.start
             choice, scored = Choice(index_b=torch.arange(count), weight_b=torch.ones(count)), False
@@ -115,7 +113,6 @@ class Selection(Trainer):
             work.recorder.put(batch.row_B, logits_bC, batch.label_B)
             self.score[row_B[fresh_B]] = scores(self._selector.score, logits_bC, batch.label_B).cpu()
             self.age[row_B[fresh_B]] = 0
-        work.recorder.skip(row_B[~fresh_B])
         self.age[row_B] += 1
         return self.score[row_B], int(fresh_B.sum())
 

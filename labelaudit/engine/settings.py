@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 import msgspec
@@ -103,9 +103,7 @@ def settings_from_json(value: object, where: str) -> TrainingSettings:
 
     One that is unknown, out of range, or missing without a default is a RunError.
     """
-    required_of = {entry.name: entry.default is MISSING for entry in fields(TrainingSettings)}
-    required = {name for name, is_required in required_of.items() if is_required}
-    if not isinstance(value, dict) or not required <= set(value) <= set(required_of):
+    if not isinstance(value, dict) or not set(value) <= {entry.name for entry in fields(TrainingSettings)}:
         raise RunError(f"{where} has settings that this version does not read", fix="audit into a new folder")
     try:
         settings = msgspec.convert(value, TrainingSettings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -14,32 +14,52 @@ _LOGIT_SCALE = 1 / 9
 
 
 class SmallImageNetwork(nn.Module):
-    """A network of features, pooling and a last layer, as the loading of weights expects.
+    """Features [B, C, H, W], their pooling to [B, C], and a last layer, as the loading of weights expects."""
 
-    A subclass makes its layers, calls `_add_head`, and says in ``_features`` what is pooled.
-    """
-
-    has_dirac_convolutions = False  # and a last layer without biases
-
-    def _add_head(self, features: int, num_classes: int) -> None:
-        """Make the last layer, and the parameters of the convolutions, if the subclass has not."""
+    def __init__(
+        self,
+        features: nn.Sequential,
+        pool: Callable[[torch.Tensor], torch.Tensor],
+        last: nn.Module,
+        logit_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
         self.pretrained_cfg = {"classifier": "fc"}  # read where weights are loaded
-        bias = not self.has_dirac_convolutions
-        self.fc = nn.Linear(features, num_classes, bias=bias) if num_classes else nn.Identity()
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d) and not self.has_dirac_convolutions:
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def _pool(self, x: torch.Tensor) -> torch.Tensor:
-        return x.mean(dim=(2, 3))
-
-    def _features(self, x: torch.Tensor) -> Any:
-        raise NotImplementedError
+        self.features, self.fc = features, last
+        self._pool, self._logit_scale = pool, logit_scale
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits [B, num_classes]; pooled features for 0 classes."""
-        logits: torch.Tensor = self.fc(self._pool(self._features(x)))
-        return logits
+        output: torch.Tensor = self.fc(self._pool(self.features(x)))
+        return output if self._logit_scale == 1.0 else output * self._logit_scale
+
+
+def _residual(layers: Sequence[nn.Module], channels: int, num_classes: int) -> SmallImageNetwork:
+    """Build a network that pools by the mean, and whose convolutions begin by Kaiming's rule."""
+    last = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
+    network = SmallImageNetwork(nn.Sequential(*layers), _mean, last)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return network
+
+
+def _mean(x: torch.Tensor) -> torch.Tensor:
+    # The gradient comes in the order of dimensions of the mean; converting it takes a twentieth of the training.
+    channels_last = x.is_contiguous(memory_format=torch.channels_last)
+    return x.permute(0, 2, 3, 1).mean(dim=(1, 2)) if channels_last else x.mean(dim=(2, 3))
+
+
+def _stages(
+    block: Callable[[int, int, int], nn.Module], counts: Sequence[int], widths: Sequence[int], channels: int
+) -> list[nn.Module]:
+    """Build so many blocks of each width; later stages halve the image."""
+    blocks = []
+    for number, (count, width) in enumerate(zip(counts, widths, strict=True)):
+        for place in range(count):
+            blocks.append(block(channels, width, 2 if number > 0 and place == 0 else 1))
+            channels = width
+    return blocks
 
 
 class WideBlock(nn.Module):
@@ -64,24 +84,12 @@ class WideBlock(nn.Module):
         return result
 
 
-class WideResNet(SmallImageNetwork):
-    """Groups of widths 16, 32 and 64 times ``widen``, with (depth − 4) / 6 blocks each; later ones halve the image."""
-
-    def __init__(self, *, depth: int, widen: int, num_classes: int = 10, in_chans: int = 3) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(in_chans, 16, 3, 1, 1, bias=False)
-        blocks, channels = [], 16
-        for group in range(3):
-            width = 16 * 2**group * widen
-            for block in range((depth - 4) // 6):
-                blocks.append(WideBlock(channels, width, 2 if group > 0 and block == 0 else 1))
-                channels = width
-        self.blocks = nn.Sequential(*blocks)
-        self.bn = nn.BatchNorm2d(channels)
-        self._add_head(channels, num_classes)
-
-    def _features(self, x: torch.Tensor) -> Any:
-        return functional.relu(self.bn(self.blocks(self.conv1(x))))
+def wide_resnet(*, depth: int, widen: int, num_classes: int = 10, in_chans: int = 3) -> SmallImageNetwork:
+    """Build three stages of widths 16, 32 and 64 times ``widen``, with (depth − 4) / 6 blocks each."""
+    widths = [16 * widen, 32 * widen, 64 * widen]
+    stem = nn.Conv2d(in_chans, 16, 3, 1, 1, bias=False)
+    blocks = _stages(WideBlock, [(depth - 4) // 6] * 3, widths, 16)
+    return _residual([stem, *blocks, nn.BatchNorm2d(widths[-1]), nn.ReLU()], widths[-1], num_classes)
 
 
 class Halve(nn.Module):
@@ -92,38 +100,21 @@ class Halve(nn.Module):
         return functional.max_pool2d(x, 2, ceil_mode=min(x.shape[-2:]) < 2)
 
 
-class PooledNet(SmallImageNetwork):
-    """A 2×2 stem, then a group for each width: 3×3 convolution, 2×2 maximum, batch norm, 3×3 convolution, batch norm.
+def pooled_network(*, widths: Sequence[int], num_classes: int = 10, in_chans: int = 3) -> SmallImageNetwork:
+    """Build a 2×2 stem, then a group for each width: convolution 3×3, maximum 2×2, norm, convolution 3×3, norm.
 
     Every convolution begins as the identity on its first channels (Dirac). The logits are scaled by 1/9, which keeps
     the first losses small.
     """
+    stem = nn.Conv2d(in_chans, _STEM_WIDTH, 2, bias=False)
+    groups = [_group(*pair) for pair in zip([_STEM_WIDTH, *widths], widths, strict=False)]
+    last = nn.Linear(widths[-1], num_classes, bias=False) if num_classes else nn.Identity()
+    features = nn.Sequential(stem, nn.ReLU(inplace=True), *groups)
+    return SmallImageNetwork(features, _maximum, last, _LOGIT_SCALE if num_classes else 1.0)
 
-    has_dirac_convolutions = True
 
-    def __init__(self, *, widths: tuple[int, ...], num_classes: int = 10, in_chans: int = 3) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(in_chans, _STEM_WIDTH, 2, bias=False)
-        groups, channels = [], _STEM_WIDTH
-        for width in widths:
-            groups.append(_group(channels, width))
-            channels = width
-        self.act = nn.ReLU(inplace=True)
-        self.groups = nn.Sequential(*groups)
-        self.pool = nn.AdaptiveMaxPool2d(1)
-        self._add_head(channels, num_classes)
-
-    def _pool(self, x: torch.Tensor) -> torch.Tensor:
-        pooled: torch.Tensor = self.pool(x).flatten(1)
-        return pooled
-
-    def _features(self, x: torch.Tensor) -> Any:
-        return self.groups(self.act(self.stem(x)))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return scaled logits [B, num_classes]; pooled features for 0 classes."""
-        output = super().forward(x)
-        return output if isinstance(self.fc, nn.Identity) else output * _LOGIT_SCALE
+def _maximum(x: torch.Tensor) -> torch.Tensor:
+    return functional.adaptive_max_pool2d(x, 1).flatten(1)
 
 
 def _group(channels: int, width: int) -> nn.Sequential:
@@ -154,13 +145,14 @@ class PaddedShortcut(nn.Module):
 class BasicBlock(nn.Module):
     """Two 3×3 convolutions with batch norm, ReLU after the first and after the sum with the shortcut."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, shortcut: nn.Module | None) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
-        self.shortcut = shortcut
+        changes = stride > 1 or inputs != outputs
+        self.shortcut = PaddedShortcut(outputs - inputs, stride) if changes else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, inputs, H, W] → [B, outputs, ⌈H / stride⌉, ⌈W / stride⌉]."""
@@ -169,39 +161,17 @@ class BasicBlock(nn.Module):
         return functional.relu(y, inplace=True)
 
 
-class SmallResNet(SmallImageNetwork):
-    """Residual network; ``blocks`` and ``widths`` are those of each stage, and later stages halve the image."""
-
-    def __init__(
-        self,
-        *,
-        blocks: tuple[int, ...],
-        widths: tuple[int, ...],
-        stem_kernel: int = 3,
-        stem_stride: int = 1,
-        num_classes: int = 10,
-        in_chans: int = 3,
-    ) -> None:
-        super().__init__()
-        padding = (stem_kernel - stem_stride + 1) // 2
-        self.conv1 = nn.Conv2d(in_chans, widths[0], stem_kernel, stem_stride, padding, bias=False)
-        self.bn1 = nn.BatchNorm2d(widths[0])
-        self.act1 = nn.ReLU(inplace=True)
-        stages, channels = [], widths[0]
-        for number, (count, width) in enumerate(zip(blocks, widths, strict=True)):
-            for block in range(count):
-                stride = 2 if number > 0 and block == 0 else 1
-                changes = stride > 1 or width != channels
-                shortcut = PaddedShortcut(width - channels, stride) if changes else None
-                stages.append(BasicBlock(channels, width, stride, shortcut))
-                channels = width
-        self.blocks = nn.Sequential(*stages)
-        self._add_head(channels, num_classes)
-
-    def _features(self, x: torch.Tensor) -> Any:
-        return self.blocks(self.act1(self.bn1(self.conv1(x))))
-
-    def _pool(self, x: torch.Tensor) -> torch.Tensor:
-        # The gradient comes in the order of dimensions of the mean; converting it takes a twentieth of the training.
-        channels_last = x.is_contiguous(memory_format=torch.channels_last)
-        return x.permute(0, 2, 3, 1).mean(dim=(1, 2)) if channels_last else x.mean(dim=(2, 3))
+def small_resnet(
+    *,
+    blocks: Sequence[int],
+    widths: Sequence[int],
+    stem_kernel: int = 3,
+    stem_stride: int = 1,
+    num_classes: int = 10,
+    in_chans: int = 3,
+) -> SmallImageNetwork:
+    """Build a residual network; ``blocks`` and ``widths`` are those of each stage."""
+    padding = (stem_kernel - stem_stride + 1) // 2
+    stem = nn.Conv2d(in_chans, widths[0], stem_kernel, stem_stride, padding, bias=False)
+    layers = [stem, nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True), *_stages(BasicBlock, blocks, widths, widths[0])]
+    return _residual(layers, widths[-1], num_classes)

@@ -87,7 +87,6 @@ class Recorder:
         self._held_logits = 0
         self._device = device
         self._first_M = None if order_M is None else _first_times(order_M, rows)
-        self._taken_N = np.ones(rows, dtype=bool) if order_M is None else np.isin(np.arange(rows), order_M.numpy())
         self._put = 0
 
     def put(self, row_B: torch.Tensor, logits_BC: torch.Tensor, label_B: torch.Tensor) -> None:
@@ -101,10 +100,6 @@ class Recorder:
         if self._held_logits >= _HELD_LOGITS:
             self._look()
 
-    def skip(self, row_B: torch.Tensor) -> None:
-        """Say that these rows, int64 on the CPU, will not be put."""
-        self._taken_N[row_B.numpy()] = False
-
     def _look(self) -> None:
         if not self._held:
             return
@@ -117,7 +112,7 @@ class Recorder:
         """Return the whole epoch, on the host; raise a TrainingError where a loss is not finite."""
         self._look()
         values_N = {f"{name}_N": value_N.cpu().numpy().copy() for name, value_N in self._values_N.items()}
-        require_finite(values_N["loss_N"][self._taken_N], epoch)
+        require_finite(values_N["loss_N"][values_N["predicted_N"] >= 0], epoch)
         return EpochRecord(epoch=epoch, forwards=forwards, times_N=times_N, **values_N)
 
 

@@ -23,7 +23,6 @@ class MethodEntry:
     """One method.
 
     Attributes:
-        name, title: As the user and as papers write it.
         summary, source: What it does, in a line, and where it is described.
         needs: What it cannot train without.
         factory: ``module:name`` of a class or function that makes a `Method` of `Ingredients`.
@@ -36,7 +35,6 @@ class MethodEntry:
     """
 
     name: str
-    title: str
     summary: str
     source: str
     needs: tuple[p.Need, ...] = ()
@@ -75,14 +73,12 @@ _ADAM: dict[str, Any] = {"optimizer": "adam", "lr": 0.001, "weight_decay": 0.0}
 METHODS = (
     MethodEntry(
         name="standard",
-        title="Standard",
         summary="Every sample counts the same: what noisy labels do to ordinary training.",
         source="Detecting label noise from loss curves, Table 1",
         factory="labelaudit.methods.standard:Standard",
     ),
     MethodEntry(
         name="random",
-        title="Random",
         summary="Random weights in every batch: what reweighting does by chance alone.",
         source="Ren et al. 2018, arXiv:1803.09050, section 4",
         factory="labelaudit.methods.standard:random_weights",
@@ -90,7 +86,6 @@ METHODS = (
     ),
     MethodEntry(
         name="reed-hard",
-        title="Reed-Hard",
         summary="The target is 0.8 given label, 0.2 the network's own prediction.",
         source="Reed et al. 2015, arXiv:1412.6596, section 3",
         factory="labelaudit.methods.standard:reed_hard",
@@ -98,7 +93,6 @@ METHODS = (
     ),
     MethodEntry(
         name="mentornet",
-        title="MentorNet-PD",
         summary="Samples with a small loss count, by MentorNet's predefined curriculum.",
         source="Jiang et al. 2018, MentorNet, arXiv:1712.05055",
         factory="labelaudit.methods.mentornet:MentorNet",
@@ -107,7 +101,6 @@ METHODS = (
     ),
     MethodEntry(
         name="co-teaching",
-        title="Co-Teaching",
         summary="Each of two networks learns from the samples that the other one finds easy.",
         source="Han et al. 2018, arXiv:1804.06872, algorithm 1",
         needs=("noise_rate",),
@@ -118,7 +111,6 @@ METHODS = (
     ),
     MethodEntry(
         name="d2l",
-        title="D2L",
         summary="Once the network starts to memorize, its predictions take over from the labels.",
         source="Ma et al. 2018, Dimensionality-driven learning, arXiv:1806.02612",
         factory="labelaudit.methods.d2l:D2L",
@@ -128,7 +120,6 @@ METHODS = (
     ),
     MethodEntry(
         name="incv",
-        title="INCV",
         summary="Labels that agree with networks which have not seen them, and Co-Teaching on these.",
         source="Chen et al. 2019, INCV, arXiv:1905.05040",
         factory="labelaudit.methods.incv:Incv",
@@ -140,7 +131,6 @@ METHODS = (
     ),
     MethodEntry(
         name="elr",
-        title="ELR",
         summary="What the network believed early on keeps it from memorizing labels later.",
         source="Liu et al. 2020, arXiv:2007.00151, section 4",
         factory="labelaudit.methods.elr:Elr",
@@ -152,7 +142,6 @@ METHODS = (
     ),
     MethodEntry(
         name="aul",
-        title="AUL",
         summary="Samples count 1 - P(mislabeled), from an audit; likely wrong ones not at all.",
         source="Detecting label noise from loss curves, section 4.2",
         needs=("weights",),
@@ -161,7 +150,6 @@ METHODS = (
     ),
     MethodEntry(
         name="oracle",
-        title="Oracle",
         summary="Only samples whose given label is the true one: the best that weights can do.",
         source="Detecting label noise from loss curves, Table 1",
         needs=("truth",),
@@ -170,7 +158,6 @@ METHODS = (
     ),
     MethodEntry(
         name="dividemix",
-        title="DivideMix by an audit",
         summary="Suspicious samples are learned without their labels, by two networks and mixtures.",
         source="Li et al. 2020, DivideMix, arXiv:2002.07394; divided by an audit",
         needs=("weights",),

@@ -309,7 +309,7 @@ def cells_of(runs: Rows, paper: int) -> Iterator[Row]:
         theirs = dict(zip(NOISES, PAPERS[paper].get(method, ()), strict=False)).get(noise, "")
         error, paper_deviation = (math.nan, math.nan) if isinstance(theirs, str) else theirs
         yield {
-            **{"method": method, "title": _title(method), "noise": noise, "error": mean, "deviation": deviation},
+            **{"method": method, "noise": noise, "error": mean, "deviation": deviation},
             **{"seeds": len(group), "diverged": sum(run["status"] == DIVERGED for run in group)},
             **{"paper_error": error, "paper_deviation": paper_deviation},
             "paper_note": theirs if isinstance(theirs, str) else "",
@@ -318,8 +318,8 @@ def cells_of(runs: Rows, paper: int) -> Iterator[Row]:
 
 def page_tables(paper: int, tables: Tables) -> Iterator[str]:
     """Fill the table of cells, and yield the lines of the page."""
-    cells = tables["table1"] = list(cells_of(tables["runs"], paper))
-    titled = [{**run, "title": _title(run["method"])} for run in tables["runs"]]
+    runs = tables["runs"]
+    cells = tables["table1"] = list(cells_of(runs, paper))
     has_paper = any(math.isfinite(cell["paper_error"]) for cell in cells)
     note = "Test error in percent after the last epoch, ± the standard deviation over the seeds (n − 1)."
     if has_paper:
@@ -330,8 +330,8 @@ def page_tables(paper: int, tables: Tables) -> Iterator[str]:
     errors: dict[str, Cell] = {"{}": _error, **({"paper, {}": _published} if has_paper else {})}
     yield from runner.pivot("Test error", note, cells, _METHOD, errors, across="noise")
     best = {"{}": partial(_mean, "best_error", 100)}
-    yield from runner.pivot("With early stopping on the test images", _BEST, titled, _METHOD, best, across="noise")
-    yield from runner.pivot("Time", _TIME, titled, _METHOD, {"seconds": partial(_mean, "seconds", 1)})
+    yield from runner.pivot("With early stopping on the test images", _BEST, runs, _METHOD, best, across="noise")
+    yield from runner.pivot("Time", _TIME, runs, _METHOD, {"seconds": partial(_mean, "seconds", 1)})
     shared = {
         (row["noise"], row["seed"], row["audit"]): {
             "rate": number(row["rate"], 3),
@@ -343,7 +343,7 @@ def page_tables(paper: int, tables: Tables) -> Iterator[str]:
     yield from runner.table("Audits", _AUDITS, ("noise", "seed", "audit"), shared)
 
 
-_METHOD = {"method": "title"}
+_METHOD = {"method": "method"}
 _BEST = (
     "The least test error after any epoch, of the first network: what one would have with the test images to stop by. "
     "Far below the table above means that wrong labels were memorized in the end."
@@ -353,10 +353,6 @@ _AUDITS = (
     "paper: a training at a constant rate, the AUL, a Gaussian mixture; it gives the weights of the row AUL. default: "
     "labelaudit's own audit; it gives the weights of labelaudit and DivideMix, and the noise rate of Co-Teaching."
 )
-
-
-def _title(row: str) -> str:
-    return OURS if row == OURS else method_of(row).title
 
 
 def _mean(column: str, times: float, rows: Rows) -> str:

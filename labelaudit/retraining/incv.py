@@ -20,6 +20,7 @@ Shapes: R rows of the training data, H rows of a held-out half, C classes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,8 +29,8 @@ import torch
 
 from labelaudit.auditing.prepare import Prepared, Source, make_network
 from labelaudit.auditing.training import read_checkpoint, write_checkpoint
-from labelaudit.detect import BoolArray
-from labelaudit.detect.confident import spread_over_pairs, surely_wrong
+from labelaudit.detect import BoolArray, LongArray
+from labelaudit.detect.confident import looks_symmetric, surely_wrong
 from labelaudit.engine.draws import derive_seed
 from labelaudit.engine.inputs import SomeRows
 from labelaudit.engine.loop import Task, Training
@@ -40,51 +41,23 @@ from labelaudit.methods.parameters import IncvParameters
 from labelaudit.progress import Advance, Reporter
 from labelaudit.run.layout import RunFolder
 
-RowArray = npt.NDArray[np.int64]
-
-_STEP = 0.001
 _MOST_DISCARDED = 2.0
+"""Samples that are discarded at most for each that agrees."""
 _MILESTONES = ((0.4, 0.5), (0.6, 0.25), (0.8, 0.1))
 _NETWORK = 2  # those of the second half are numbers 0 and 1
 
 
-def after(found: Verified, agreeing: RowArray, discarded: RowArray) -> Verified:
-    """Believe more samples and discard others in one more iteration."""
-    selected_R, candidate_R = found.selected_R.clone(), found.candidate_R.clone()
-    selected_R[agreeing] = True
-    candidate_R[np.concatenate([agreeing, discarded])] = False
-    return replace(found, selected_R=selected_R, candidate_R=candidate_R, iterations=found.iterations + 1)
-
-
-def halves(candidate_R: torch.Tensor, generator: np.random.Generator) -> tuple[RowArray, RowArray]:
-    """Return the candidates in two random halves; the second has one more when they are odd."""
-    order = generator.permutation(np.flatnonzero(candidate_R))
-    middle = len(order) // 2
-    return np.sort(order[:middle]), np.sort(order[middle:])
-
-
-def expected_agreement(noise: float, classes: int) -> float:
-    """(1 − ε)² + ε²/(K − 1): how often an unseen label agrees with a network that has learned labels of this noise."""
-    return (1 - noise) ** 2 + noise**2 / (classes - 1)
-
-
 def noise_from_agreement(agreement: float, classes: int) -> float:
-    """ε, the smaller root of `expected_agreement`, to .001.
+    """ε, the smaller root of (1 − ε)² + ε²/(K − 1) = agreement, or (K − 1)/K, where the left side is least.
 
-    The authors scan upward to 1, and would keep nothing later; here the scan ends at the minimum, ε = (K − 1)/K.
+    It is how often an unseen label agrees with a network that has learned labels of noise ε. The authors scan upward in
+    steps of .001, where there is no root to 1, and would keep nothing later.
     """
-    most, steps = (classes - 1) / classes, 1
-    while steps * _STEP < most and expected_agreement(steps * _STEP, classes) > agreement:
-        steps += 1
-    return min(steps * _STEP, most)
+    most = (classes - 1) / classes
+    return most * (1 - math.sqrt(max(0.0, 1 - (1 - agreement) / most)))
 
 
-def discard_ratio(noise: float) -> float:
-    """ρ = min(2, ε/(1 − ε)): how many samples are discarded for each that agrees."""
-    return min(_MOST_DISCARDED, noise / (1 - noise)) if noise < 1 else _MOST_DISCARDED
-
-
-def discarded(row_H: RowArray, loss_H: npt.NDArray[np.floating], agreeing: int, ratio: float) -> RowArray:
+def discarded(row_H: LongArray, loss_H: npt.NDArray[np.floating], agreeing: int, ratio: float) -> LongArray:
     """Return the rows of the int(ρ · agreeing) largest losses; none when that is 0, where the authors take all."""
     count = min(len(row_H), int(ratio * agreeing))
     return row_H[np.argsort(loss_H, kind="stable")[len(row_H) - count :]]
@@ -94,18 +67,6 @@ def noise_left(noise: float, classes: int, *, symmetric: bool) -> float:
     """ε_S = ε²/(ε² + c(1 − ε)²) with c = K − 1 for symmetric noise, else 1: the share of wrong labels in S."""
     wrong, right = noise**2, (classes - 1 if symmetric else 1) * (1 - noise) ** 2
     return wrong / (wrong + right)
-
-
-def looks_symmetric(given_D: RowArray, predicted_D: RowArray, classes: int) -> bool:
-    """True when the sure disagreements D are spread over most pairs of classes, False when few pairs hold them.
-
-    When each class is taken for one other, they are in K of the K(K − 1) pairs; few means less than halfway from there
-    to all. The published method is told instead.
-    """
-    if len(given_D) == 0 or classes < 3:
-        return True
-    _, count_Q = np.unique(given_D * classes + predicted_D, return_counts=True)
-    return spread_over_pairs(count_Q.astype(np.float64), classes) > (1 + 1 / (classes - 1)) / 2
 
 
 def best_epoch_until(noise: float, *, symmetric: bool) -> int:
@@ -123,10 +84,10 @@ class _Judged:
     the network surely disagrees with, as in confident learning.
     """
 
-    row_H: RowArray
+    row_H: LongArray
     agrees_H: BoolArray
     loss_H: npt.NDArray[np.floating]
-    mistakes_2D: RowArray
+    mistakes_2D: LongArray
 
 
 def cross_validate(
@@ -175,7 +136,7 @@ class _Validation:
     source: Source
     sample_weight_R: torch.Tensor | None
 
-    def judge(self, taught: RowArray, held_out: RowArray, number: int, *, best: bool, advance: Advance) -> _Judged:
+    def judge(self, taught: LongArray, held_out: LongArray, number: int, *, best: bool, advance: Advance) -> _Judged:
         """Train on ``taught`` from the first weights, and predict ``held_out`` after the best or the last epoch."""
         rows, others, prepared = torch.from_numpy(taught), torch.from_numpy(held_out), self.prepared
         label_H = prepared.label_R[others]
@@ -205,10 +166,11 @@ def _iterate(validation: _Validation, found: Verified, noise_type: str, advance:
     """Do one iteration: two trainings."""
     number, classes = found.iterations, len(validation.prepared.catalogue.classes)
     generator = np.random.default_rng(derive_seed(validation.settings.seed, "halves", number))
-    parts, selected = halves(found.candidate_R, generator), np.flatnonzero(found.selected_R)
+    candidates, selected = (np.flatnonzero(rows_R) for rows_R in (found.candidate_R, found.selected_R))
+    halves = [np.sort(half) for half in np.split(generator.permutation(candidates), [len(candidates) // 2])]
     best = number == 0 or number < best_epoch_until(found.noise_rate, symmetric=found.symmetric)
     judged = []
-    for half, (taught, held_out) in enumerate((parts, parts[::-1])):
+    for half, (taught, held_out) in enumerate((halves, halves[::-1])):
         rows = np.sort(np.concatenate([selected, taught]))
         judged.append(validation.judge(rows, held_out, 2 * number + half, best=best, advance=advance))
     if number == 0:
@@ -221,10 +183,14 @@ def _iterate(validation: _Validation, found: Verified, noise_type: str, advance:
         noise = noise_from_agreement(agreement, classes)
         noise_kept = noise_left(noise, classes, symmetric=symmetric)
         found = replace(found, noise_rate=noise, noise_left=noise_kept, symmetric=symmetric)
-    ratio = discard_ratio(found.noise_rate) if found.symmetric else 0.0
-    agreeing = [one.row_H[one.agrees_H] for one in judged]
-    thrown = [discarded(one.row_H, one.loss_H, int(one.agrees_H.sum()), ratio) for one in judged]
-    return after(found, np.concatenate(agreeing), np.concatenate(thrown))
+    ratio = min(_MOST_DISCARDED, found.noise_rate / (1 - found.noise_rate)) if found.symmetric else 0.0
+    selected_R, candidate_R = found.selected_R.clone(), found.candidate_R.clone()
+    for one in judged:
+        agreeing = one.row_H[one.agrees_H]
+        selected_R[agreeing] = True
+        candidate_R[agreeing] = False
+        candidate_R[discarded(one.row_H, one.loss_H, len(agreeing), ratio)] = False
+    return replace(found, selected_R=selected_R, candidate_R=candidate_R, iterations=number + 1)
 
 
 def _read(out: RunFolder, prepared: Prepared) -> Verified:

@@ -40,8 +40,8 @@ from labelaudit.names import PresetName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.retraining.incv import cross_validate
 from labelaudit.review.moves import require_settled
-from labelaudit.run.documents import read_description
-from labelaudit.run.files import read_json, write_json
+from labelaudit.run.documents import read_description, read_noise
+from labelaudit.run.files import write_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import read_weights
 from labelaudit.run.metrics import Row, read_metrics, write_metrics
@@ -294,17 +294,13 @@ def _choose_parameters(entry: MethodEntry, options: RetrainOptions) -> tuple[obj
     if getattr(parameters, "noise_rate", None) is not None:
         return parameters, "-P noise_rate"
     audit = options.audit or (options.weights_csv and options.weights_csv.parent)
-    file = RunFolder(audit).noise if audit else None
-    if file is None or not (options.audit or file.exists()):
+    run = RunFolder(audit) if audit else None
+    if run is None or not (options.audit or run.noise.exists()):
         raise lacking(entry.name, "noise_rate")
-    if not file.exists():
-        raise RunError(f"{file} is not there", fix="run labelaudit score first, or give -P noise_rate=0.2")
-    noise = read_json(file)
-    reviewed = noise.get("reviewed")
-    rate = (reviewed if isinstance(reviewed, dict) else noise).get("noise_rate")
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
-        raise RunError(f"{file} has no noise rate", fix="run labelaudit fit on the run, or give -P noise_rate=0.2")
-    return replace(parameters, noise_rate=float(rate)), str(file)
+    rate = read_noise(run).best_rate
+    if rate is None:
+        raise RunError(f"{run.noise} has no noise rate", fix="give -P noise_rate=0.2")
+    return replace(parameters, noise_rate=rate), str(run.noise)
 
 
 def _read_truth(file: Path, catalogue: Catalogue) -> npt.NDArray[np.int64]:

@@ -7,8 +7,8 @@ Source: Jiang et al. 2019, "Accelerating deep learning by focusing on the bigges
 
 The history holds the last H scores, those of the pool itself included. β = 0 chooses every sample, 1 half of them, 2 a
 third. What the papers leave open is as in the first one's code: H = 1024, and a first epoch in which every sample is
-back-propagated and none enters the history. Added: `mid_rank` and `patience`, since with a strict percentile equal
-scores would starve the training. With stale scores, the code's choice is made among other samples than the scores'.
+back-propagated and none enters the history. Added: `patience`, since with a strict percentile equal scores would starve
+the training. With stale scores, the code's choice is made among other samples than the scores'.
 
 Shapes: B candidates, b chosen ones, H scores in the history.
 """
@@ -21,24 +21,17 @@ from labelaudit.selectors.base import Choice, Selector
 from labelaudit.selectors.table import SelectiveBackpropParameters
 
 
-def percentile(score_B: torch.Tensor, history_H: torch.Tensor, *, mid_rank: bool = False) -> torch.Tensor:
-    """Return the share of the history below each score, float32 [B] in [0, 1]; 0 for NaN and for an empty history.
-
-    ``mid_rank`` counts half of what equals the score.
-    """
+def percentile(score_B: torch.Tensor, history_H: torch.Tensor) -> torch.Tensor:
+    """Return the share of the history below each score, float32 [B] in [0, 1]; 0 for NaN and for an empty history."""
     if not len(history_H):
         return torch.zeros_like(score_B)
-    sorted_H = history_H.sort().values
-    below_B = torch.searchsorted(sorted_H, score_B).float()
-    if mid_rank:
-        below_B = (below_B + torch.searchsorted(sorted_H, score_B, right=True).float()) / 2
+    below_B = torch.searchsorted(history_H.sort().values, score_B).float()
     return torch.where(score_B.isnan(), 0.0, below_B / len(history_H))
 
 
-def chances(score_B: torch.Tensor, history_H: torch.Tensor, beta: float, *, mid_rank: bool = False) -> torch.Tensor:
+def chances(score_B: torch.Tensor, history_H: torch.Tensor, beta: float) -> torch.Tensor:
     """Return P(choose) of each sample: percentile^β with 0⁰ = 1; 0 where the score is NaN."""
-    chance_B = percentile(score_B, history_H, mid_rank=mid_rank) ** beta
-    return torch.where(score_B.isnan(), 0.0, chance_B)
+    return torch.where(score_B.isnan(), 0.0, percentile(score_B, history_H) ** beta)
 
 
 class ByLoss(Selector):
@@ -57,7 +50,7 @@ class ByLoss(Selector):
         """Choose as `Selector` says; how many are chosen does not depend on ``size``."""
         settings = self._settings
         self.history = torch.cat([self.history, score_B[~score_B.isnan()]])[-settings.history :]
-        chance_B = chances(score_B, self.history, settings.beta, mid_rank=settings.mid_rank)
+        chance_B = chances(score_B, self.history, settings.beta)
         chosen_B = torch.rand(len(score_B), generator=generator) < chance_B
         if chosen_B.any():
             self.starved = 0

@@ -21,11 +21,11 @@ from labelaudit.selectors.base import Choice, Selector
 from labelaudit.selectors.table import VarianceReductionParameters
 
 
-def distribution(score_B: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
-    """Return g = s / Σ s, float64 [B], s being finite scores plus ``smoothing`` (else 0); uniform where all are 0."""
-    raised_B = torch.where(score_B.isfinite(), score_B.double() + smoothing, 0.0)
-    total = raised_B.sum()
-    return raised_B / total if total > 0 else torch.full_like(raised_B, 1 / max(1, len(raised_B)))
+def distribution(score_B: torch.Tensor) -> torch.Tensor:
+    """Return g = s / Σ s, float64 [B], s being the finite scores (else 0); uniform where all are 0."""
+    finite_B = torch.where(score_B.isfinite(), score_B.double(), 0.0)
+    total = finite_B.sum()
+    return finite_B / total if total > 0 else torch.full_like(finite_B, 1 / max(1, len(finite_B)))
 
 
 def variance_gain(g_B: torch.Tensor) -> float:
@@ -57,7 +57,7 @@ class VarianceReduction(Selector):
 
     def choose(self, score_B: torch.Tensor, size: int, generator: torch.Generator) -> Choice:
         """Choose as `Selector` says, by ``size`` draws."""
-        g_B = distribution(score_B, self._settings.smoothing)
+        g_B = distribution(score_B)
         self._follow(g_B)
         index_b = torch.multinomial(g_B, min(size, len(g_B)), replacement=True, generator=generator)
         if self._settings.weights == "none":
@@ -67,7 +67,7 @@ class VarianceReduction(Selector):
 
     def observe(self, score_B: torch.Tensor) -> None:
         """Update τ on a batch that is taken as it comes."""
-        self._follow(distribution(score_B, self._settings.smoothing))
+        self._follow(distribution(score_B))
 
     def _follow(self, g_B: torch.Tensor) -> None:
         momentum = self._settings.momentum

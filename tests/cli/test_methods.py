@@ -21,7 +21,7 @@ ONE = ("--epochs", 1, *QUICK[2:])
     ("command", "entries", "words"),
     [
         ("methods", METHODS, ("beta=0.8", "noise_rate=(from the audit)", "noise rate, two networks")),
-        ("selectors", SELECTORS, ("beta=1.0", "mid_rank=false", "threshold=auto")),
+        ("selectors", SELECTORS, ("beta=1.0", "patience=8", "threshold=auto")),
     ],
     ids=["methods", "selectors"],
 )
@@ -38,11 +38,11 @@ def test_one_entry_is_told_in_full() -> None:
     for line in (
         "co-teaching: Each of two networks",
         "\n  needs     noise rate, two networks\n",
-        "\n  -P warm_up_epochs=10  a whole number: ",
+        "\n  -P warm_up_epochs=10  epochs over which",
         "\n  --preset paper  epochs 200, batch size 128, optimizer adam, lr 0.001",
     ):
         assert line in text
-    assert "  -S beta=1.0  a number: back-propagates 1 / (beta" in succeed("selectors", "selective-backprop").out
+    assert "  -S beta=1.0  back-propagates 1 / (beta" in succeed("selectors", "selective-backprop").out
 
 
 def test_parameters_are_in_the_result_and_bind_a_finished_training(photos: Path) -> None:
@@ -71,9 +71,12 @@ def test_an_audit_of_other_labels_gives_no_noise_rate(photos: Path, audit: Path,
     next((other / "ant").iterdir()).unlink()
     words = ("--method", "co-teaching", "--run", audit, "--out", "out", *ONE)
     assert "is an audit of other data, or of other labels, than" in run("retrain", other, *words).error
-    (audit / "noise.json").write_text('{"noise_rate": "high"}')
-    assert "noise.json has no noise rate; run labelaudit fit" in run("retrain", photos, *words).error
-    (audit / "noise.json").write_text('{"noise_rate": 0.1, "reviewed": {"noise_rate": 0.25}}')
+    noise = json.loads((audit / "noise.json").read_text())
+    (audit / "noise.json").write_text(json.dumps({**noise, "noise_rate": None}))
+    assert "noise.json has no noise rate; give -P noise_rate=0.2" in run("retrain", photos, *words).error
+    reviewed = {"noise_rate": 0.25, "noise_rate_interval": [0.1, 0.4], "right": 3, "wrong": 1, "skipped": 0}
+    noise["reviewed"] = {**reviewed, "others": 0, "reviews_left": None}
+    (audit / "noise.json").write_text(json.dumps(noise))
     assert "Noise rate: 25.0%" in succeed("retrain", photos, *words).err
 
 

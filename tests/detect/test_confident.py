@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from labelaudit.detect.confident import confident_joint, indistinct_pairs, spread_against_chance, surely_wrong
+from labelaudit.detect.confident import confident_joint, indistinct_pairs, looks_symmetric, surely_wrong
 from tests.detect.helpers import beliefs_of, certain, favorite
 
 
@@ -77,17 +77,17 @@ def test_structure_by_hand(errors, structure):
     assert joint_of(count_KK).structure == pytest.approx(structure)
 
 
-def test_spread_against_chance_is_one_for_uniform_noise_whatever_is_predicted():
-    # By hand: 2 predicted as class 0 of 3, one as class 1; (4 + 1) / 2 + 3 over 2 pairs of 2 and 1.
-    given_D, predicted_D = np.array([1, 1, 0]), np.array([0, 0, 1])
-    assert spread_against_chance(given_D, predicted_D, 3) == pytest.approx((5 / 2 + 3) / (4 + 1))
+@pytest.mark.parametrize(("classes", "most"), [(3, 3), (10, 2), (10, 10)])
+def test_noise_over_all_pairs_looks_symmetric_whatever_is_predicted_and_noise_of_few_does_not(classes, most):
     draws = np.random.default_rng(0)
-    for most in (2, 10):  # the classes that the network predicts
-        predicted_D = draws.integers(0, most, 4000)
-        uniform_D = (predicted_D + draws.integers(1, 10, 4000)) % 10
-        assert spread_against_chance(uniform_D, predicted_D, 10) == pytest.approx(1, abs=0.05)
-        assert spread_against_chance((predicted_D + 1) % 10, predicted_D, 10) == pytest.approx(1 / 9, abs=0.01)
-    assert spread_against_chance(given_D[:0], given_D[:0], 10) == 1
+    predicted_D = draws.integers(0, most, 4000)
+    even_D, next_D = (predicted_D + draws.integers(1, classes, 4000)) % classes, (predicted_D + 1) % classes
+    assert looks_symmetric(even_D, predicted_D, classes)
+    assert looks_symmetric(even_D[:30], predicted_D[:30], classes)
+    assert not looks_symmetric(next_D, predicted_D, classes)
+    assert not looks_symmetric(np.where(draws.random(4000) < 0.8, next_D, even_D), predicted_D, classes)
+    assert looks_symmetric(even_D[:0], even_D[:0], classes)
+    assert looks_symmetric(np.array([0, 1]), np.array([1, 0]), 2)
 
 
 def test_surely_wrong_is_what_a_network_believes_as_much_as_of_samples_labeled_so():

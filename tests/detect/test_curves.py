@@ -95,62 +95,40 @@ def test_belief_in_other_classes_by_hand(beliefs, expected, belief):
     assert found.alternative_belief_N[0] == pytest.approx(belief, rel=1e-6)
 
 
-def test_missing_epochs_are_scaled_and_missing_samples_have_nothing():
-    curves = accumulator(3)
-    for loss, samples in ((1.0, [0, 1]), (5.0, [0]), (3.0, [0, 1])):
-        add(curves, samples, [loss] * len(samples), [-loss] * len(samples))
-    found = curves.result()
-    assert found.epochs == 3
-    for name, values in (("aul", [9.0, (1.0 + 3.0) / 2 * 3]), ("aum", [-3.0, -2.0]), ("forgetting_count", [3.0, 3.0])):
-        assert getattr(found, f"{name}_N")[:2].tolist() == values
-    for name in STATISTICS:
-        assert np.isnan(getattr(found, f"{name}_N")).tolist() == [False, False, True], name
-    assert favorite(found.beliefs)[2] == -1
-    add(curves, [], [], [])
-    assert curves.result().aul_N[0] == pytest.approx(9.0 / 3 * 4)  # an epoch all the same
-
-
-def test_forgetting_and_the_last_prediction_look_at_the_last_record_where_an_epoch_is_missing():
-    curves = accumulator(3)
-    add(curves, [0, 1], [1, 1], [1, 1])
-    add(curves, [1], [1], [1])
-    assert curves.result().last_wrong_N.tolist() == [False, False, False]
-    add(curves, [0, 1], [1, 1], [-1, 0])
-    assert curves.result().forgetting_count_N[:2].tolist() == [1, 1]
-    assert curves.result().last_wrong_N.tolist() == [True, True, False]
-
-
 @pytest.mark.parametrize("block", [4, 100])
-def test_many_samples_in_any_order_and_with_holes_are_added_as_each_alone(monkeypatch, block):
+def test_many_samples_are_added_as_each_alone_and_those_without_a_record_have_nothing(monkeypatch, block):
     monkeypatch.setattr(constants, "SAMPLES_AT_ONCE", block)
     monkeypatch.setattr(EpochTrust, "add", lambda *_: 1.0)  # it is of all samples together
-    samples, generator = 11, np.random.default_rng(0)
-    together, alone = accumulator(samples), [accumulator(1) for _ in range(samples)]
-    for epoch in range(40):
-        order = generator.permutation(samples)[: samples if epoch % 4 else generator.integers(samples)]
-        loss_R, margin_R = generator.exponential(1.0, len(order)), generator.normal(0.0, 2.0, len(order))
-        alternative_R = generator.integers(0, 7, len(order))
-        add(together, order, loss_R, margin_R, alternative_R)
-        for sample, curves in enumerate(alone):
-            place = np.flatnonzero(order == sample)
-            add(curves, [0] * len(place), loss_R[place], margin_R[place], alternative_R[place])
+    sample, generator = np.array([0, 1, 2, 4, 5, 7, 9, 10]), np.random.default_rng(0)
+    together, alone = accumulator(11), [accumulator(1) for _ in sample]
+    for _ in range(40):
+        loss_R, margin_R = generator.exponential(1.0, len(sample)), generator.normal(0.0, 2.0, len(sample))
+        alternative_R = generator.integers(0, 7, len(sample))
+        add(together, sample, loss_R, margin_R, alternative_R)
+        for place, curves in enumerate(alone):
+            add(curves, [0], loss_R[[place]], margin_R[[place]], alternative_R[[place]])
     found, expected = together.result(), [curves.result() for curves in alone]
-    names = [f"{name}_N" for name in STATISTICS if name != "log_odds"]  # which depends on all samples
-    for name in (*names, "beliefs.alternative_belief_N"):
-        value_of = operator.attrgetter(name)
-        assert value_of(found).tolist() == [value_of(one)[0] for one in expected], name
-    assert favorite(found.beliefs) == [favorite(one.beliefs)[0] for one in expected]
+    assert np.flatnonzero(found.seen_N).tolist() == sample.tolist()
+    for name in (*(f"{name}_N" for name in STATISTICS), "beliefs.given_N", "beliefs.alternative_belief_N"):
+        value_N = operator.attrgetter(name)(found)
+        assert np.isfinite(value_N).tolist() == found.seen_N.tolist(), name
+        if name != "log_odds_N":  # which depends on all samples
+            assert value_N[sample].tolist() == [operator.attrgetter(name)(one)[0] for one in expected], name
+    assert np.array(favorite(found.beliefs))[sample].tolist() == [favorite(one.beliefs)[0] for one in expected]
     assert len(set(favorite(found.beliefs))) > 3
+    assert found.last_wrong_N.sum() == sum(one.last_wrong_N[0] for one in expected) > 0
 
 
 @pytest.mark.parametrize(
-    ("sample", "message"), [([0, 3], "0 … 2"), ([-1, 0], "0 … 2"), ([1, 1], "appears twice in one epoch")]
+    ("sample", "message"), [([0, 3], "0 … 2"), ([-1, 0], "0 … 2"), ([1, 1], "must rise"), ([2, 1], "must rise")]
 )
-def test_impossible_sample_numbers_are_refused_and_change_nothing(sample, message):
+def test_impossible_sample_numbers_and_other_samples_than_before_are_refused(sample, message):
     curves = accumulator(3)
-    add(curves, [0, 1, 2], [1.0, 2.0, 3.0], [1.0, 1.0, 1.0])
     with pytest.raises(ValueError, match=message):
         add(curves, sample, [9.0, 9.0], [-1.0, -1.0])
+    add(curves, [0, 1, 2], [1.0, 2.0, 3.0], [1.0, 1.0, 1.0])
+    with pytest.raises(ValueError, match="other samples than the first epoch"):
+        add(curves, [0, 2], [9.0, 9.0], [-1.0, -1.0])
     assert (curves.result().aul_N.tolist(), curves.result().epochs) == ([1.0, 2.0, 3.0], 1)
 
 
@@ -173,8 +151,8 @@ def margins(right, wrong):
 
 def trusts_of(*epochs, length=100):
     """The trust in each of these epochs of margins, and the epoch from which on they memorized."""
-    trust = EpochTrust(SAMPLES, length)
-    found = [trust.add(np.ones(SAMPLES, dtype=bool), np.asarray(each, dtype=np.float32)) for each in epochs]
+    trust = EpochTrust(length)
+    found = [trust.add(np.asarray(each, dtype=np.float32)) for each in epochs]
     return found, trust.memorized_from
 
 
@@ -199,15 +177,6 @@ def test_little_doubt_may_be_taken_back_and_one_diverging_sample_does_not_decide
     diverged = margins(3.0, -2.0)
     diverged[-1] = -1e6
     assert trusts_of(margins(3.0, -2.0), margins(3.0, -2.0), diverged, margins(3.0, -2.0))[0][3] > 0.9
-
-
-def test_samples_without_a_record_do_not_count():
-    trust, half_N = EpochTrust(SAMPLES, 100), np.arange(SAMPLES) % 2 == 0
-    for _ in range(2):
-        trust.add(np.ones(SAMPLES, dtype=bool), margins(3.0, -2.0))
-    assert trust.add(half_N, np.where(half_N, margins(3.0, -2.0), 0.0)) == pytest.approx(1.0)
-    assert trust.add(np.zeros(SAMPLES, dtype=bool), np.zeros(SAMPLES, dtype=np.float32)) < 1e-5
-    assert EpochTrust(2, 100).add(np.zeros(2, dtype=bool), np.zeros(2, dtype=np.float32)) == 1.0
 
 
 def test_a_later_training_is_judged_by_itself():
@@ -260,22 +229,6 @@ def test_heads_beside_a_network_are_a_second_witness_and_give_the_rate_if_they_a
     assert unsure.held_out is None
     assert unsure.joint.noise_rate == alone.joint.noise_rate
     assert len(unsure.transition.sharpness_W) == 2
-
-
-@pytest.mark.parametrize("epochs", [1, 3])
-def test_means_over_epochs_are_trusted_and_the_beliefs_of_one_may_be_too_sure(epochs):
-    generator, rows = np.random.default_rng(0), np.arange(3000, dtype=np.int32)
-    logit_NK = generator.normal(0, 4, (3000, 3))
-    # Right as often as half of these logits say.
-    label_N = (logit_NK / 2 + generator.gumbel(size=(3000, 3))).argmax(axis=1).astype(np.int32)
-    log_NK = logit_NK - np.logaddexp.reduce(logit_NK, axis=1, keepdims=True)
-    given_N = log_NK[rows, label_N].copy()
-    log_NK[rows, label_N] = -np.inf
-    curves = CurveAccumulator(label_N, 3, Course(epochs=epochs, held_out=True))
-    for _ in range(epochs):
-        margin_N = (given_N - log_NK.max(axis=1)).astype(np.float32)
-        curves.add(rows, -given_N.astype(np.float32), margin_N, log_NK.argmax(axis=1).astype(np.int32))
-    assert curves.result().transition.sharpness_W[0] == pytest.approx(0.5 if epochs == 1 else 1.0, abs=0.1)
 
 
 def test_a_label_that_taught_its_own_probe_counts_a_little_less(monkeypatch):

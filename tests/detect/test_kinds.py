@@ -57,12 +57,6 @@ def test_in_clean_data_a_single_blank_image_is_found_and_copies_are_still_known(
     assert (found.p_PM[:, [0, 1, 3]] > 0.5).mean() > 0.9  # the partly noisy ones less
 
 
-def test_rough_data_is_not_corrupted_only_because_it_is_rough():
-    found = found_in(np.random.default_rng(0).integers(0, 256, (800, 1, 16, 16)).astype(np.uint8))
-    assert (found.p_U > 0.5).mean() < 0.05
-    assert (found.p_PM[:, COPY_KINDS.index("blank")] > 0.5).all()
-
-
 def test_too_few_copies_say_nothing_and_one_image_repeated_is_no_error():
     x_BCHW = natural(100, np.random.default_rng(0))
     assert found_in(x_BCHW, copied=19) is None

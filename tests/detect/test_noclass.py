@@ -30,16 +30,6 @@ def found(feature_ND, label_N, beliefs, flagged_N=None):
     return find_no_class(class_distances(feature_ND, label_N, K), beliefs, label_N, flagged_N, K)
 
 
-def test_distances_by_hand():
-    # Means (2, 0), (-1, 1), (-1, -1) of two images each; the mean of all is 0.
-    feature = np.array([[1, 0], [3, 0], [-1, 0], [-1, 2], [-2, -1], [0, -1]], dtype=np.float32)
-    distance = class_distances(feature, np.array([0, 0, 1, 1, 2, 2], dtype=np.int32), 3)
-    # The third image: its class without it is (-1, 2), and (-1, -1) is nearer.
-    np.testing.assert_allclose(distance[2, 0], 1 - 1 / np.sqrt(2), atol=1e-6)
-    # Without class 0 the center is (-1, 0): the first image is at (2, 0) from there, the others at (0, 1) and (0, -1).
-    np.testing.assert_allclose(distance[0], [0.0, 1.0], atol=1e-6)
-
-
 def test_an_image_alone_in_its_class_is_far_from_it_and_a_class_without_images_is_no_error():
     feature = np.array([[2, 0], [-1, 1], [-1, -1]], dtype=np.float32)
     distance = class_distances(feature, np.array([0, 2, 2], dtype=np.int32), 3)
@@ -99,11 +89,6 @@ def test_an_image_that_the_probe_mostly_believes_in_is_of_a_class():
     assert (before_N[foreign[:2]] > 0).all()
     np.testing.assert_array_equal(p_N[foreign[:2]], before_N[foreign[:2]] / 2)
     np.testing.assert_array_equal(np.delete(p_N, foreign[:2]), np.delete(before_N, foreign[:2]))
-
-
-def test_clean_classes_have_next_to_none():
-    feature_ND, label_N, _, beliefs = made(800, foreign=0)
-    assert (found(feature_ND, label_N, beliefs) > 0.5).mean() < 0.005
 
 
 def test_a_label_that_is_believed_in_speaks_against_it():

@@ -121,5 +121,4 @@ def test_mapped_rows_are_the_same_before_and_after_their_pages_are_released(tmp_
     source, in_memory = image_inputs(mapped[:290]), image_inputs(torch.from_numpy(pixels_NCHW))
     assert len(source) == 290
     for index_B in torch.randperm(290).split(3):
-        source.announce(index_B)
         assert torch.equal(source.batch(index_B, None), in_memory.batch(index_B, None))

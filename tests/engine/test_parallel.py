@@ -104,7 +104,7 @@ def test_batch_norm_sees_each_part_by_itself_and_keeps_the_first_ones_statistics
     found = in_threads(network, CPU, 256).train()(x)
     expected = torch.cat([part.train()(half) for part, half in zip(parts, x.chunk(2), strict=True)])
     torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(network.bn1.running_mean, parts[0].bn1.running_mean)
+    torch.testing.assert_close(network.features[1].running_mean, parts[0].features[1].running_mean)
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -91,10 +91,10 @@ def test_records_land_at_their_rows_however_many_are_looked_at_together(monkeypa
         assert value_N.tolist() == expected[name].tolist()
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), None])
-def test_a_loss_that_is_not_finite_or_was_not_recorded_is_a_training_error(bad):
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_loss_that_is_not_finite_is_a_training_error(bad):
     row_B, logits_BC = torch.arange(3), torch.eye(3)
-    recorder = Recorder(3 if bad else 4, CPU)
-    recorder.put(row_B, torch.where(row_B[:, None] == 1, bad * logits_BC, logits_BC) if bad else logits_BC, row_B)
-    with pytest.raises(TrainingError, match=r"epoch 4: 1 of [34] losses are not finite.*lower --lr"):
+    recorder = Recorder(4, CPU)  # the last row is not taken
+    recorder.put(row_B, torch.where(row_B[:, None] == 1, bad * logits_BC, logits_BC), row_B)
+    with pytest.raises(TrainingError, match=r"epoch 4: 1 of 3 losses are not finite.*lower --lr"):
         recorder.take(4, *COST)

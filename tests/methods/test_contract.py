@@ -53,23 +53,6 @@ def test_lessons_fit_their_networks(entry):
 
 
 @EVERY_METHOD
-def test_lessons_follow_the_order_of_the_batch(entry):
-    # Draws are for places of the batch, so MentorNet's drop nothing here, and random weights stay where they are.
-    quiet = {"early_dropout": 0.0, "dropout": 0.0} if entry.name == "mentornet" else {}
-    turned = torch.arange(12).flip(0)
-    logits = [torch.randn(12, CLASSES, generator=generator(seed)) for seed in range(entry.networks)]
-
-    def lessons(order):
-        batch, seen = Batch(row_B=order, label_B=LABEL_N[order]), [logits_BC[order] for logits_BC in logits]
-        return ready(entry, TRUTH_N, **quiet).teach(batch, seen, clock(3), generator())
-
-    for lesson, other in zip(lessons(torch.arange(12)), lessons(turned), strict=True):
-        torch.testing.assert_close(lesson.target[turned], other.target)
-        weight_B = lesson.weight_B if entry.name == "random" else lesson.weight_B[turned]
-        torch.testing.assert_close(weight_B, other.weight_B)
-
-
-@EVERY_METHOD
 def test_a_resumed_training_equals_the_uninterrupted_one(entry):
     training = start(entry)
     expected = finish(training)

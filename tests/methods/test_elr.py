@@ -4,7 +4,7 @@ from torch.nn import functional
 
 from labelaudit.engine.step import lesson_loss
 from labelaudit.methods.base import Batch, Ingredients
-from labelaudit.methods.elr import Elr, regularizer_gradient
+from labelaudit.methods.elr import Elr
 from labelaudit.methods.parameters import ElrParameters
 from tests.methods.helpers import clock, generator, random_batch
 
@@ -33,12 +33,6 @@ def test_the_target_has_the_gradient_of_the_papers_loss(strength, scale):
     loss = functional.cross_entropy(leaf_BC, batch.label_B) + strength * penalty_B.mean()
     (found_BC,) = torch.autograd.grad(lesson_loss(leaf_BC, lesson), leaf_BC)
     torch.testing.assert_close(found_BC, torch.autograd.grad(loss, leaf_BC)[0], rtol=1e-4, atol=1e-6)
-
-
-def test_the_penalty_pulls_towards_the_belief():
-    gradient_BC = regularizer_gradient(torch.zeros(1, 3), torch.tensor([[0.1, 0.8, 0.1]]))
-    # <p, t> = 1/3: p ∘ (g − <p, g>) with g = −t / (2/3), by hand.
-    torch.testing.assert_close(gradient_BC, torch.tensor([[0.35 / 3, -0.7 / 3, 0.35 / 3]]))
 
 
 def test_beliefs_by_hand():

@@ -193,7 +193,7 @@ def test_table1_trains_methods_on_the_digits_with_what_each_needs() -> None:
     # What is finished is only read.
     with mock.patch.object(table1, "retrain", None):
         fewer = succeed("reproduce", *asked, "standard,dividemix,standard,co-teaching").out
-    assert "| DivideMix by an audit |" in fewer
+    assert "| dividemix |" in fewer
     assert [row["method"] for row in rows("out", "runs")] == ["standard", "dividemix", "co-teaching"]
     other = run("reproduce", *asked, "standard,co-teaching", "--epochs", 3)
     assert "standard.parquet is of other settings" in other.error
@@ -205,7 +205,7 @@ def test_a_training_that_diverges_is_a_result(clean: Path, monkeypatch: pytest.M
     page = measured("table1", "--data", clean, "--noise", "uniform:0.25", "--methods", "standard")
     assert [row["status"] for row in rows("out", "runs")] == ["diverged"]
     assert rows("out", "audits") == []  # none of these needs one
-    assert "| Standard | diverged |" in page
+    assert "| standard | diverged |" in page
 
 
 NOISE = ("--noise", "uniform:0.1")
@@ -229,7 +229,7 @@ BOTH = ("--data", "photos/train", "--test", "photos/test")
         ("table1", (), "there are no test images"),
         ("table1", ("-P", "elr.beta=0.9", "--methods", "aul"), "-P elr.beta is of no row; give -P ROW.NAME=VALUE"),
         ("table1", ("-P", "elr.betta=0.9"), "unknown parameter 'betta' for elr"),
-        ("table1", ("-P", "elr.beta=2"), "parameter beta of elr is 2, out of range"),
+        ("table1", ("-P", "elr.beta=2"), "parameter beta of elr is '2' (Expected `float` < 1.0); beta: share"),
         ("table1", ("--methods", ","), "--methods names none"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",

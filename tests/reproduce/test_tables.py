@@ -41,8 +41,8 @@ def test_table_1_has_all_methods_and_says_what_diverged() -> None:
     tables = Tables("", table1="", runs="", audits="")
     tables.add({"runs": runs})
     page = "\n".join(table1.page_tables(10, tables))
-    assert "| D2L | 15.00 (1 of 2, others diverged) | 15.6 ± 0.6 | diverged | diverged |" in page
-    assert "| AUL | 17.00 | 11.5 ± 0.2 | – | – |\n| Oracle " in page
+    assert "| d2l | 15.00 (1 of 2, others diverged) | 15.6 ± 0.6 | diverged | diverged |" in page
+    assert "| aul | 17.00 | 11.5 ± 0.2 | – | – |\n| oracle " in page
     assert "| labelaudit | 19.00 | – | – | – |" in page
     assert "nan" not in page
     assert set(ROWS) == {entry.name for entry in TABLE} | {"labelaudit"}

@@ -17,9 +17,8 @@ def chosen(by, score_B, seed=0):
 
 def test_percentiles_and_chances_by_hand():
     history_H, score_B = torch.tensor([4.0, 1.0, 2.0, 2.0]), torch.tensor([1.0, 2.0, 1.5, 3.0, 5.0])
-    # Strictly below: 0, 1, 1, 3 and 4 of 4; with equal ones by half: .5, 1 + 1, 1, 3 and 4.
+    # Strictly below: 0, 1, 1, 3 and 4 of 4.
     assert percentile(score_B, history_H).tolist() == [0.0, 0.25, 0.25, 0.75, 1.0]
-    assert percentile(score_B, history_H, mid_rank=True).tolist() == [0.125, 0.5, 0.25, 0.75, 1.0]
     assert percentile(score_B, torch.empty(0)).tolist() == [0.0] * 5
     score_B = torch.tensor([0.0, 2.0, 3.0, math.nan])
     for beta, expected in ((0.0, [1, 1, 1, 0]), (1.0, [0, 0.5, 0.75, 0]), (2.0, [0, 0.25, 0.5625, 0])):
@@ -39,7 +38,7 @@ def test_the_history_has_the_last_scores_its_own_among_them():
 
 def test_a_score_that_is_no_number_is_never_chosen_and_no_part_of_the_history():
     assert chosen(selector(beta=0.0), [3.0, 1.0, math.nan, 1.0]) == [0, 1, 3]
-    by = selector(mid_rank=True, patience=1)
+    by = selector(patience=1)
     assert not any(1 in chosen(by, [5.0, math.nan, 5.0], seed) for seed in range(50))
     assert not by.state()["history"].isnan().any()
 
@@ -50,6 +49,3 @@ def test_equal_scores_starve_until_a_batch_is_taken_whole():
     resumed = selector(patience=3)
     resumed.load(by.state())
     assert len(chosen(resumed, [2.0] * 5)) == 5
-    # With the middle rank each has a chance of one half, and nothing starves.
-    by = selector(mid_rank=True)
-    assert 150 < sum(len(chosen(by, [2.0] * 5, seed)) for seed in range(80)) < 250
