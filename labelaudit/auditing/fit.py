@@ -41,12 +41,12 @@ from labelaudit.text import listed, plural
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """The outcome of a fit; ``table`` and ``findings`` are the content of scores.parquet and findings.parquet."""
+    """The outcome of a fit: ``summary``, ``table`` and ``findings`` are noise.json, scores.parquet, findings.parquet."""
 
     catalogue: Catalogue
     statistics: CurveStatistics
     verdicts: Verdicts
-    noise: documents.Noise
+    summary: documents.Noise
     table: pa.Table
     findings: pa.Table
     votes: JudgedVotes | None
@@ -92,7 +92,7 @@ def fit(
             write_table(run.annotators_table, fitted.votes.table)
             write_json(run.annotators, documents.as_json(fitted.votes.noise))
         # Last: whoever finds this file finds the others too.
-        write_json(run.noise, documents.as_json(fitted.noise))
+        write_json(run.noise, documents.as_json(fitted.summary))
     return fitted
 
 
@@ -165,7 +165,7 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
         catalogue=catalogue,
         statistics=statistics,
         verdicts=verdicts,
-        noise=noise,
+        summary=noise,
         table=table,
         findings=findings_table(catalogue, suggested, found),
         votes=judge_votes(catalogue, statistics, (heads or curves).beliefs),

@@ -73,22 +73,21 @@ def demo(
 ) -> None:
     """Audit 1,797 handwritten digits of which every tenth has a wrong label, and compare with the truth."""
     from labelaudit.auditing import demo as sample_data
-    from labelaudit.auditing.model import Audit
     from labelaudit.report.console import show_outcome
     from labelaudit.run.lists import ranked_rows
 
     result = sample_data.demo(folder, seed=seed, device=device, reporter=terminal)
-    noise = result.noise
+    audit = result.audit
     with printed() as console:
-        rows = list(islice(ranked_rows(Audit(result.run).suspicious), 5))
-        show_outcome(console, noise, rows, folder / "images")
+        rows = list(islice(ranked_rows(audit.suspicious), 5))
+        show_outcome(console, audit.summary, rows, folder / "images")
         console.print(
             f"Against the truth: AUROC [bold]{result.auroc:.4f}[/bold], "
             f"average precision {result.average_precision:.4f}; "
-            f"{result.found} of {result.planted} planted errors are among the {noise.suspicious} suspicious labels."
+            f"{result.found} of {result.planted} planted errors are among the {audit.flagged} suspicious labels."
         )
         console.print(
             f"Images       {folder / 'images'}\nTruth        {folder / 'truth.csv'}\n"
-            f"Ranked CSV   {result.run.suspicious}\nRun folder   {result.run.root}\n"
-            f"To review    {shlex.join(['labelaudit', 'review', str(result.run.root)])}"
+            f"Ranked CSV   {audit.run.suspicious}\nRun folder   {audit.run.root}\n"
+            f"To review    {shlex.join(['labelaudit', 'review', str(audit.run.root)])}"
         )

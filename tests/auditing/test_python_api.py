@@ -17,7 +17,8 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.metrics import read_metrics
 from tests.helpers import Listener
 
-QUICK = labelaudit.TrainingOptions(epochs=2, batch_size=4, image_size=8, precision="float32")
+QUICKLY = {"epochs": 2, "batch_size": 4, "image_size": 8, "precision": "float32"}
+QUICK = labelaudit.TrainingOptions(**QUICKLY)
 
 
 class Ear(Listener):
@@ -36,10 +37,11 @@ def photos(image_folder):
     return image_folder(each=8)
 
 
-def test_score_gives_what_it_writes(photos, tmp_path, capfd):
+def test_the_steps_give_what_they_write(photos, tmp_path, capfd):
     run = labelaudit.RunFolder(tmp_path / "audit")
-    fitted = labelaudit.score(labelaudit.Data(root=photos), run, QUICK)
-    assert as_json(fitted.noise) == json.loads(run.noise.read_text())
+    labelaudit.train_probe(labelaudit.Data(root=photos), run, QUICK)
+    fitted = labelaudit.fit(run)
+    assert as_json(fitted.summary) == json.loads(run.noise.read_text())
     assert fitted.csv() == run.suspicious.read_text()
     assert len(fitted.catalogue) == len(fitted.verdicts.weight_N) == 16
     options = labelaudit.RetrainOptions(weights_csv=run.weights_csv, validation=photos, training=QUICK)
@@ -53,7 +55,7 @@ def test_a_reporter_hears_of_all_the_work(photos, tmp_path):
     (photos / "cat/000.png").write_bytes(b"no image")
     (photos / "cat/notes.txt").write_text("no image either")
     ear = Ear()
-    labelaudit.score(labelaudit.Data(root=photos), labelaudit.RunFolder(tmp_path / "audit"), QUICK, reporter=ear)
+    labelaudit.audit(photos, run=tmp_path / "audit", reporter=ear, **QUICKLY)
     totals = {"Reading files": 16, "Decoding images": 15, "Looking at images": 15}
     totals |= {"Testing flips": 28, "Training the probe": 30, "Reading losses": 2}
     totals |= {"Embedding images": 15, "Training the heads": 150, "Looking for copies": 15}

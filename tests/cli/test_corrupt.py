@@ -4,6 +4,7 @@ import os
 import re
 import signal
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,6 @@ import pytest
 from PIL import Image
 
 from labelaudit.auditing import demo as recipe
-from labelaudit.auditing.options import TrainingOptions
 from tests.cli.helpers import CLASSES, file_bytes, modified, read_rows, run, succeed, write_images
 from tests.cli.processes import run_until_it_dies
 from tests.helpers import failing
@@ -128,7 +128,7 @@ def test_a_killed_copy_is_made_again_by_the_same_command(clean: Path) -> None:
 
 
 def test_the_demo_finds_planted_errors_compares_with_the_truth_and_is_only_read_again(monkeypatch) -> None:
-    monkeypatch.setattr(recipe, "TrainingOptions", lambda **asked: TrainingOptions(**{**asked, "epochs": 3}))
+    monkeypatch.setattr(recipe, "audit", partial(recipe.audit, epochs=3))
     outcome = succeed("demo", "folder", "--seed", "3")
     told = re.search(r"AUROC ([\d.]+), .* (\d+) of (\d+) planted errors are among the (\d+) suspicious", outcome.out)
     assert told is not None, outcome.out
