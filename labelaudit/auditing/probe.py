@@ -23,7 +23,7 @@ from labelaudit.auditing.begin import Tensors
 from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_curves
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.own import read_embeddings
-from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare, with_embeddings
+from labelaudit.auditing.prepare import Prepared, Source, numbered_as, prepare, with_embeddings
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect import Float32Array
 from labelaudit.detect.curves import Course
@@ -75,10 +75,6 @@ def train_probe(
         claimed, begun = world.once(lambda: _claim_run(data, run, options, device, held, reporter))
         if begun is None:
             return claimed
-        if not begun.settings.has_folds:
-            from labelaudit.auditing.members import rewind_to_checkpoint
-
-            world.once(lambda: rewind_to_checkpoint(claimed))  # before the images are read: damage is reported at once
         source = Source(
             device=device,
             weights_file=options.network_weights,
@@ -88,13 +84,11 @@ def train_probe(
         )
         look = world.is_main and (begun.is_new or not claimed.near.exists())
         prepared = prepare(begun.catalogue, begun.settings, source, reporter, look=look)
-        if begun.is_new and not begun.settings.has_folds:
+        if begun.is_new and not begun.settings.has_folds and options.augment is None:
             from labelaudit.auditing.mirror import settle_flip
 
-            make_network(begun.settings, prepared, source)  # fails before anything is written
-            if options.augment is None:
-                settings, prepared, mirror = settle_flip(begun.settings, prepared, source, reporter)
-                begun = replace(begun, settings=settings, mirror=mirror)
+            settings, prepared, mirror = settle_flip(begun.settings, prepared, source, reporter)
+            begun = replace(begun, settings=settings, mirror=mirror)
         world.once(lambda: _describe(data, claimed, begun, prepared, device, reporter))
         if not begun.settings.heads_epochs:
             world.once(lambda: _write_images(claimed, prepared, prepared, reporter))
@@ -282,7 +276,6 @@ def _train(
 
 
 def _features(prepared: Prepared) -> Float32Array:
-    """Return the embeddings that heads are trained on."""
     return cast(FeatureInputs, prepared.inputs).feature_ND
 
 
