@@ -89,9 +89,8 @@ def test_damaged_files_are_refused_in_one_line(audited, tmp_path):
     for name, command in (("annotators.json", ("report", "run", "--no-html")), ("annotations.parquet", ("fit", "run"))):
         (tmp_path / "run" / name).write_bytes(b"damaged")
         assert f"run/{name} is " in run(*command).error
-    rows = [(999, "ann", "ant")], [(None, "ann", "ant")], [(0, "ann", None)]
-    for row in rows:
-        pq.write_table(table_of(row), tmp_path / "run" / "annotations.parquet")
+    for row in ((999, "ann", "ant"), (0, "ann", None)):
+        pq.write_table(table_of([row]), tmp_path / "run" / "annotations.parquet")
         assert "annotations.parquet is damaged, or of other data" in run("fit", "run").error
     pq.write_table(table_of([(0, "ann", "ant")]), tmp_path / "run" / "annotations.parquet")
     assert "are of different data" in run("fit", "run").error

@@ -69,14 +69,6 @@ def test_no_path_and_no_command_is_broken(shown, whole: str) -> None:
         assert len(lines) > 1
 
 
-@pytest.mark.parametrize("terminal", [True, False])
-def test_a_table_is_as_wide_as_the_terminal(shown, terminal: bool) -> None:
-    stream = shown(terminal)
-    print_table(["path", "meaning"], [("a.png", "word " * 20)])
-    table = re.sub(r"\x1b\[\d*m", "", stream.getvalue()).splitlines()
-    assert (max(map(len, table)) <= 40) == terminal
-
-
 def test_the_gate_needs_neither_a_reader_nor_streams(finished: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)

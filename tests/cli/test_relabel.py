@@ -147,11 +147,3 @@ def test_contradictory_options_are_refused(file: Path) -> None:
         "nowhere corrections.csv --yes": "there is no folder nowhere; give a folder",
     }.items():
         assert run("relabel", *words.split()).only_error.startswith(error)
-
-
-def test_an_interrupted_relabeling_is_reported_by_a_dry_run(data: Path, file: Path) -> None:
-    with mock.patch("labelaudit.review.moves._unlink_old_names", side_effect=KeyboardInterrupt):
-        assert run("relabel", data, file, "--yes").code == 130
-    outcome = succeed("relabel", data, file, "--dry-run")
-    assert "Warning: A relabeling of photos was interrupted" in outcome.err
-    assert "Continuing the interrupted relabeling of " in succeed("relabel", data, file, "--yes").err
