@@ -6,7 +6,6 @@ Shapes: U images, D features.
 from __future__ import annotations
 
 import contextlib
-import json
 import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -223,10 +222,8 @@ def _now() -> str:
 
 
 def write_network(path: Path, tensors: Tensors, classes: Sequence[str]) -> None:
-    """Write a trained network's parameters and buffers as safetensors, with the names of its classes."""
-    content = save(dict(tensors), metadata={"format": "pt", "classes": "\n".join(classes)})
-    # Sort the names in the header, which safetensors writes in random order: equal networks give equal files.
-    end = 8 + int.from_bytes(content[:8], "little")
-    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    write_bytes(path, len(header).to_bytes(8, "little") + header + content[end:])
+    """Write a trained network's parameters and buffers as safetensors, with the names of its classes.
+
+    Equal networks give equal files; with a second entry in the metadata they would not, since their order is random.
+    """
+    write_bytes(path, save(dict(tensors), metadata={"classes": "\n".join(classes)}))

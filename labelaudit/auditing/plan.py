@@ -433,8 +433,6 @@ def check_method(entry: MethodEntry, options: TrainingOptions) -> None:
     """Raise UsageError for heads beside a network, and for a selector that the method leaves no place for."""
     if options.probe == "both":
         raise UsageError("--probe both is for audits", fix="leave it out, or give --probe train or frozen")
-    if options.embeddings is not None:
-        raise UsageError("--embeddings is for audits", fix="leave it out, or train a head of your own on them")
     several = entry.networks > 1
     if _selector(options) != NONE and (several or entry.plans):
         reason = f"{entry.networks} networks are trained" if several else "the method chooses its batches itself"

@@ -155,7 +155,7 @@ def command(
     else:
         print_data(FORMATS[output](report))
     if page is not None:
-        _tell(page, report, recorded_data(audit.run), data, terminal)
+        _tell(page, report, images, terminal)
     if report.failures:
         raise typer.Exit(EXIT_GATE_FAILED)
 
@@ -170,8 +170,6 @@ def _targets(written: list[str]) -> dict[Path, str]:
             raise UsageError(f"--write {text} is no FORMAT=PATH", fix=f"give one of {', '.join(names)}, = and a path")
         if path == "-":
             raise UsageError(f"--write {text}: - is no file", fix=f"take --format {name} for stdout")
-        if Path(path) in targets:
-            raise UsageError(f"--write names {path} twice", fix="give each format a file of its own")
         targets[Path(path)] = name
     return targets
 
@@ -184,7 +182,7 @@ def _or_warn(what: str, terminal: Terminal) -> Iterator[None]:
         terminal.warn(f"{what}: {error}")
 
 
-def _tell(page: Page, report: Report, data: Data, moved_to: Path | None, terminal: Terminal) -> None:
+def _tell(page: Page, report: Report, images: Data, terminal: Terminal) -> None:
     """Say how much of the findings is in a page, and which command puts its corrections into the data."""
     listed = report.listed
     rows = min(page.rows, listed.counted)
@@ -201,9 +199,8 @@ def _tell(page: Page, report: Report, data: Data, moved_to: Path | None, termina
     if page.missing:
         parts.append(f"{page.missing:,} image files are gone or have changed")
     terminal.say(f"Page: {page.path} ({page.size_bytes / 1e6:.1f} MB), {', '.join(parts)}")
-    root = moved_to or data.root
     if 0 < page.looked_at == page.missing:
-        where = f"none of them is in {root.resolve()} as it was audited"
+        where = f"none of them is in {images.root.resolve()} as it was audited"
         terminal.warn(f"the page has no images: {where}. If they were moved, give their folder with --data DIR")
     if page.rows:
         terminal.say(f"Open it in a browser to review. What was decided goes into the data by: {page.command}")
