@@ -10,7 +10,6 @@ Shapes: R readable samples, K classes.
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from pathlib import Path
 
 import numpy as np
 

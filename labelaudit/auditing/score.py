@@ -23,7 +23,9 @@ from labelaudit.run.series import runs_in
 from labelaudit.text import require_local
 
 
-def judged(run: RunFolder, asked: FitSettings | None, reporter: Reporter = QUIET, *, keep: bool = True) -> Audit | Fitted:
+def judged(
+    run: RunFolder, asked: FitSettings | None, reporter: Reporter = QUIET, *, keep: bool = True
+) -> Audit | Fitted:
     """Return the verdicts of a trained run by the settings that are asked for; None for those of its last fit.
 
     They are read where the folder has them, and else made and written. A folder that takes none is a StorageError of

@@ -123,7 +123,10 @@ WRONG = {
     "whole numbers": (VALUE_ND.astype(int), r"has int64 values of shape \(5, 3\)"),
     "no columns": (VALUE_ND[:, :0], r"has float64 values of shape \(5, 0\)"),
     "NaN": (changed(VALUE_ND, r1=np.nan), "has values that are NaN or infinite, .* for 'cat/001.png'; look for"),
-    "too large": (changed(VALUE_ND, r0=np.inf, r3=1e39), ".* too large for float32, for 'cat/000.png' and 1 more image"),
+    "too large": (
+        changed(VALUE_ND, r0=np.inf, r3=1e39),
+        ".* too large for float32, for 'cat/000.png' and 1 more image",
+    ),
 }
 
 

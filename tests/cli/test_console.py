@@ -2,14 +2,13 @@
 
 import io
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
-from labelaudit.cli.console import Screen, Terminal, print_table
+from labelaudit.cli.console import Screen, Terminal
 from tests.cli.helpers import run_process
 
 needs_full = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs Linux's /dev/full")

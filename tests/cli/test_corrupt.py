@@ -2,7 +2,6 @@ import errno
 import json
 import os
 import re
-import signal
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,6 @@ from PIL import Image
 
 from labelaudit.auditing import demo as recipe
 from tests.cli.helpers import CLASSES, file_bytes, modified, read_rows, run, succeed, write_images
-from tests.cli.processes import run_until_it_dies
 from tests.helpers import failing
 
 RATES = {"uniform": 0.25, "shuffle-pixels": 0.125, "gaussian": 0.125}
