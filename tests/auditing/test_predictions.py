@@ -9,12 +9,11 @@ import labelaudit
 from labelaudit.auditing.model import Data, read_courses
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.predictions import record_predictions, recorded
-from labelaudit.data.folder import scan
 from labelaudit.detect.curves import Course
 from labelaudit.errors import RunError, UsageError
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs
-from tests.cli.helpers import CLASSES, QUICK, interrupted, run, succeed
+from tests.cli.helpers import CLASSES, QUICK, interrupted, run, succeed, write_predictions
 from tests.helpers import Listener
 
 
@@ -31,13 +30,7 @@ def photos(image_folder):
 
 @pytest.fixture
 def predictions(photos, tmp_path):
-    """The class that an image shows has 0.76 to 0.91, and each other an even part of the rest."""
-    catalogue = scan(photos)
-    shown_N = [(y + (int(path[4:7]) < 2)) % 4 for path, y in zip(catalogue.paths, catalogue.label_N, strict=True)]
-    p_N = 0.76 + 0.15 * np.random.default_rng(0).random((len(catalogue), 1))
-    p_NK = np.where(np.eye(4, dtype=bool)[shown_N], p_N, (1 - p_N) / 3)
-    np.save(tmp_path / "predictions.npy", p_NK)
-    return tmp_path / "predictions.npy"
+    return write_predictions(tmp_path / "predictions.npy", photos, wrong=2)
 
 
 @pytest.fixture

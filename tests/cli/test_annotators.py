@@ -3,7 +3,6 @@
 import csv
 import json
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,7 +11,7 @@ import labelaudit
 from labelaudit.data.folder import scan
 from labelaudit.report import markdown
 from labelaudit.report.gate import Limits, make_report
-from tests.cli.helpers import CLASSES, read_rows, run, succeed
+from tests.cli.helpers import CLASSES, read_rows, run, succeed, write_predictions
 
 
 @pytest.fixture
@@ -22,10 +21,7 @@ def photos(image_folder):
 
 @pytest.fixture
 def predictions(photos, tmp_path):
-    catalogue = scan(photos)
-    p_N = 0.8 + 0.15 * np.random.default_rng(0).random((len(catalogue), 1))
-    np.save(tmp_path / "predictions.npy", np.where(np.eye(4, dtype=bool)[catalogue.label_N], p_N, (1 - p_N) / 3))
-    return tmp_path / "predictions.npy"
+    return write_predictions(tmp_path / "predictions.npy", photos)
 
 
 @pytest.fixture

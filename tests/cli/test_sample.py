@@ -92,7 +92,6 @@ def test_a_sample_is_drawn_reviewed_and_decides(audit: Path) -> None:
 
 def test_the_sample_is_the_same_again_and_a_larger_one_begins_with_it(audit: Path, finished: Path) -> None:
     first = draw_sample(RunFolder(audit), 20)
-    assert draw_sample(RunFolder(audit), 20) == first
     assert draw_sample(RunFolder(audit), 30)[:20] == first
     other = shutil.copytree(finished, audit.parent / "other")
     assert draw_sample(RunFolder(other), 20) == first
@@ -119,8 +118,6 @@ def test_a_sample_is_answered_in_a_csv_too(audit: Path) -> None:
     assert (found["right"], found["wrong"], found["skipped"]) == (40 - wrong, wrong, 0)
     assert "48 images to look at, 40 of them answered" in succeed("sample", audit, "-n", 48).err
     assert [bool(row["answer"]) for row in read_rows(file.read_text())] == [True] * 40 + [False] * 8
-    first = succeed("sample", audit, "-n", 20, "-o", "-").out
-    assert succeed("sample", audit, "-n", 30, "-o", "-").out.startswith(first)
     # The page and the file write the same answers; those of a file replace the others.
     answer(audit, 48, lambda _: ("keep", ""))
     succeed("fit", audit, "--reviewed", file)
@@ -197,10 +194,8 @@ def test_relabel_applies_the_answers_and_the_next_audit_keeps_what_they_kept(dat
 def test_who_has_reviewed_a_sample_is_not_told_to_review_one(reviewed: Path) -> None:
     (reviewed / "suspicious.csv").write_text((reviewed / "suspicious.csv").read_text().splitlines()[0] + "\n")
     noise = noise_of(reviewed)
-    for reviews_left, told in (
-        (37, f"To review more of the sample: labelaudit review {reviewed} --sample 80"),
-        (0, ""),
-    ):
+    more = f"To review more of the sample: labelaudit review {reviewed} --sample 80"
+    for reviews_left, told in ((37, more), (0, "")):
         edit(reviewed / "noise.json", suspicious=0, reviewed={**noise["reviewed"], "reviews_left": reviews_left})
         said = succeed("score", reviewed).err
         assert "no proof" not in said
