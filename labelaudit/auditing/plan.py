@@ -138,7 +138,7 @@ class ProbePlan(NamedTuple):
     why: str
 
 
-def check_options(options: TrainingOptions) -> None:
+def _check_options(options: TrainingOptions) -> None:
     """Raise UsageError for options that contradict each other or are out of range."""
     for name, least in LEAST.items():
         value, option = getattr(options, name), f"--{name.replace('_', '-')}"
@@ -180,7 +180,7 @@ def _check_own(options: TrainingOptions) -> None:
 
 def set_up_device(options: TrainingOptions) -> Device:
     """Set up this process as the options ask, and return the device; raise UsageError or DeviceError."""
-    check_options(options)
+    _check_options(options)
     set_threads(options.threads)
     if options.deterministic:
         compute_deterministically()
@@ -190,8 +190,7 @@ def set_up_device(options: TrainingOptions) -> Device:
 def plan(
     catalogue: Catalogue, options: TrainingOptions, device: Device, presets: Mapping[PresetName, Preset] = PRESETS
 ) -> ProbePlan:
-    """Resolve every setting; raise a UsageError for impossible options, a ModelError where model or weights lack."""
-    check_options(options)
+    """Resolve every setting of options that `set_up_device` has checked; errors are a UsageError or a ModelError."""
     preset = presets[options.preset or "fast"]
     kind, model, weights, why = _choose_network(catalogue, options, preset)
     usable = int(catalogue.used_N.sum())

@@ -192,8 +192,6 @@ def _tell(page: Page, report: Report, images: Data, terminal: Terminal) -> None:
         parts.append(f"{kept:,} kept")
     if of_no_class := page.rows - rows - kept:
         parts.append(f"{of_no_class:,} of no class")
-    if listed.new is not None:
-        parts.append(f"{listed.total - listed.new:,} known to the baseline")
     if page.looked_at < page.rows:
         parts.append(f"thumbnails of the first {page.looked_at:,}")
     if page.missing:
