@@ -73,12 +73,11 @@ def test_a_page_of_what_is_selected_never_replaces_the_whole_one(audited: Path) 
     shutil.copytree(audited, "audit")
     succeed("report", "audit")
     whole = Path("audit/report.html").read_bytes()
-    for words in (("--select", "LA006"), ("--ignore", "LA001")):
-        said = succeed("report", "audit", *words).err
-        assert "No page: with --select or --ignore there is one where --html names a file" in said
-        assert Path("audit/report.html").read_bytes() == whole
-        succeed("report", "audit", *words, "--html", "page.html")
-        assert len(Path("page.html").read_bytes()) < len(whole)
+    said = succeed("report", "audit", "--select", "LA006").err
+    assert "No page: with --select or --ignore there is one where --html names a file" in said
+    assert Path("audit/report.html").read_bytes() == whole
+    succeed("report", "audit", "--select", "LA006", "--html", "page.html")
+    assert len(Path("page.html").read_bytes()) < len(whole)
 
 
 def test_dropped_copies_are_left_out_of_a_corrected_copy(audited: Path) -> None:
