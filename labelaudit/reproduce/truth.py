@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from labelaudit.auditing.fit import Fitted, fit
+from labelaudit.auditing.fit import Fitted, compute, fit
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.probe import train_probe
+from labelaudit.auditing.score import finished
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.noise import LabelArray
 from labelaudit.detect import BoolArray, FloatArray
@@ -172,5 +173,6 @@ def audit(
     if test is not None and len(recorded_epochs(run.test_losses)) < len(recorded_epochs(run.losses)):
         raise RunError(f"{run.root} was begun without --test", fix=f"give another --out, or delete {run.root}")
     train_probe(data, run, options, reporter, test=test)
-    fitted = fit(run, settings, reporter)
+    done = finished(run, settings)
+    fitted = fit(run, settings, reporter) if done is None else compute(run, done.summary.fit, reporter)
     return TrueAudit(noise, options.seed or 0, run, fitted, truth)
