@@ -21,7 +21,7 @@ _NAMES = {
     "auditing.model": ("Audit", "Data", "open_run"),
     "auditing.options": ("TrainingOptions",),
     "auditing.probe": ("train_probe",),
-    "auditing.score": ("audit", "score"),
+    "auditing.score": ("audit",),
     "detect.verdicts": ("FitSettings",),
     "errors": ("LabelauditError",),
     "report.exports.export": ("ExportOptions", "export"),
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from labelaudit.auditing.model import Audit, Data, open_run
     from labelaudit.auditing.options import TrainingOptions
     from labelaudit.auditing.probe import train_probe
-    from labelaudit.auditing.score import audit, score
+    from labelaudit.auditing.score import audit
     from labelaudit.detect.verdicts import FitSettings
     from labelaudit.errors import LabelauditError
     from labelaudit.report.exports.export import ExportOptions, export
@@ -45,8 +45,7 @@ if TYPE_CHECKING:
     from labelaudit.run.layout import RunFolder
 
 __all__ = ["Audit", "Data", "ExportOptions", "FitSettings", "Fitted", "LabelauditError", "RetrainOptions", "RunFolder"]
-__all__ += ["TrainingOptions", "__version__", "audit", "compare", "export", "fit", "open_run", "retrain", "score"]
-__all__ += ["train_probe"]
+__all__ += ["TrainingOptions", "__version__", "audit", "compare", "export", "fit", "open_run", "retrain", "train_probe"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,20 +2,21 @@
 
 Sources: Jiang et al. 2019 (Selective Backprop); "When does loss-based prioritization fail?", sections 3.2 and 4.
 
-Shapes: N samples, S watched samples, R records of one epoch.
+Shapes: N samples, S audited samples, R records of one epoch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import entr
 
 from labelaudit.auditing.model import Audit
-from labelaudit.detect import BoolArray, FloatArray
-from labelaudit.detect.constants import HARMLESS, MOST_WATCHED, POWERS
+from labelaudit.detect import FloatArray
+from labelaudit.detect.constants import HARMLESS, POWERS
 from labelaudit.names import PrioritizerName
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import EpochLosses, read_epochs
@@ -27,28 +28,19 @@ _BY_ENTROPY: PrioritizerName = "selective-backprop-entropy"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selected:
-    """The share of the samples that a selector would back-propagate, and the share of noise among these."""
-
-    selector: PrioritizerName
-    selectivity: str
-    noise_share: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Advice:
-    """The share of noise among all samples, what each selector would take, and the fastest one that is safe."""
+    """The share of noise among all samples, among those that each selector would take, and the fastest that is safe."""
 
     base_rate: float
-    selectors: tuple[Selected, ...]
+    noise_share: Mapping[tuple[PrioritizerName, str], float]
     safe: PrioritizerName
 
     @property
     def sentences(self) -> list[str]:
         """The advice in words."""
-        shares = {name: [row for row in self.selectors if row.selector == name] for name in (_BY_LOSS, _BY_ENTROPY)}
         by_loss, by_entropy = (
-            " and ".join(f"{row.noise_share:.1%} (at {row.selectivity})" for row in rows) for rows in shares.values()
+            " and ".join(f"{self.noise_share[name, share]:.1%} (at {share})" for share in POWERS)
+            for name in (_BY_LOSS, _BY_ENTROPY)
         )
         margin = f"{100 * HARMLESS:.0f} points more noise than there is"
         safe = {
@@ -72,26 +64,20 @@ def advise(run: RunFolder) -> Advice:
     audit = Audit(run)
     _ = audit.summary  # first: without it there are no verdicts
     right_N, intact_N = (1.0 - np.nan_to_num(audit.column(name)) for name in ("p_mislabeled", "p_corrupted"))
-    watched_S = choose_watched(audit.catalogue.used_N, np.random.default_rng([0, 0]))
-    chances = selection_chances(read_epochs(run.losses), watched_S, len(audit.catalogue.classes))
-    return compare((1.0 - right_N * intact_N)[watched_S], chances)
+    sample_S = np.flatnonzero(audit.catalogue.used_N)
+    chances = selection_chances(read_epochs(run.losses), sample_S, len(audit.catalogue.classes))
+    return compare((1.0 - right_N * intact_N)[sample_S], chances)
 
 
-def choose_watched(seen_N: BoolArray, generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Return at most 20,000 of the samples that have records, rising."""
-    seen = np.flatnonzero(seen_N)
-    return seen if len(seen) <= MOST_WATCHED else np.sort(generator.choice(seen, MOST_WATCHED, replace=False))
-
-
-def selection_chances(epochs: Iterable[EpochLosses], watched_S: npt.NDArray[np.int64], classes: int) -> Chances:
-    """Return each selector's mean chance to back-propagate a sample, over the epochs that have all watched samples."""
+def selection_chances(epochs: Iterable[EpochLosses], sample_S: npt.NDArray[np.int64], classes: int) -> Chances:
+    """Return each selector's mean chance to back-propagate a sample, over the epochs that have all of them."""
     seen = 0
-    chances: Chances = {(name, share): np.zeros(len(watched_S)) for name in (_BY_LOSS, _BY_ENTROPY) for share in POWERS}
+    chances: Chances = {(name, share): np.zeros(len(sample_S)) for name in (_BY_LOSS, _BY_ENTROPY) for share in POWERS}
     for epoch in epochs:
         order_R = np.argsort(epoch.sample_R)
-        place_S = np.searchsorted(epoch.sample_R, watched_S, sorter=order_R)
+        place_S = np.searchsorted(epoch.sample_R, sample_S, sorter=order_R)
         record_S = order_R[place_S[place_S < len(order_R)]]
-        if len(record_S) and np.array_equal(epoch.sample_R[record_S], watched_S):
+        if len(record_S) and np.array_equal(epoch.sample_R[record_S], sample_S):
             loss_S, margin_S = (value[record_S].astype(np.float64) for value in (epoch.loss_R, epoch.margin_R))
             scores = {_BY_LOSS: loss_S, _BY_ENTROPY: largest_entropy(loss_S, margin_S, classes)}
             for name, score_S in scores.items():
@@ -110,9 +96,7 @@ def largest_entropy(loss_S: FloatArray, margin_S: FloatArray, classes: int) -> F
     """
     given_S, other_S = np.exp(-loss_S), np.exp(np.minimum(-loss_S - margin_S, 0.0))
     rest_S = np.maximum(1.0 - given_S - other_S, 0.0) if classes > 2 else np.zeros_like(given_S)
-    entropy_S: FloatArray = rest_S * np.log(max(classes - 2, 1))
-    for part_S in (given_S, other_S, rest_S):
-        entropy_S = entropy_S - part_S * np.log(np.maximum(part_S, 1e-12))
+    entropy_S: FloatArray = entr(given_S) + entr(other_S) + entr(rest_S) + rest_S * np.log(max(classes - 2, 1))
     return entropy_S
 
 
@@ -122,14 +106,10 @@ def compare(noise_S: FloatArray, chances: Chances) -> Advice:
     The first selector is safe that takes at most `HARMLESS` more, or none is; ``noise_S`` is P(noise) of each sample.
     """
     base = float(noise_S.mean()) if len(noise_S) else 0.0
-    selectors = tuple(
-        Selected(
-            selector=name,
-            selectivity=share,
-            noise_share=float((noise_S * chance_S).sum() / chance_S.sum()) if chance_S.sum() > 0 else base,
-        )
-        for (name, share), chance_S in chances.items()
-    )
-    harmful = {row.selector for row in selectors if row.noise_share - base > HARMLESS}
+    noise_share = {
+        key: float((noise_S * chance_S).sum() / chance_S.sum()) if chance_S.sum() > 0 else base
+        for key, chance_S in chances.items()
+    }
+    harmful = {name for (name, _), share in noise_share.items() if share - base > HARMLESS}
     safe: PrioritizerName = next((name for name in (_BY_LOSS, _BY_ENTROPY) if name not in harmful), "none")
-    return Advice(base_rate=base, selectors=selectors, safe=safe)
+    return Advice(base_rate=base, noise_share=noise_share, safe=safe)

@@ -6,7 +6,6 @@ Shapes: V votes, A annotators.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -22,24 +21,15 @@ from labelaudit.run.documents import AnnotatorNoise, AnnotatorsNoise, Confused, 
 from labelaudit.text import listed, plural
 
 
-@dataclass(frozen=True, kw_only=True)
-class JudgedVotes:
-    """The content of annotators.parquet and annotators.json."""
-
-    table: pa.Table
-    noise: AnnotatorsNoise
-
-
-def judge_votes(catalogue: Catalogue, statistics: CurveStatistics, witness: Beliefs) -> JudgedVotes | None:
-    """Judge every vote by the beliefs of a witness, held out if there is one; None where nobody is named."""
-    given = catalogue.annotations
-    if given is None:
-        return None
+def judge_votes(
+    catalogue: Catalogue, given: Annotations, statistics: CurveStatistics, witness: Beliefs
+) -> tuple[pa.Table, AnnotatorsNoise]:
+    """Judge every vote by the beliefs of a witness; return the content of annotators.parquet and annotators.json."""
     votes = Votes(*given.numbers(catalogue.classes))
     sharpness = float((statistics.held_out or statistics.transition).sharpness_W[0])
     classes, annotators = len(catalogue.classes), len(given.annotators)
     found = fit_annotators(votes, catalogue.label_N, witness, classes, annotators, sharpness)
-    return JudgedVotes(table=_table(catalogue, given, found), noise=_noise(catalogue, given, votes, found, statistics))
+    return _table(catalogue, given, found), _noise(catalogue, given, votes, found, statistics)
 
 
 def _table(catalogue: Catalogue, given: Annotations, found: Annotators) -> pa.Table:

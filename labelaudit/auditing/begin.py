@@ -6,11 +6,12 @@ Shapes: U images, D features.
 from __future__ import annotations
 
 import contextlib
-import json
+import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,8 +20,9 @@ import numpy.typing as npt
 from safetensors.numpy import save
 from threadpoolctl import threadpool_limits
 
+import labelaudit
 from labelaudit.auditing.model import Data, runs_of
-from labelaudit.data.catalogue import Catalogue
+from labelaudit.data.catalogue import Catalogue, trainable
 from labelaudit.detect import Float32Array
 from labelaudit.detect.images import ImageTable
 from labelaudit.detect.near import near_pairs, projection
@@ -28,13 +30,15 @@ from labelaudit.engine.devices import count_threads
 from labelaudit.errors import RunError, StorageError
 from labelaudit.progress import Reporter
 from labelaudit.review.decisions import append_decisions, decisions_in
+from labelaudit.review.moves import Relabelings, require_settled
 from labelaudit.run import documents
+from labelaudit.run.documents import Description
 from labelaudit.run.files import write_bytes
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import unreadable_rows
 from labelaudit.run.losses import discard_from
 from labelaudit.run.series import earlier_runs, next_run, runs_in
-from labelaudit.run.tables import write_image_table, write_near
+from labelaudit.run.tables import write_annotations, write_image_table, write_near, write_samples
 from labelaudit.text import alike, plural
 
 Found = TypeVar("Found")
@@ -61,11 +65,19 @@ def earlier(run: RunFolder, read: Callable[[], Found]) -> Found | None:
         return None
 
 
-def numbered_run(
-    data: Data,
-    catalogue: Catalogue,
-    require: Callable[[RunFolder, documents.Description], object],
-    reporter: Reporter,
+def find_run(
+    data: Data, given: RunFolder | None, require: Callable[[RunFolder, Description], object], reporter: Reporter
+) -> tuple[RunFolder, Catalogue, Relabelings]:
+    """Scan the data; return the ``given`` run or else theirs by number, the catalogue, and the relabelings so far."""
+    relabelings = require_settled(data.root)
+    if given is not None:
+        data.require_outside(given.root)
+    catalogue = trainable(data.scan(reporter))
+    return given or _numbered_run(data, catalogue, require, reporter), catalogue, relabelings
+
+
+def _numbered_run(
+    data: Data, catalogue: Catalogue, require: Callable[[RunFolder, Description], object], reporter: Reporter
 ) -> RunFolder:
     """Return the newest run of the data by number, or the next where data or settings have changed since; say why.
 
@@ -98,9 +110,7 @@ def numbered_run(
     return run
 
 
-def begun(
-    run: RunFolder, catalogue: Catalogue, require: Callable[[RunFolder, documents.Description], Found]
-) -> Found | None:
+def begun(run: RunFolder, catalogue: Catalogue, require: Callable[[RunFolder, Description], Found]) -> Found | None:
     """Return what ``require`` gives for an audit that was begun, as `earlier`; one of other data is a RunError."""
     if not run.exists:
         return None
@@ -158,8 +168,10 @@ def remember_place(data: Data, run: RunFolder, reporter: Reporter, *, held: bool
         reporter.say(f"{run.root} now looks for its images in {root}; before, in {known.root}")
 
 
-def tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
-    """Say which images and files are not in the audit, and what looks odd about the classes."""
+def require_unmoved(data: Data, catalogue: Catalogue, relabelings: Relabelings, reporter: Reporter) -> None:
+    """Raise a RunError where the images were relabeled while they were read; say which of them are not in the audit."""
+    if require_settled(data.root) != relabelings:
+        raise RunError(f"{data.root} was relabeled while it was read", fix="run the command again")
     if bad := unreadable_rows(catalogue):
         first = f"{bad[0]['path']}: {bad[0]['reason']}"
         reporter.warn(f"{len(bad)} of {len(catalogue)} images cannot be read and are set aside ({first})")
@@ -170,6 +182,26 @@ def tell_set_aside(catalogue: Catalogue, reporter: Reporter) -> None:
         reporter.say(f"Files in the folder that are not in the audit: {files:,} (run.json says which and why)")
     for twin, name in alike(catalogue.classes):
         reporter.warn(f"the classes {twin!r} and {name!r} differ only in spelling; are they the same class?")
+
+
+def describe(data: Data, run: RunFolder, catalogue: Catalogue, **training: Any) -> None:
+    """Write what is audited, and run.json with entries about the ``training``."""
+    write_samples(run.samples, catalogue)
+    write_annotations(run.annotations, catalogue)
+    versions = {"labelaudit": labelaudit.__version__, "python": platform.python_version()}
+    description = Description(
+        status=documents.TRAINING,
+        created=_now(),
+        versions={**versions, "torch": version("torch"), "timm": version("timm")},
+        data=documents.RecordedData.of(catalogue, data.labels_file),
+        **training,
+    )
+    documents.write_description(run, description)
+
+
+def finish(run: RunFolder, **entries: object) -> None:
+    """Note in run.json that the training has ended."""
+    run.update_description(status=documents.TRAINED, finished=_now(), **entries)
 
 
 def write_images(run: RunFolder, images: ImageTable, feature_UD: Float32Array | None, reporter: Reporter) -> None:
@@ -188,16 +220,13 @@ def write_images(run: RunFolder, images: ImageTable, feature_UD: Float32Array | 
     write_near(run.near, images.sample_U[first[pair_P2]], similarity_P)
 
 
-def now() -> str:
-    """Return the time, as run.json has it."""
+def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def write_network(path: Path, tensors: Tensors, classes: Sequence[str]) -> None:
-    """Write a trained network's parameters and buffers as safetensors, with the names of its classes."""
-    content = save(dict(tensors), metadata={"format": "pt", "classes": "\n".join(classes)})
-    # Sort the names in the header, which safetensors writes in random order: equal networks give equal files.
-    end = 8 + int.from_bytes(content[:8], "little")
-    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    write_bytes(path, len(header).to_bytes(8, "little") + header + content[end:])
+    """Write a trained network's parameters and buffers as safetensors, with the names of its classes.
+
+    Equal networks give equal files; with a second entry in the metadata they would not, since their order is random.
+    """
+    write_bytes(path, save(dict(tensors), metadata={"classes": "\n".join(classes)}))

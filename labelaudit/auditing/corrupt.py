@@ -27,7 +27,7 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.relabel import HALF, growing, require_apart, require_new
 from labelaudit.review.tree import free_path
 from labelaudit.run.files import link_or_copy, write_json, write_lines
-from labelaudit.text import csv_lines, folded
+from labelaudit.text import csv_lines, folded, plural
 
 TRUTH_FILE, SETTINGS_FILE = "truth.csv", "corruption.json"
 """In the copy, beside the class folders: the truth about every image, and how the copy was made."""
@@ -84,25 +84,11 @@ class CopiedImage:
     changed: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Corrupted:
-    """How many images a copy has, each kind was chosen for and changed, are hard links, and have no usable name.
-
-    A random label can be the right one, so that fewer are ``changed`` than ``selected``.
-    """
-
-    images: int
-    selected: dict[CorruptionName, int]
-    changed: dict[CorruptionName, int]
-    linked: int
-    left_out: int
-
-
-def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter = QUIET) -> Corrupted:
+def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter = QUIET) -> None:
     """Write a corrupted copy of a data folder; equal arguments give equal images, paths and truth.
 
     ``data`` is ``data/<class>/…/<image>``, rightly labeled. ``out``, new or empty, gets the class folders,
-    ``truth.csv`` and ``corruption.json``.
+    ``truth.csv`` and ``corruption.json``. A random label can be the right one: fewer are changed than chosen.
 
     Raises:
         UsageError: options that contradict each other or the data, or a place that is not free.
@@ -113,6 +99,8 @@ def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter =
     if catalogue.fixed:
         raise UsageError(f"{data} has no class folders of files, of which a copy is made", fix="unpack it into some")
     images, left_out = plan_copy(catalogue, options)
+    if left_out:
+        reporter.warn(f"{plural(left_out, 'file is', 'files are')} left out: names must be valid UTF-8")
     with growing(out) as folder:
         linked = _write_images(catalogue, images, folder, options.seed, reporter)
         of_kind = {kind: [image for image in images if image.kind == kind] for kind in options.corruptions}
@@ -138,7 +126,10 @@ def corrupt(data: Path, out: Path, options: CorruptOptions, reporter: Reporter =
             ],
         }
         write_json(folder / SETTINGS_FILE, settings)
-    return Corrupted(images=len(images), selected=selected, changed=changed, linked=linked, left_out=left_out)
+    for kind, count in selected.items():
+        chosen, share = plural(count, "image"), count / len(images)
+        reporter.say(f"{kind}: {chosen} chosen ({share:.2%}), {changed[kind]:,} of them changed")
+    reporter.say(f"{plural(len(images), 'image')}, {linked:,} of them hard links. Truth: {out / TRUTH_FILE}")
 
 
 def _check(data: Path, out: Path, options: CorruptOptions) -> None:

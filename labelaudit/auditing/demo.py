@@ -11,15 +11,12 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from labelaudit.auditing.model import Data
-from labelaudit.auditing.options import TrainingOptions
-from labelaudit.auditing.score import score
+from labelaudit.auditing.model import Audit
+from labelaudit.auditing.score import audit
 from labelaudit.data.noise import flip_labels
 from labelaudit.errors import DataError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.run.documents import Noise
 from labelaudit.run.files import storage_errors, write_lines
-from labelaudit.run.layout import RunFolder
 from labelaudit.text import csv_lines
 
 PLANTED_RATE = 0.1
@@ -59,10 +56,9 @@ def _write_digit(image: npt.NDArray[np.float64], file: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult:
-    """The audit, compared with the truth; ``found`` is the number of ``planted`` errors among the suspicious."""
+    """An audit compared with the truth; ``found`` is the number of ``planted`` errors among the suspicious."""
 
-    run: RunFolder
-    noise: Noise
+    audit: Audit
     planted: int
     auroc: float
     average_precision: float
@@ -79,16 +75,12 @@ def demo(folder: Path, *, seed: int = 0, device: str = "auto", reporter: Reporte
     with storage_errors(folder):
         wrong = write_digits(folder, rate=PLANTED_RATE, seed=seed)
     reporter.say(f"Wrote 1,797 digits to {folder / 'images'}; {len(wrong)} of them lie in a wrong class folder")
-    run = RunFolder(folder / "audit")
-    fitted = score(Data(root=folder / "images"), run, TrainingOptions(seed=seed, device=device), reporter=reporter)
-    wrong_N = np.array([path in wrong for path in fitted.catalogue.paths])
-    suspicion_N = fitted.statistics.suspicion(fitted.noise.fit.rank_by)
-    flagged = fitted.verdicts.order[: fitted.verdicts.flagged]
+    found = audit(folder / "images", run=folder / "audit", seed=seed, device=device, reporter=reporter)
+    wrong_N = np.array([path in wrong for path in found.catalogue.paths])
     return DemoResult(
-        run=run,
-        noise=fitted.noise,
+        audit=found,
         planted=len(wrong),
-        auroc=float(roc_auc_score(wrong_N, suspicion_N)),
-        average_precision=float(average_precision_score(wrong_N, suspicion_N)),
-        found=int(wrong_N[flagged].sum()),
+        auroc=float(roc_auc_score(wrong_N, found.column("log_odds"))),
+        average_precision=float(average_precision_score(wrong_N, found.column("log_odds"))),
+        found=int(wrong_N[found.flagged_S].sum()),
     )

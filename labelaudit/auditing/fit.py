@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from labelaudit.auditing.annotators import JudgedVotes, judge_votes
+from labelaudit.auditing.annotators import judge_votes
 from labelaudit.auditing.model import read_catalogue, read_courses, read_curves
 from labelaudit.auditing.sample import agree, find_review, spare, take_answers
 from labelaudit.auditing.splits import absent_classes, find_leaked, split_figures
@@ -41,25 +41,25 @@ from labelaudit.text import listed, plural
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """The outcome of a fit; ``table`` and ``findings`` are the content of scores.parquet and findings.parquet."""
+    """The outcome of a fit, and what it writes.
+
+    ``summary`` is noise.json, ``table`` scores.parquet, ``findings`` findings.parquet; ``votes`` and ``annotators`` are
+    annotators.parquet and annotators.json, None where the labels file names no annotators.
+    """
 
     catalogue: Catalogue
     statistics: CurveStatistics
     verdicts: Verdicts
-    noise: documents.Noise
+    summary: documents.Noise
     table: pa.Table
     findings: pa.Table
-    votes: JudgedVotes | None
+    votes: pa.Table | None
+    annotators: documents.AnnotatorsNoise | None
 
     def csv(self, *, top: int | None = None) -> str:
         """Return suspicious.csv as text: the flagged samples, or the ``top`` most suspicious ones, flagged or not."""
         first = self.verdicts.order[: self.verdicts.flagged if top is None else top]
         return "".join(lists.ranked_lines(lists.ranked(self.table, self.catalogue, first)))
-
-    @property
-    def annotators(self) -> documents.AnnotatorsNoise | None:
-        """The content of annotators.json; None where the labels file names no annotators."""
-        return None if self.votes is None else self.votes.noise
 
 
 def fit(
@@ -88,11 +88,11 @@ def fit(
         write_lines(run.suspicious, [fitted.csv()])
         lists.write_unreadable(run.unreadable, fitted.catalogue)
         write_findings(run.findings, run.findings_csv, fitted.findings)
-        if fitted.votes is not None:
-            write_table(run.annotators_table, fitted.votes.table)
-            write_json(run.annotators, documents.as_json(fitted.votes.noise))
+        if fitted.annotators is not None:
+            write_table(run.annotators_table, fitted.votes)
+            write_json(run.annotators, documents.as_json(fitted.annotators))
         # Last: whoever finds this file finds the others too.
-        write_json(run.noise, documents.as_json(fitted.noise))
+        write_json(run.noise, documents.as_json(fitted.summary))
     return fitted
 
 
@@ -157,6 +157,9 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
         decisions=digest,
         reviewed=None if review is None else review.noise,
     )
+    votes, annotators = None, None
+    if catalogue.annotations is not None:
+        votes, annotators = judge_votes(catalogue, catalogue.annotations, statistics, (heads or curves).beliefs)
     said_N = np.full(len(catalogue), -1) if review is None else review.answers.label_N
     table = verdict_table(catalogue, statistics, verdicts, kinds, said_N).append_column("kept", pa.array(kept_N))
     none = pa.scalar(None, pa.string())
@@ -165,10 +168,11 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
         catalogue=catalogue,
         statistics=statistics,
         verdicts=verdicts,
-        noise=noise,
+        summary=noise,
         table=table,
         findings=findings_table(catalogue, suggested, found),
-        votes=judge_votes(catalogue, statistics, (heads or curves).beliefs),
+        votes=votes,
+        annotators=annotators,
     )
 
 

@@ -7,27 +7,21 @@ Shapes: N samples, U samples that were audited, R rows of a table.
 
 from __future__ import annotations
 
-import base64
 import io
 import os
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from html import escape
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from PIL import Image
 from rich.console import Console
 
 from labelaudit.data.catalogue import Catalogue, split_places
-from labelaudit.data.containers import read_file
 from labelaudit.data.folder import require_outside, scan
-from labelaudit.data.images import UnreadableImageError, decode_small
 from labelaudit.detect import BoolArray, FloatArray, IntArray
 from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW, Course, CurveAccumulator
 from labelaudit.errors import RunError, UsageError
@@ -49,7 +43,7 @@ from labelaudit.text import printable, require_local
 RowArray = npt.NDArray[np.int64]
 
 _RUNS = "labelaudit-runs"
-_TEXT_ROWS, _HTML_ROWS, _THUMBNAIL_PIXELS = 5, 10, 64
+_SHOWN_ROWS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +188,8 @@ class Audit:
         Where there is no such folder, nothing is known of them: 0.
         """
         samples = {*self.flagged_S.tolist(), *decided(self.catalogue, read_decisions(self.run.decisions))}
-        return sum(_is_gone(root / self.catalogue.paths[i]) for i in samples) if root.is_dir() else 0
+        paths = [self.catalogue.paths[sample] for sample in samples]
+        return sum(not os.path.exists(root / path) for path in paths) if root.is_dir() else 0  # noqa: PTH110
 
     @property
     def noise_rate(self) -> float | None:
@@ -243,7 +238,7 @@ class Audit:
         return column_N
 
     def __repr__(self) -> str:
-        rows = self.top(min(_TEXT_ROWS, self.flagged)).to_pylist()
+        rows = self.top(min(_SHOWN_ROWS, self.flagged)).to_pylist()
         lines = [headline(self.summary)]
         if rows:
             drawn = io.StringIO()
@@ -252,60 +247,9 @@ class Audit:
             show_suspicious(console, [{name: str(value) for name, value in row.items()} for row in rows])
             lines += [line.rstrip() for line in drawn.getvalue().splitlines() if line.strip()]
         lines += review_sentences(self.summary)
-        lines += [f"Warning: {printable(text)}" for text in self._notes]
+        notes = (kept_sentence(self.summary), unreadable_sentence(self.summary), *self.warnings)
+        lines += [f"Warning: {printable(text)}" for text in notes if text]
         return "\n".join([*lines, f"Run folder: {printable(str(self.run.root))}"])
-
-    def _repr_html_(self) -> str:
-        """Return what a notebook shows: figures and the first labels, with thumbnails of images that are in place."""
-        rows = self.top(min(_HTML_ROWS, self.flagged)).to_pylist()
-        parts = [
-            f"<p><b>{_safe(headline(self.summary))}</b></p>",
-            *(f"<p>{_safe(text)}</p>" for text in review_sentences(self.summary)),
-        ]
-        parts += [f"<p>⚠ {_safe(text)}</p>" for text in self._notes]
-        if rows:
-            head = "".join(f"<th>{name}</th>" for name in ("rank", "", "given", "suggested", "P(mislabeled)", "path"))
-            body = "".join(_html_row(self.catalogue, row) for row in rows)
-            parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
-        if self.flagged > len(rows):
-            parts.append(f"<p>… and {self.flagged - len(rows):,} more in <code>.suspicious</code></p>")
-        return f"<div>{''.join(parts)}<p>Run folder: <code>{_safe(str(self.run.root))}</code></p></div>"
-
-    @property
-    def _notes(self) -> list[str]:
-        notes = kept_sentence(self.summary), unreadable_sentence(self.summary), *self.warnings
-        return [text for text in notes if text]
-
-
-def _is_gone(file: Path) -> bool:
-    try:
-        file.stat()
-    except FileNotFoundError:
-        return True
-    except (OSError, ValueError):  # nothing is known of it
-        return False
-    return False
-
-
-def _html_row(catalogue: Catalogue, row: Mapping[str, object]) -> str:
-    texts = [f"<bdi>{_safe(str(row[name]))}</bdi>" for name in ("given_label", "suggested_label", "path")]
-    cells = (row["rank"], _thumbnail(catalogue, str(row["path"])), *texts[:2], f"{row['p_mislabeled']:.3f}", texts[2])
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-
-
-def _thumbnail(catalogue: Catalogue, path: str) -> str:
-    try:
-        content = read_file(catalogue.root / path)
-        pixels_HWC = decode_small(content, side=_THUMBNAIL_PIXELS, rendering=catalogue.rendering)
-    except UnreadableImageError:
-        return ""
-    encoded = io.BytesIO()
-    Image.fromarray(pixels_HWC).save(encoded, format="JPEG", quality=85)
-    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(encoded.getvalue()).decode("ascii")}">'
-
-
-def _safe(text: str) -> str:
-    return escape(printable(text))
 
 
 def open_run(path: Path | str) -> Audit:

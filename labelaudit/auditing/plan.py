@@ -138,7 +138,7 @@ class ProbePlan(NamedTuple):
     why: str
 
 
-def check_options(options: TrainingOptions) -> None:
+def _check_options(options: TrainingOptions) -> None:
     """Raise UsageError for options that contradict each other or are out of range."""
     for name, least in LEAST.items():
         value, option = getattr(options, name), f"--{name.replace('_', '-')}"
@@ -180,7 +180,7 @@ def _check_own(options: TrainingOptions) -> None:
 
 def set_up_device(options: TrainingOptions) -> Device:
     """Set up this process as the options ask, and return the device; raise UsageError or DeviceError."""
-    check_options(options)
+    _check_options(options)
     set_threads(options.threads)
     if options.deterministic:
         compute_deterministically()
@@ -190,8 +190,7 @@ def set_up_device(options: TrainingOptions) -> Device:
 def plan(
     catalogue: Catalogue, options: TrainingOptions, device: Device, presets: Mapping[PresetName, Preset] = PRESETS
 ) -> ProbePlan:
-    """Resolve every setting; raise a UsageError for impossible options, a ModelError where model or weights lack."""
-    check_options(options)
+    """Resolve every setting of options that `set_up_device` has checked; errors are a UsageError or a ModelError."""
     preset = presets[options.preset or "fast"]
     kind, model, weights, why = _choose_network(catalogue, options, preset)
     usable = int(catalogue.used_N.sum())
@@ -433,8 +432,6 @@ def check_method(entry: MethodEntry, options: TrainingOptions) -> None:
     """Raise UsageError for heads beside a network, and for a selector that the method leaves no place for."""
     if options.probe == "both":
         raise UsageError("--probe both is for audits", fix="leave it out, or give --probe train or frozen")
-    if options.embeddings is not None:
-        raise UsageError("--embeddings is for audits", fix="leave it out, or train a head of your own on them")
     several = entry.networks > 1
     if _selector(options) != NONE and (several or entry.plans):
         reason = f"{entry.networks} networks are trained" if several else "the method chooses its batches itself"

@@ -9,14 +9,11 @@ Shapes: R readable samples, K classes.
 
 from __future__ import annotations
 
-import platform
 from dataclasses import fields, replace
-from pathlib import Path
 
 import numpy as np
 
-import labelaudit
-from labelaudit.auditing.begin import begun, clear, now, numbered_run, remember_place, tell_set_aside, write_images
+from labelaudit.auditing import begin
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.own import read_predictions
@@ -27,11 +24,9 @@ from labelaudit.detect import Float32Array, IntArray
 from labelaudit.engine.heads import observe
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import Reporter
-from labelaudit.review.moves import require_settled
 from labelaudit.run import documents, losses
 from labelaudit.run.files import file_digest
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.tables import write_annotations, write_samples
 
 _LEAST = float(np.finfo(np.float32).tiny)
 """A probability that is 0 counts as the smallest that is not: a loss of 87."""
@@ -49,19 +44,22 @@ def record_predictions(data: Data, given: RunFolder | None, options: TrainingOpt
     UsageError for options of a training.
     """
     _check(options)
-    relabelings = require_settled(data.root)
-    if given is not None:
-        data.require_outside(given.root)
-    catalogue = trainable(data.scan(reporter))
 
     def require(known_run: RunFolder, known: documents.Description) -> bool:
-        _require_predictions(known_run, known, options.predictions)
+        """Return whether a run is finished; raise a RunError for one by a training, or by other predictions."""
+        there, file = known.settings, options.predictions
+        if there.get("kind") != documents.PREDICTIONS:
+            what = f"{known_run.root} is an audit by a training (kind is {there.get('kind')} there)"
+            raise RunError(what, fix="leave --predictions out, or give another --run")
+        if file is not None and there.get("weights") != (digest := file_digest(file)):
+            what = f"{known_run.root} was started with other predictions: weights is {there.get('weights')} there"
+            raise RunError(f"{what}, {digest} asked", fix="leave --predictions out to read it, or give another --run")
         return known.status == documents.TRAINED
 
-    run = given or numbered_run(data, catalogue, require, reporter)
-    if begun(run, catalogue, require):
+    run, catalogue, relabelings = begin.find_run(data, given, require, reporter)
+    if begin.begun(run, catalogue, require):
         reporter.say(f"The predictions are in {run.root} already")
-        remember_place(data, run, reporter)
+        begin.remember_place(data, run, reporter)
         return run
     if options.predictions is None:
         what = f"{data.root} was audited with --predictions FILE, which is needed to go on in {run.root}"
@@ -69,36 +67,24 @@ def record_predictions(data: Data, given: RunFolder | None, options: TrainingOpt
     probability_NK = read_predictions(options.predictions, catalogue, reporter)
     settings = {"kind": documents.PREDICTIONS, "weights": file_digest(options.predictions), "epochs": 1}
     with run.writing("--run"):
-        if begun(run, catalogue, require):  # another process has recorded them meanwhile
+        if begin.begun(run, catalogue, require):  # another process has recorded them meanwhile
             return run
-        clear(run, follows=given is None)
+        begin.clear(run, follows=given is None)
         reporter.say(f"Probe: none, but the predictions in {options.predictions}")
         looked = look_at(catalogue, PixelFormat(size=look_size(catalogue), channels=3), reporter)
         catalogue = trainable(catalogue.set_aside(looked.failures))
-        if require_settled(data.root) != relabelings:
-            raise RunError(f"{data.root} was relabeled while it was read", fix="run the command again")
-        tell_set_aside(catalogue, reporter)
+        begin.require_unmoved(data, catalogue, relabelings, reporter)
         sample_R = np.flatnonzero(catalogue.used_N).astype(np.int32)
         record = recorded(probability_NK.take(sample_R), catalogue.label_N[sample_R], sample_R)
         agreeing = float((record.margin_R > 0).mean())
         reporter.say(f"The predictions agree with {agreeing:.1%} of the labels")
-        write_samples(run.samples, catalogue)
-        write_annotations(run.annotations, catalogue)
+        begin.describe(data, run, catalogue, recording=losses.GIVEN, settings=settings)
         look_of = dict(zip(looked.sample_R.tolist(), looked.looks, strict=True))
         images = table_of_looks(sample_R, [look_of[sample] for sample in sample_R.tolist()])
-        write_images(run, images, None, reporter)
-        description = documents.Description(
-            status=documents.TRAINING,
-            created=now(),
-            versions={"labelaudit": labelaudit.__version__, "python": platform.python_version()},
-            data=documents.RecordedData.of(catalogue, data.labels_file),
-            recording=losses.GIVEN,
-            settings=settings,
-        )
-        documents.write_description(run, description)
+        begin.write_images(run, images, None, reporter)
         losses.discard_from(run.losses, 0)
         losses.write_epoch(run.losses, record, recording=losses.GIVEN)
-        run.update_description(status=documents.TRAINED, finished=now())
+        begin.finish(run)
     return run
 
 
@@ -110,16 +96,6 @@ def _check(options: TrainingOptions) -> None:
         option = f"--{other[0].replace('_', '-')}"
         what = f"an audit of predictions trains nothing, and {option} is about a training"
         raise UsageError(what, fix=f"leave {option} out, or give another --run without --predictions")
-
-
-def _require_predictions(run: RunFolder, known: documents.Description, file: Path | None) -> None:
-    there = known.settings
-    if there.get("kind") != documents.PREDICTIONS:
-        what = f"{run.root} is an audit by a training (kind is {there.get('kind')} there)"
-        raise RunError(what, fix="leave --predictions out, or give another --run")
-    if file is not None and there.get("weights") != (digest := file_digest(file)):
-        what = f"{run.root} was started with other predictions: weights is {there.get('weights')} there, {digest}"
-        raise RunError(f"{what} asked", fix="leave --predictions out to read it, or give another --run")
 
 
 def recorded(probability_RK: Float32Array, label_R: IntArray, sample_R: IntArray) -> losses.EpochLosses:

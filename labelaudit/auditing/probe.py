@@ -12,21 +12,19 @@ import shutil
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-import labelaudit
 from labelaudit.auditing import begin, plan
 from labelaudit.auditing.begin import Tensors
 from labelaudit.auditing.model import Data, is_trained, read_catalogue, read_curves
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.own import read_embeddings
-from labelaudit.auditing.prepare import Prepared, Source, make_network, numbered_as, prepare, with_embeddings
-from labelaudit.data.catalogue import Catalogue, trainable
+from labelaudit.auditing.prepare import Prepared, Source, numbered_as, prepare, with_embeddings
+from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect import Float32Array
 from labelaudit.detect.curves import Course
 from labelaudit.detect.noclass import class_distances
@@ -39,11 +37,10 @@ from labelaudit.engine.settings import TrainingSettings, settings_from_json
 from labelaudit.engine.world import joined
 from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.review.moves import Relabelings, require_settled
+from labelaudit.review.moves import Relabelings
 from labelaudit.run import documents, losses
 from labelaudit.run.files import require_regular, storage_errors, write_bytes
 from labelaudit.run.layout import RunFolder
-from labelaudit.run.tables import write_annotations, write_samples
 
 if TYPE_CHECKING:
     from labelaudit.auditing.mirror import MirrorTest
@@ -78,10 +75,6 @@ def train_probe(
         claimed, begun = world.once(lambda: _claim_run(data, run, options, device, held, reporter))
         if begun is None:
             return claimed
-        if not begun.settings.has_folds:
-            from labelaudit.auditing.members import rewind_to_checkpoint
-
-            world.once(lambda: rewind_to_checkpoint(claimed))  # before the images are read: damage is reported at once
         source = Source(
             device=device,
             weights_file=options.network_weights,
@@ -91,13 +84,11 @@ def train_probe(
         )
         look = world.is_main and (begun.is_new or not claimed.near.exists())
         prepared = prepare(begun.catalogue, begun.settings, source, reporter, look=look)
-        if begun.is_new and not begun.settings.has_folds:
+        if begun.is_new and not begun.settings.has_folds and options.augment is None:
             from labelaudit.auditing.mirror import settle_flip
 
-            make_network(begun.settings, prepared, source)  # fails before anything is written
-            if options.augment is None:
-                settings, prepared, mirror = settle_flip(begun.settings, prepared, source, reporter)
-                begun = replace(begun, settings=settings, mirror=mirror)
+            settings, prepared, mirror = settle_flip(begun.settings, prepared, source, reporter)
+            begun = replace(begun, settings=settings, mirror=mirror)
         world.once(lambda: _describe(data, claimed, begun, prepared, device, reporter))
         if not begun.settings.heads_epochs:
             world.once(lambda: _write_images(claimed, prepared, prepared, reporter))
@@ -137,10 +128,6 @@ def _claim_run(
     reporter: Reporter,
 ) -> tuple[RunFolder, _Begun | None]:
     """Hold the run folder, and return it and what is to be trained; None when the probe is trained already."""
-    relabelings = require_settled(data.root)
-    if given is not None:
-        data.require_outside(given.root)
-    catalogue = trainable(data.scan(reporter))
 
     def require(known_run: RunFolder, known: documents.Description) -> TrainingSettings:
         """Return the settings of a run; raise a RunError where they are not those asked for."""
@@ -150,7 +137,7 @@ def _claim_run(
         plan.agree(settings, options, str(known_run.root))
         return settings
 
-    run = given or begin.numbered_run(data, catalogue, require, reporter)
+    run, catalogue, relabelings = begin.find_run(data, given, require, reporter)
     settings = begin.begun(run, catalogue, require)
     if settings is not None and is_trained(run):  # nothing is written: the folder may be read-only
         reporter.say(f"The probe in {run.root} is trained already")
@@ -179,9 +166,7 @@ def _describe(
 ) -> None:
     """Write what is trained on, or check that it is what was trained on before."""
     catalogue = prepared.catalogue
-    if require_settled(data.root) != begun.relabelings:
-        raise RunError(f"{data.root} was relabeled while it was read", fix="run the command again")
-    begin.tell_set_aside(catalogue, reporter)
+    begin.require_unmoved(data, catalogue, begun.relabelings, reporter)
     if not begun.is_new:
         before = read_catalogue(run)
         if len(changed := np.flatnonzero(before.used_N != catalogue.used_N)):
@@ -189,29 +174,20 @@ def _describe(
             what = f"{name!r} is readable now but was not when {run.root} was started, or vice versa"
             raise RunError(what, fix="bring the file back, or audit into a new --run")
         return
-    write_samples(run.samples, catalogue)
-    write_annotations(run.annotations, catalogue)
-    description = documents.Description(
-        status=documents.TRAINING,
-        created=begin.now(),
-        versions={
-            "labelaudit": labelaudit.__version__,
-            "python": platform.python_version(),
-            "torch": version("torch"),
-            "timm": version("timm"),
-        },
+    begin.describe(
+        data,
+        run,
+        catalogue,
         device={
             "type": device.type,
             "name": torch.cuda.get_device_name(str(device)) if device.type == "cuda" else platform.machine(),
             "threads": count_threads(),
             "deterministic": device.type == "cpu" or torch.are_deterministic_algorithms_enabled(),
         },
-        data=documents.RecordedData.of(catalogue, data.labels_file),
         mirror_test=begun.mirror.as_json() if begun.mirror else None,
         recording=begun.settings.recording,
         settings=begun.settings.as_json(),
     )
-    documents.write_description(run, description)
 
 
 def _train_heads(
@@ -300,7 +276,6 @@ def _train(
 
 
 def _features(prepared: Prepared) -> Float32Array:
-    """Return the embeddings that heads are trained on."""
     return cast(FeatureInputs, prepared.inputs).feature_ND
 
 
@@ -380,4 +355,4 @@ def _require_same(one: Prepared, other: Prepared) -> None:
 def _finish(run: RunFolder, tensors: Tensors, prepared: Prepared) -> None:
     begin.write_network(run.probe, tensors, prepared.catalogue.classes)
     mean, std = prepared.statistics
-    run.update_description(status=documents.TRAINED, finished=begin.now(), normalization={"mean": mean, "std": std})
+    begin.finish(run, normalization={"mean": mean, "std": std})

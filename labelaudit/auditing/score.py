@@ -23,56 +23,36 @@ from labelaudit.run.series import runs_in
 from labelaudit.text import require_local
 
 
-def score(
-    data: Data | None,
-    run: RunFolder,
-    options: TrainingOptions | None = None,
-    fit_settings: FitSettings | None = None,
-    reporter: Reporter = QUIET,
-    *,
-    keep: bool = True,
-) -> Fitted:
-    """Audit a folder: train the probe (or continue it, or find it trained), then judge every sample.
+def judged(
+    run: RunFolder, asked: FitSettings | None, reporter: Reporter = QUIET, *, keep: bool = True
+) -> Audit | Fitted:
+    """Return the verdicts of a trained run by the settings that are asked for; None for those of its last fit.
 
-    Args:
-        data: The images and their labels; None: those of the run, which are only read where training is left.
-        run: Where everything is written.
-        options: What is asked of the probe.
-        fit_settings: What is asked of the fit; None keeps that of a finished run.
-        reporter: Told about the progress.
-        keep: Raise a StorageError where the run folder cannot take new verdicts; otherwise only warn.
-
-    Errors are those of `train_probe` and `fit`.
+    They are read where the folder has them, and else made and written. A folder that takes none is a StorageError of
+    `fit`, or without ``keep`` a warning.
     """
-    train_missing(data, run, options, reporter)
-    if fit_settings is None and run.noise.exists():
-        fit_settings = Audit(run).summary.fit
+    if (found := finished(run, asked)) is not None:
+        return found
+    settings = asked or (Audit(run).summary.fit if run.noise.exists() else FitSettings())
     try:
-        if (found := finished(run, fit_settings)) is not None:
-            return compute(run, found.summary.fit, reporter)
-        return fit(run, fit_settings, reporter)
+        return fit(run, settings, reporter)
     except StorageError as error:
         if keep:
             raise
         reporter.warn(f"the run folder keeps its earlier verdicts: {error.what}")
-        return compute(run, fit_settings or FitSettings(), reporter)
+        return compute(run, settings, reporter)
 
 
-def train_missing(
-    data: Data | None, run: RunFolder | None, options: TrainingOptions | None, reporter: Reporter
-) -> RunFolder:
-    """Train the probe of an audit to the end, see `score`, and return its run folder.
+def resumed(run: RunFolder, options: TrainingOptions, reporter: Reporter) -> RunFolder:
+    """Train the probe of a run to the end, if it is not, and return the run."""
+    return run if is_trained(run) else train_missing(recorded_data(run), run, options, reporter)
 
-    Without a ``run``, that is the newest of the data's own by number, or the next. Loads torch only where something is
-    left to do.
+
+def train_missing(data: Data, run: RunFolder | None, options: TrainingOptions, reporter: Reporter) -> RunFolder:
+    """Train the probe of an audit to the end, and return its run folder; loads torch only where something is left.
+
+    Without a ``run``, that is the newest of the data's own by number, or the next. Errors are those of `train_probe`.
     """
-    options = options or TrainingOptions()
-    if data is None:
-        if run is None:
-            raise UsageError("there are no data and no run", fix="give one of them")
-        if is_trained(run):
-            return run
-        data = recorded_data(run)
     of_predictions = options.predictions is not None
     if run is not None:
         of_predictions = of_predictions or is_of_predictions(run)
@@ -139,7 +119,7 @@ def audit(
 
     Raises:
         UsageError: an unknown option, or ``folder`` is a run folder.
-        LabelauditError: see `labelaudit.score`.
+        LabelauditError: see `labelaudit.train_probe` and `labelaudit.fit`.
     """
     for place in (run, labels_file):
         require_local(place or "")
@@ -155,7 +135,7 @@ def audit(
     labels_file, test = (None if each is None else Path(each) for each in (labels_file, test))
     data = asked_data(Path(folder), labels_file, parts, test, reporter, offline=options.offline)
     found = train_missing(data, asked_run(run), options, reporter)
-    score(None, found, None, asked_fit(rank_by, estimator), reporter)
+    judged(found, asked_fit(rank_by, estimator), reporter)
     return opened(found)
 
 

@@ -13,7 +13,6 @@ from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, printed
 from labelaudit.errors import UsageError
 from labelaudit.names import CorruptionName, DrawsName
-from labelaudit.text import plural
 
 EPILOG = o.examples(
     "labelaudit corrupt photos photos-noisy --kind uniform --rate 0.2",
@@ -51,17 +50,10 @@ def command(
     if twice := [name for name in kind if kind.count(name) > 1]:
         raise UsageError(f"--kind {twice[0]} is given twice", fix="give each kind once, with its whole rate")
 
-    from labelaudit.auditing.corrupt import TRUTH_FILE, CorruptOptions, corrupt
+    from labelaudit.auditing.corrupt import CorruptOptions, corrupt
 
     corruptions = dict(zip(cast("list[CorruptionName]", kind), rate, strict=True))
-    options = CorruptOptions(corruptions=corruptions, seed=seed, exact=draws == "exact")
-    done = corrupt(data, out, options, terminal)
-    if done.left_out:
-        terminal.warn(f"{plural(done.left_out, 'file is', 'files are')} left out: names must be valid UTF-8")
-    for name, selected in done.selected.items():
-        chosen, changed = plural(selected, "image"), done.changed[name]
-        terminal.say(f"{name}: {chosen} chosen ({selected / done.images:.2%}), {changed:,} of them changed")
-    terminal.say(f"{plural(done.images, 'image')}, {done.linked:,} of them hard links. Truth: {out / TRUTH_FILE}")
+    corrupt(data, out, CorruptOptions(corruptions=corruptions, seed=seed, exact=draws == "exact"), terminal)
 
 
 @o.screen_options
@@ -73,22 +65,21 @@ def demo(
 ) -> None:
     """Audit 1,797 handwritten digits of which every tenth has a wrong label, and compare with the truth."""
     from labelaudit.auditing import demo as sample_data
-    from labelaudit.auditing.model import Audit
     from labelaudit.report.console import show_outcome
     from labelaudit.run.lists import ranked_rows
 
     result = sample_data.demo(folder, seed=seed, device=device, reporter=terminal)
-    noise = result.noise
+    audit = result.audit
     with printed() as console:
-        rows = list(islice(ranked_rows(Audit(result.run).suspicious), 5))
-        show_outcome(console, noise, rows, folder / "images")
+        rows = list(islice(ranked_rows(audit.suspicious), 5))
+        show_outcome(console, audit.summary, rows, folder / "images")
         console.print(
             f"Against the truth: AUROC [bold]{result.auroc:.4f}[/bold], "
             f"average precision {result.average_precision:.4f}; "
-            f"{result.found} of {result.planted} planted errors are among the {noise.suspicious} suspicious labels."
+            f"{result.found} of {result.planted} planted errors are among the {audit.flagged} suspicious labels."
         )
         console.print(
             f"Images       {folder / 'images'}\nTruth        {folder / 'truth.csv'}\n"
-            f"Ranked CSV   {result.run.suspicious}\nRun folder   {result.run.root}\n"
-            f"To review    {shlex.join(['labelaudit', 'review', str(result.run.root)])}"
+            f"Ranked CSV   {audit.run.suspicious}\nRun folder   {audit.run.root}\n"
+            f"To review    {shlex.join(['labelaudit', 'review', str(audit.run.root)])}"
         )

@@ -79,10 +79,8 @@ def command(
         raise UsageError("no corrections are given", fix="name the file, or give --undo")
     known = _known(data, labels, split, run, undo=undo)
     data, labels, folders = known.root, known.labels_file, known.split
-    if labels is not None and out is None and not dry_run:
-        raise UsageError("--labels needs a place for the corrected labels", fix="give --out NEW.csv")
-    if known.fixed and out is None and not dry_run:
-        what = f"{data} has its labels inside, so that no file can be moved"
+    if not (known.moves or out or dry_run):
+        what = f"the labels of {data} are not those of folders, so that no file can be moved"
         raise UsageError(what, fix="give --out NEW.csv, for a corrected labels file")
 
     from labelaudit.auditing.model import Data, read_catalogue

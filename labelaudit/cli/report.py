@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -17,7 +16,7 @@ from typer import Option
 from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, print_data, print_table, printed
 from labelaudit.errors import EXIT_GATE_FAILED, StorageError, UsageError
-from labelaudit.names import AdviceFormatName, ExportName, FormatName, JudgeName
+from labelaudit.names import ExportName, FormatName, JudgeName
 from labelaudit.text import plural
 
 if TYPE_CHECKING:
@@ -46,12 +45,11 @@ EPILOG = o.examples(
     "labelaudit report audit --select LA006 --max LA006=0",
     "labelaudit report audit --write sarif=labels.sarif --write junit=labels.xml",
 )
-EPILOG_ADVISE = o.examples("labelaudit advise audit", "labelaudit advise audit --format json")
+EPILOG_ADVISE = o.examples("labelaudit advise audit")
 EPILOG_EXPLAIN = o.examples("labelaudit explain LA003", "labelaudit explain near-duplicate", "labelaudit explain")
 EPILOG_EXPORT = o.examples(
     "labelaudit export audit --to label-studio --url-prefix '/data/local-files/?d=photos/'",
     "labelaudit export audit --to cvat --top 200 --out for-cvat",
-    "labelaudit export --formats",
 )
 
 
@@ -157,7 +155,7 @@ def command(
     else:
         print_data(FORMATS[output](report))
     if page is not None:
-        _tell(page, report, recorded_data(audit.run), data, terminal)
+        _tell(page, report, images, terminal)
     if report.failures:
         raise typer.Exit(EXIT_GATE_FAILED)
 
@@ -172,8 +170,6 @@ def _targets(written: list[str]) -> dict[Path, str]:
             raise UsageError(f"--write {text} is no FORMAT=PATH", fix=f"give one of {', '.join(names)}, = and a path")
         if path == "-":
             raise UsageError(f"--write {text}: - is no file", fix=f"take --format {name} for stdout")
-        if Path(path) in targets:
-            raise UsageError(f"--write names {path} twice", fix="give each format a file of its own")
         targets[Path(path)] = name
     return targets
 
@@ -186,7 +182,7 @@ def _or_warn(what: str, terminal: Terminal) -> Iterator[None]:
         terminal.warn(f"{what}: {error}")
 
 
-def _tell(page: Page, report: Report, data: Data, moved_to: Path | None, terminal: Terminal) -> None:
+def _tell(page: Page, report: Report, images: Data, terminal: Terminal) -> None:
     """Say how much of the findings is in a page, and which command puts its corrections into the data."""
     listed = report.listed
     rows = min(page.rows, listed.counted)
@@ -196,38 +192,30 @@ def _tell(page: Page, report: Report, data: Data, moved_to: Path | None, termina
         parts.append(f"{kept:,} kept")
     if of_no_class := page.rows - rows - kept:
         parts.append(f"{of_no_class:,} of no class")
-    if listed.new is not None:
-        parts.append(f"{listed.total - listed.new:,} known to the baseline")
     if page.looked_at < page.rows:
         parts.append(f"thumbnails of the first {page.looked_at:,}")
     if page.missing:
         parts.append(f"{page.missing:,} image files are gone or have changed")
     terminal.say(f"Page: {page.path} ({page.size_bytes / 1e6:.1f} MB), {', '.join(parts)}")
-    root = moved_to or data.root
     if 0 < page.looked_at == page.missing:
-        where = f"none of them is in {root.resolve()} as it was audited"
+        where = f"none of them is in {images.root.resolve()} as it was audited"
         terminal.warn(f"the page has no images: {where}. If they were moved, give their folder with --data DIR")
     if page.rows:
         terminal.say(f"Open it in a browser to review. What was decided goes into the data by: {page.command}")
 
 
-def advise(
-    run: o.RunArgument, output: Annotated[AdviceFormatName, Option("--format", help="How to print it.")] = "text"
-) -> None:
+def advise(run: o.RunArgument) -> None:
     """Say whether loss-based prioritization (Selective Backprop) is safe on audited data, and which selector is.
 
     It counts the noise among the samples that each selector would have back-propagated while the probe was trained,
     against the noise among all; needs no images and no GPU.
     """
-    import msgspec
-
     from labelaudit.auditing.advise import advise
     from labelaudit.run.layout import RunFolder
 
     folder = RunFolder(run)
     folder.read_description()
-    advice = advise(folder)
-    typer.echo(json.dumps(msgspec.to_builtins(advice), indent=2) if output == "json" else "\n".join(advice.sentences))
+    typer.echo("\n".join(advise(folder).sentences))
 
 
 def explain(
@@ -245,21 +233,10 @@ def explain(
     typer.echo(f"{found.code} ({found.name}): {found.title}\n\n{found.why}\n\n{found.remedy}")
 
 
-def _show_formats(wanted: bool) -> None:
-    if wanted:
-        from labelaudit.report.exports.formats import FORMATS
-
-        rows = [
-            (each.name, "suspicious" if each.ranked else "all", each.summary, ", ".join(each.files)) for each in FORMATS
-        ]
-        print_table(("format", "samples", "what is written", "files"), rows)
-        raise typer.Exit
-
-
 @o.screen_options
 def export(
     run: o.RunArgument,
-    to: Annotated[ExportName, Option(help="The other tool; see --formats.")],
+    to: Annotated[ExportName, Option(help="The other tool.")],
     terminal: Terminal,
     out: Annotated[Path | None, Option("--out", "-o", help="Folder to write; default: exports/FORMAT in RUN.")] = None,
     top: Annotated[int | None, Option(help="Only this many samples, the most suspicious, flagged or not.")] = None,
@@ -270,9 +247,6 @@ def export(
         str | None,
         Option(help="Address that Label Studio finds the images' paths behind; default: /data/local-files/?d="),
     ] = None,
-    formats: Annotated[
-        bool, Option("--formats", callback=_show_formats, is_eager=True, help="List the formats and exit.")
-    ] = False,
 ) -> None:
     """Write an audit for another tool: to look at it, to relabel, or to train on it."""
     from labelaudit.report.exports.export import ExportOptions, export

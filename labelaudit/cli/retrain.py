@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +14,6 @@ from labelaudit.cli import options as o
 from labelaudit.cli.console import Terminal, print_table
 from labelaudit.errors import UsageError
 from labelaudit.methods.table import METHODS, MethodEntry, find_method
-from labelaudit.names import PlanFormatName
 from labelaudit.selectors.table import SELECTORS, SelectorEntry, find_selector
 
 EPILOG = o.examples(
@@ -24,10 +21,9 @@ EPILOG = o.examples(
     "labelaudit retrain photos --method elr --val photos-test --seeds 0,1,2",
     "labelaudit retrain photos --method co-teaching --run audit -P warm_up_epochs=5 --val photos-test",
 )
-EPILOG_METHODS = o.examples("labelaudit methods", "labelaudit methods co-teaching", "labelaudit methods --format json")
+EPILOG_METHODS = o.examples("labelaudit methods", "labelaudit methods co-teaching")
 EPILOG_SELECTORS = o.examples("labelaudit selectors", "labelaudit selectors variance-reduction")
 _Name = Annotated[str | None, Argument(metavar="[NAME]", help="Only this one, with its parameters.")]
-_Format = Annotated[PlanFormatName, Option("--format", help="How to print them.")]
 _Entry = MethodEntry | SelectorEntry
 
 
@@ -89,41 +85,30 @@ def command(
         terminal.say("Mean and deviation: labelaudit compare " + " ".join(str(made.root) for made in folders.values()))
 
 
-def methods(name: _Name = None, output: _Format = "table") -> None:
+def methods(name: _Name = None) -> None:
     """List the robust-training methods: what each does, needs, can be set, and where it is from."""
-    _show(find_method(name) if name is not None else None, METHODS, output)
+    if name is None:
+        rows = [(each.name, each.summary, _needs(each), _listed(each), each.source) for each in METHODS]
+        print_table(("method", "what it does", "needs", "parameters", "source"), rows, whole=("method",))
+        return
+    found = find_method(name)
+    told = ", ".join(f"{field.replace('_', ' ')} {value}" for field, value in found.differences.items())
+    _tell(found, "-P", f"  needs     {_needs(found)}", *([f"  --preset paper  {told}"] if told else []))
 
 
-def selectors(name: _Name = None, output: _Format = "table") -> None:
+def selectors(name: _Name = None) -> None:
     """List the selectors that train on a part of the samples: what each does, can be set, and where it is from."""
-    _show(find_selector(name) if name is not None else None, SELECTORS, output)
+    if name is None:
+        rows = [(each.name, each.summary, _listed(each), each.source) for each in SELECTORS]
+        print_table(("selector", "what it does", "parameters", "source"), rows, whole=("selector", "parameters"))
+        return
+    _tell(find_selector(name), "-S")
 
 
-def _show(one: _Entry | None, entries: Sequence[_Entry], output: PlanFormatName) -> None:
-    if output == "json":
-        typer.echo(json.dumps(_as_json(one) if one else [_as_json(entry) for entry in entries], indent=2))
-    elif one:
-        lines = [f"{one.name}: {one.summary}", f"  source    {one.source}"]
-        lines += [f"  needs     {needs}" for needs in _needs(one)]
-        option = "-P" if isinstance(one, MethodEntry) else "-S"
-        lines += [f"  {option} {setting}  {meaning}" for setting, meaning in _parameters(one).items()]
-        if isinstance(one, MethodEntry) and (differing := one.differences):
-            told = (f"{name.replace('_', ' ')} {value}" for name, value in differing.items())
-            lines.append(f"  --preset paper  {', '.join(told)}")
-        typer.echo("\n".join(lines))
-    else:
-        whole = ("method",) if entries is METHODS else ("selector", "parameters")
-        columns = (whole[0], "what it does", *["needs"] * (entries is METHODS), "parameters", "source")
-        rows = [(e.name, e.summary, *_needs(e), "\n".join(_parameters(e)) or "-", e.source) for e in entries]
-        print_table(columns, rows, whole=whole)
-
-
-def _as_json(entry: _Entry) -> dict[str, object]:
-    told: dict[str, object] = {"name": entry.name, "summary": entry.summary, "source": entry.source}
-    told["parameters"] = [{"name": of.name, "default": of.default, **of.metadata} for of in fields(entry.parameters)]
-    if isinstance(entry, MethodEntry):
-        told |= {"needs": entry.needs, "networks": entry.networks, "published": entry.differences}
-    return told
+def _tell(entry: _Entry, option: str, *lines: str) -> None:
+    """Print everything about one method or selector; ``option`` is that of its parameters."""
+    settings = (f"  {option} {setting}  {meaning}" for setting, meaning in _parameters(entry).items())
+    typer.echo("\n".join([f"{entry.name}: {entry.summary}", f"  source    {entry.source}", *lines, *settings]))
 
 
 def _parameters(entry: _Entry) -> dict[str, str]:
@@ -135,9 +120,11 @@ def _parameters(entry: _Entry) -> dict[str, str]:
     }
 
 
-def _needs(entry: _Entry) -> list[str]:
-    """Return what a method needs in words; nothing for a selector."""
-    if isinstance(entry, SelectorEntry):
-        return []
+def _listed(entry: _Entry) -> str:
+    return "\n".join(_parameters(entry)) or "-"
+
+
+def _needs(entry: MethodEntry) -> str:
+    """Return what a method needs in words."""
     words = [need.replace("_", " ") for need in entry.needs] + ["two networks"] * (entry.networks == 2)
-    return [", ".join(words) or "-"]
+    return ", ".join(words) or "-"

@@ -72,7 +72,7 @@ def score(
     _refuse_contradictions(out, top, output)
     with terminal.loading():
         from labelaudit.auditing import score as audit
-        from labelaudit.auditing.model import Audit, is_trained, recorded_data
+        from labelaudit.auditing.model import Audit, recorded_data
         from labelaudit.report.console import show_annotators, show_outcome
         from labelaudit.report.formats import FORMATS
         from labelaudit.report.gate import Limits, make_report
@@ -85,25 +85,23 @@ def score(
         if is_data and training.predictions is None:
             import labelaudit.auditing.probe  # noqa: F401
 
-    asked, images = audit.asked_fit(rank_by, estimator), None
-    if is_data:
-        if training.predictions is not None and is_helper():  # nothing is shared out
-            return
-        parts = o.split_names(split)
-        images = audit.asked_data(data, labels, parts, test, terminal, offline=training.offline)
-    elif run or labels or split or test or training.deciding != TrainingOptions():
-        what = f"{data} is a run folder: its data and training options cannot be changed"
-        raise UsageError(what, fix="leave these options out, or give the data")
-    folder = audit.train_missing(images, audit.asked_run(run) if is_data else folder, training, terminal)
+    asked = audit.asked_fit(rank_by, estimator)
+    if not is_data:
+        if run or labels or split or test or training.deciding != TrainingOptions():
+            what = f"{data} is a run folder: its data and training options cannot be changed"
+            raise UsageError(what, fix="leave these options out, or give the data")
+        folder = audit.resumed(folder, training, terminal)
+    elif training.predictions is not None and is_helper():  # nothing is shared out
+        return
+    else:
+        images = audit.asked_data(data, labels, o.split_names(split), test, terminal, offline=training.offline)
+        folder = audit.train_missing(images, audit.asked_run(run), training, terminal)
     if is_helper():  # its machine may lack the run folder
         return
-    if not is_data and is_trained(folder) and (found := audit.finished(folder, asked)):
-        csv, noise, annotators = found.csv, found.summary, found.annotators
-    else:
-        fitted = audit.score(None, folder, training, asked, terminal, keep=is_data or out is None)
-        csv, noise, annotators = fitted.csv, fitted.noise, fitted.annotators
+    found = audit.judged(folder, asked, terminal, keep=is_data or out is None)
+    noise, annotators = found.summary, found.annotators
     if not terminal.quiet:
-        rows = list(read_rows(csv(top=min(noise.suspicious, _SHOWN))))
+        rows = list(read_rows(found.csv(top=min(noise.suspicious, _SHOWN))))
         show_outcome(terminal.console, noise, rows, recorded_data(folder).root, everything=verbose)
         if annotators is not None:
             show_annotators(terminal.console, annotators, everything=verbose)
@@ -112,9 +110,9 @@ def score(
     if output == "json":
         print_data(FORMATS["json"](make_report(Audit(folder), Limits(), top=_SHOWN)))
     if str(out) == "-":
-        print_data(csv(top=top))
+        print_data(found.csv(top=top))
     elif out is not None:
-        write_text(behind_links(listed := out), csv(top=top))
+        write_text(behind_links(listed := out), found.csv(top=top))
     terminal.say(f"Ranked list: {listed}")
     terminal.say(f"Run folder: {folder.root}")
     _tell_next(noise, folder, terminal)
@@ -207,7 +205,7 @@ def fit(
     chosen = FitSettings.chosen(rank_by=rank_by, estimator=estimator, raw_weights=raw_weights)
     fitted = audit.fit(folder, chosen, terminal, reviewed=reviewed)
     if not terminal.quiet:
-        show_summary(terminal.console, fitted.noise)
+        show_summary(terminal.console, fitted.summary)
         if fitted.annotators is not None:
             show_annotators(terminal.console, fitted.annotators)
     terminal.say(f"Ranked list: {folder.suspicious}")

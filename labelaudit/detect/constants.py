@@ -234,8 +234,6 @@ COSINES_AT_ONCE = 1 << 22  # of images and classes, or features: 16 MB
 POWERS = MappingProxyType({"50%": 1, "33%": 2})
 """Selective Backprop back-propagates a sample with probability q^b, q being the share of smaller losses: half of all
 samples at b = 1, a third at b = 2. "When does loss-based prioritization fail?" has these two."""
-MOST_WATCHED = 20_000
-"""Samples that are ranked in each epoch at most: the share of noise is then known to a third of a percent."""
 HARMLESS = 0.05
 """A selector is safe when it takes at most so much more noise than there is. A choice: the paper's trainings suffer
 with a quarter of the samples corrupted and not with none. Worth: no training was made to check it."""

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from labelaudit.auditing.fit import Fitted
+from labelaudit.auditing.fit import Fitted, compute, fit
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.probe import train_probe
-from labelaudit.auditing.score import score
+from labelaudit.auditing.score import finished
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.noise import LabelArray
 from labelaudit.detect import BoolArray, FloatArray
@@ -126,7 +126,7 @@ class TrueAudit:
         """Yield the row of each statistic."""
         for name in STATISTICS:
             suspicion_N = self.fitted.statistics.suspicion(name)
-            chosen = name == self.fitted.noise.fit.rank_by
+            chosen = name == self.fitted.summary.fit.rank_by
             yield self.ranking(OURS, name, suspicion_N[self.used_N], chosen=chosen)
 
     def ranking(self, source: str, name: str, suspicion_U: npt.NDArray[np.floating], *, chosen: bool) -> Row:
@@ -142,14 +142,14 @@ class TrueAudit:
                 yield self.estimate(OURS, name, np.zeros_like(self.wrong_U), math.nan)
                 continue
             p_U = found.p_mislabeled_N[self.used_N]
-            flagged_U, error = p_U > self.fitted.noise.flag_above, calibration_error(self.wrong_U, p_U)
+            flagged_U, error = p_U > self.fitted.summary.flag_above, calibration_error(self.wrong_U, p_U)
             yield self.estimate(OURS, name, flagged_U, found.noise_rate, error)
 
     def estimate(
         self, source: str, name: str, flagged_U: BoolArray, noise_rate: float, calibration: float = math.nan
     ) -> Row:
         """Return the row of an estimator: its flags, its noise rate and its calibration error."""
-        chosen, error = source == OURS and name == self.fitted.noise.fit.estimator, noise_rate - self.true_rate
+        chosen, error = source == OURS and name == self.fitted.summary.fit.estimator, noise_rate - self.true_rate
         found = {**self.row, "source": source, "estimator": name, "chosen": chosen, "true_rate": self.true_rate}
         found |= {"noise_rate": noise_rate, "error": error, "calibration_error": calibration}
         return found | flag_quality(self.wrong_U, flagged_U)
@@ -173,5 +173,6 @@ def audit(
     if test is not None and len(recorded_epochs(run.test_losses)) < len(recorded_epochs(run.losses)):
         raise RunError(f"{run.root} was begun without --test", fix=f"give another --out, or delete {run.root}")
     train_probe(data, run, options, reporter, test=test)
-    fitted = score(None, run, options, settings, reporter)
+    done = finished(run, settings)
+    fitted = fit(run, settings, reporter) if done is None else compute(run, done.summary.fit, reporter)
     return TrueAudit(noise, options.seed or 0, run, fitted, truth)

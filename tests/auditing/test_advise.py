@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from labelaudit.auditing.advise import Advice, Selected, choose_watched, compare, largest_entropy, selection_chances
+from labelaudit.auditing.advise import Advice, compare, largest_entropy, selection_chances
 from labelaudit.detect.constants import HARMLESS
 from tests.run.helpers import losses_of
 
@@ -20,9 +20,9 @@ def test_chances_by_hand():
 
 def test_an_epoch_that_lacks_a_sample_is_left_out():
     lacking = [losses_of(np.ones(len(sample)), sample=sample) for sample in ([], [1, 2], [0, 1], [3])]
-    watched_S, whole = np.array([1, 3]), losses_of([5, 1], sample=[3, 1])
-    assert not any(chance_S.any() for chance_S in selection_chances(lacking, watched_S, 4).values())
-    assert selection_chances([*lacking, whole], watched_S, 4)[LOSS, "50%"].tolist() == [0.0, 0.5]
+    sample_S, whole = np.array([1, 3]), losses_of([5, 1], sample=[3, 1])
+    assert not any(chance_S.any() for chance_S in selection_chances(lacking, sample_S, 4).values())
+    assert selection_chances([*lacking, whole], sample_S, 4)[LOSS, "50%"].tolist() == [0.0, 0.5]
 
 
 def test_entropy_by_hand_and_at_its_ends():
@@ -51,7 +51,7 @@ def test_a_selector_is_safe_where_it_takes_hardly_more_noise_than_there_is(noise
     advice = compare(noise_S, chances)
     assert advice.base_rate == pytest.approx(0.1)
     assert advice.safe == safe
-    half, third, entropy, _ = (row.noise_share for row in advice.selectors)
+    half, third, entropy, _ = advice.noise_share.values()
     if noise_loss > 1:
         assert half == pytest.approx(0.1 * 0.95 / 0.5, abs=0.002)
         assert third == pytest.approx(1 - 0.9**3, abs=0.003)
@@ -60,20 +60,10 @@ def test_a_selector_is_safe_where_it_takes_hardly_more_noise_than_there_is(noise
         assert max(half, third) < 0.02
 
 
-def test_few_samples_are_watched():
-    seen_N = np.arange(50_000) % 2 == 1
-    chosen = choose_watched(seen_N, np.random.default_rng(0))
-    assert len(np.unique(chosen)) == len(chosen) == 20_000
-    assert (chosen % 2 == 1).all()
-    assert (np.diff(chosen) > 0).all()
-    assert choose_watched(np.array([True, False, True]), np.random.default_rng(0)).tolist() == [0, 2]
-
-
 @pytest.mark.parametrize("safe", [LOSS, ENTROPY, "none"])
 def test_the_advice_names_the_numbers_and_the_safe_selector(safe):
     figures = {(LOSS, "50%"): 0.19, (LOSS, "33%"): 0.27, (ENTROPY, "50%"): 0.11, (ENTROPY, "33%"): 0.12}
-    rows = tuple(Selected(selector=name, selectivity=share, noise_share=n) for (name, share), n in figures.items())
-    first, second, last = Advice(base_rate=0.1, selectors=rows, safe=safe).sentences
+    first, second, last = Advice(base_rate=0.1, noise_share=figures, safe=safe).sentences
     assert ("is safe here" if safe == LOSS else "would hurt here") in first
     assert "19.0% (at 50%) and 27.0% (at 33%) is noise, of all samples 10.0%" in first
     assert "11.0% (at 50%) and 12.0% (at 33%)" in second

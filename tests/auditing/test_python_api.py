@@ -1,5 +1,4 @@
 import json
-from contextlib import nullcontext
 
 import pytest
 import torch
@@ -15,20 +14,8 @@ from labelaudit.retraining.recipe import RetrainOptions, retrain
 from labelaudit.run.documents import as_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.metrics import read_metrics
-from tests.helpers import Listener
 
 QUICK = labelaudit.TrainingOptions(epochs=2, batch_size=4, image_size=8, precision="float32")
-
-
-class Ear(Listener):
-    """A reporter that also adds up what each bar hears, after its total."""
-
-    def __init__(self):
-        super().__init__()
-        self.bars = {}
-
-    def bar(self, title, total, unit):
-        return nullcontext(self.bars.setdefault(title, [total]).append)
 
 
 @pytest.fixture
@@ -36,10 +23,11 @@ def photos(image_folder):
     return image_folder(each=8)
 
 
-def test_score_gives_what_it_writes(photos, tmp_path, capfd):
+def test_the_steps_give_what_they_write(photos, tmp_path, capfd):
     run = labelaudit.RunFolder(tmp_path / "audit")
-    fitted = labelaudit.score(labelaudit.Data(root=photos), run, QUICK)
-    assert as_json(fitted.noise) == json.loads(run.noise.read_text())
+    labelaudit.train_probe(labelaudit.Data(root=photos), run, QUICK)
+    fitted = labelaudit.fit(run)
+    assert as_json(fitted.summary) == json.loads(run.noise.read_text())
     assert fitted.csv() == run.suspicious.read_text()
     assert len(fitted.catalogue) == len(fitted.verdicts.weight_N) == 16
     options = labelaudit.RetrainOptions(weights_csv=run.weights_csv, validation=photos, training=QUICK)
@@ -47,25 +35,6 @@ def test_score_gives_what_it_writes(photos, tmp_path, capfd):
     result = labelaudit.retrain(labelaudit.Data(root=photos), out, options)
     assert result == json.loads(out.result.read_text())
     assert capfd.readouterr() == ("", "")  # nothing is printed without a reporter
-
-
-def test_a_reporter_hears_of_all_the_work(photos, tmp_path):
-    (photos / "cat/000.png").write_bytes(b"no image")
-    (photos / "cat/notes.txt").write_text("no image either")
-    ear = Ear()
-    labelaudit.score(labelaudit.Data(root=photos), labelaudit.RunFolder(tmp_path / "audit"), QUICK, reporter=ear)
-    totals = {"Reading files": 16, "Decoding images": 15, "Looking at images": 15}
-    totals |= {"Testing flips": 28, "Training the probe": 30, "Reading losses": 2}
-    totals |= {"Embedding images": 15, "Training the heads": 150, "Looking for copies": 15}
-    assert {title: (total, sum(done)) for title, (total, *done) in ear.bars.items()} == {
-        title: (total, total) for title, total in totals.items()
-    }
-    for start in (
-        "1 of 16 images cannot be read and are set aside (cat/000.png: ",
-        "Probe: training ",
-        "Files in the folder that are not in the audit: 1 (run.json says which and why)",
-    ):
-        assert any(text.startswith(start) for text in ear.lines)
 
 
 SOURCE = Source(device=torch.device("cpu"))

@@ -1,14 +1,10 @@
-import base64
-import io
 import json
 import re
 import subprocess
 import sys
 from unittest import mock
-from xml.etree import ElementTree
 
 import pytest
-from PIL import Image
 
 import labelaudit
 from labelaudit.auditing.model import read_courses
@@ -18,7 +14,7 @@ from labelaudit.run.documents import TRAINED, TRAINING, as_json
 from labelaudit.run.files import read_json, write_json
 from labelaudit.run.tables import read_scores
 from tests.cli.helpers import edit, read_rows
-from tests.report.exports.helpers import HOSTILE_CLASSES, hostile_folder, made_up_audit
+from tests.report.exports.helpers import hostile_folder, made_up_audit
 
 QUICK = {"epochs": 2, "batch_size": 4, "image_size": 8, "precision": "float32"}
 WARNING = "The <b>two</b> groups overlap."
@@ -85,7 +81,6 @@ def test_an_audit_without_findings_has_empty_tables(small):
     assert empty.suspicious.schema == small.suspicious.schema
     assert empty.noise_rate is None
     assert "0 of 12 labels are suspicious; estimated noise rate unknown" in repr(empty)
-    assert "<table>" not in empty._repr_html_()
 
 
 def test_a_run_is_opened_without_torch_and_images(small):
@@ -95,7 +90,7 @@ def test_a_run_is_opened_without_torch_and_images(small):
 import sys, labelaudit
 from labelaudit.cli.main import app
 audit = labelaudit.open_run({str(small.run.root)!r})
-repr(audit), audit._repr_html_(), audit.suspicious, audit.noise, audit.confusion
+repr(audit), audit.suspicious, audit.noise, audit.confusion
 labelaudit.export(audit.run, "label-studio")
 app(["score", str(audit.run.root), "-o", "-", "--quiet"], standalone_mode=False)
 app(["report", str(audit.run.root), "--quiet"], standalone_mode=False)
@@ -127,40 +122,14 @@ def test_the_prompt_shows_figures_and_the_first_labels(small):
     assert max(map(len, lines[:-1])) <= 100
 
 
-KNOWN_TAGS = {"div", "p", "b", "table", "thead", "tbody", "tr", "th", "td", "bdi", "img", "code"}
-
-
-def test_a_notebook_shows_thumbnails_and_nothing_in_a_name_runs(opened):
-    classes = ("<script>alert(1)<", '"onerror="alert(1)', *HOSTILE_CLASSES)
-    audit = opened("<img src=x onerror=alert(1)>.png", "1.png", classes=classes)
-    edit(audit.run.noise, warnings=[WARNING])
-    audit = labelaudit.open_run(audit.run.root)
-    tree = ElementTree.fromstring(audit._repr_html_().replace('">', '"/>').replace('""/>', '"">'))
-    text = "".join(tree.itertext())
-    assert {element.tag for element in tree.iter()} == KNOWN_TAGS
-    assert {name for element in tree.iter() for name in element.attrib} == {"alt", "src"}
-    assert "<img src=x onerror=alert(1)>.png" in text
-    assert WARNING in text
-    assert "\u202e" not in text + repr(audit)
-    assert audit._repr_html_().count("data:image/jpeg;base64,") == min(10, audit.flagged)
-
-
-def test_a_notebook_names_unreadable_images_and_shows_whole_ones(small):
-    edit(small.run.noise, samples=13, unreadable=1)
-    audit = labelaudit.open_run(small.run.root)
-    assert all("1 image of 13 cannot be read" in shown for shown in (audit._repr_html_(), repr(audit)))
-    encoded = re.findall('base64,([^"]+)', audit._repr_html_())
-    sizes = [Image.open(io.BytesIO(base64.b64decode(text))).size for text in encoded]
-    assert sorted(sizes) == [(4, 3), (4, 8), (5, 7)]
-
-
-def test_many_findings_are_cut_and_counted(opened):
-    audit = opened(*(f"{number}.png" for number in range(40)))
-    html = audit._repr_html_()
-    assert audit.flagged == 16
-    assert html.count("<tr>") == 11
-    assert "… and 6 more in <code>.suspicious</code>" in html
-    assert len([line for line in repr(audit).splitlines() if ".png" in line]) == 5
+def test_the_prompt_cuts_many_findings_names_unreadable_images_and_shows_no_control_characters(opened):
+    audit = opened(*(f"{number}.png" for number in range(40)), classes=("ant", "\u202eevil"))
+    edit(audit.run.noise, unreadable=1)
+    shown = repr(labelaudit.open_run(audit.run.root))
+    assert audit.flagged > 5
+    assert len([line for line in shown.splitlines() if ".png" in line]) == 5
+    assert "cannot be read" in shown
+    assert "\u202e" not in shown
 
 
 def test_in_a_notebook_nothing_is_displayed_beside_the_audit(small, monkeypatch):

@@ -36,11 +36,12 @@ from contenders import (
 from scale import measure_scale
 
 from labelaudit import __version__
+from labelaudit.auditing.fit import fit
 from labelaudit.auditing.model import Data
 from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import plan
 from labelaudit.auditing.prepare import Source, backbone_of
-from labelaudit.auditing.score import score
+from labelaudit.auditing.probe import train_probe
 from labelaudit.data.catalogue import in_parallel
 from labelaudit.data.folder import scan
 from labelaudit.data.pixels import PixelFormat, decode_sample, load_pixels
@@ -246,7 +247,8 @@ def audit(
     stages = Stages()
     with empty_folder() as scratch:
         began, run = time.perf_counter(), RunFolder(scratch / "run")
-        fitted, ended = score(noisy, run, options, reporter=stages), time.perf_counter()
+        train_probe(noisy, run, options, stages)
+        fitted, ended = fit(run, None, stages), time.perf_counter()
         found = TrueAudit("", seed, run, fitted, clean)
     chosen = next(row for row in found.rankings() if row["chosen"])
     rows += _quality(OURS, chosen["auroc"], chosen["average_precision"])

@@ -3,7 +3,6 @@
 import csv
 import json
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,7 +11,7 @@ import labelaudit
 from labelaudit.data.folder import scan
 from labelaudit.report import markdown
 from labelaudit.report.gate import Limits, make_report
-from tests.cli.helpers import CLASSES, read_rows, run, succeed
+from tests.cli.helpers import CLASSES, read_rows, run, succeed, write_predictions
 
 
 @pytest.fixture
@@ -22,10 +21,7 @@ def photos(image_folder):
 
 @pytest.fixture
 def predictions(photos, tmp_path):
-    catalogue = scan(photos)
-    p_N = 0.8 + 0.15 * np.random.default_rng(0).random((len(catalogue), 1))
-    np.save(tmp_path / "predictions.npy", np.where(np.eye(4, dtype=bool)[catalogue.label_N], p_N, (1 - p_N) / 3))
-    return tmp_path / "predictions.npy"
+    return write_predictions(tmp_path / "predictions.npy", photos)
 
 
 @pytest.fixture
@@ -89,9 +85,8 @@ def test_damaged_files_are_refused_in_one_line(audited, tmp_path):
     for name, command in (("annotators.json", ("report", "run", "--no-html")), ("annotations.parquet", ("fit", "run"))):
         (tmp_path / "run" / name).write_bytes(b"damaged")
         assert f"run/{name} is " in run(*command).error
-    rows = [(999, "ann", "ant")], [(None, "ann", "ant")], [(0, "ann", None)]
-    for row in rows:
-        pq.write_table(table_of(row), tmp_path / "run" / "annotations.parquet")
+    for row in ((999, "ann", "ant"), (0, "ann", None)):
+        pq.write_table(table_of([row]), tmp_path / "run" / "annotations.parquet")
         assert "annotations.parquet is damaged, or of other data" in run("fit", "run").error
     pq.write_table(table_of([(0, "ann", "ant")]), tmp_path / "run" / "annotations.parquet")
     assert "are of different data" in run("fit", "run").error

@@ -1,7 +1,6 @@
 """Run folders that are of something else, unfinished, damaged or older: one line, and a remedy that works."""
 
 import itertools
-import json
 from pathlib import Path
 from unittest import mock
 
@@ -10,7 +9,7 @@ import torch
 
 from labelaudit.data import pixels
 from labelaudit.data.images import UnreadableImageError
-from tests.cli.helpers import QUICK, edit, file_bytes, interrupted, run, succeed, write_images
+from tests.cli.helpers import QUICK, file_bytes, interrupted, run, succeed, write_images
 
 
 def test_a_folder_that_is_no_run(photos: Path) -> None:
@@ -64,13 +63,6 @@ def test_images_that_changed_while_the_run_was_interrupted(half_trained, photos,
     monkeypatch.setattr(pixels, "decode", mock.Mock(wraps=pixels.decode, side_effect=answers))
     error = run("score", photos, "--run", half_trained).error
     assert f"is readable now but was not when {half_trained} was started, or vice versa; " in error
-
-
-def test_records_of_something_else(audit: Path) -> None:
-    data = json.loads((audit / "run.json").read_text())["data"]
-    edit(audit / "run.json", data={**data, "fingerprint": "0" * 64})
-    error = run("fit", audit).only_error
-    assert error.startswith(f"{audit}/samples.parquet and {audit}/run.json are of different data; ")
 
 
 OTHER = {"finished_epochs": 2, "networks": [{}], "optimizers": [{}]}

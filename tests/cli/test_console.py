@@ -2,14 +2,13 @@
 
 import io
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
-from labelaudit.cli.console import Screen, Terminal, print_table
+from labelaudit.cli.console import Screen, Terminal
 from tests.cli.helpers import run_process
 
 needs_full = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs Linux's /dev/full")
@@ -67,14 +66,6 @@ def test_no_path_and_no_command_is_broken(shown, whole: str) -> None:
         lines = stream.getvalue().splitlines()
         assert any(whole in line for line in lines), lines
         assert len(lines) > 1
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_a_table_is_as_wide_as_the_terminal(shown, terminal: bool) -> None:
-    stream = shown(terminal)
-    print_table(["path", "meaning"], [("a.png", "word " * 20)])
-    table = re.sub(r"\x1b\[\d*m", "", stream.getvalue()).splitlines()
-    assert (max(map(len, table)) <= 40) == terminal
 
 
 def test_the_gate_needs_neither_a_reader_nor_streams(finished: Path) -> None:

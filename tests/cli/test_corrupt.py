@@ -2,8 +2,8 @@ import errno
 import json
 import os
 import re
-import signal
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,7 @@ import pytest
 from PIL import Image
 
 from labelaudit.auditing import demo as recipe
-from labelaudit.auditing.options import TrainingOptions
 from tests.cli.helpers import CLASSES, file_bytes, modified, read_rows, run, succeed, write_images
-from tests.cli.processes import run_until_it_dies
 from tests.helpers import failing
 
 RATES = {"uniform": 0.25, "shuffle-pixels": 0.125, "gaussian": 0.125}
@@ -117,18 +115,8 @@ def test_nothing_is_overwritten_and_bad_options_are_refused_in_one_line(clean: P
     succeed("corrupt", "single", "new", "--kind", "gaussian", "--rate", 0.1)
 
 
-def test_a_killed_copy_is_made_again_by_the_same_command(clean: Path) -> None:
-    succeed("corrupt", clean, "whole", *THREE)
-    for step, call in (("link", 20), ("replace", 2)):
-        assert run_until_it_dies("corrupt", clean, "out", *THREE, "-q", dies_at=(step, call)) == -signal.SIGKILL
-        assert not Path("out").exists()
-    succeed("corrupt", clean, "out", *THREE)
-    assert file_bytes(Path("out")) == file_bytes(Path("whole"))
-    assert not [name for name in os.listdir() if name.startswith(".")]
-
-
 def test_the_demo_finds_planted_errors_compares_with_the_truth_and_is_only_read_again(monkeypatch) -> None:
-    monkeypatch.setattr(recipe, "TrainingOptions", lambda **asked: TrainingOptions(**{**asked, "epochs": 3}))
+    monkeypatch.setattr(recipe, "audit", partial(recipe.audit, epochs=3))
     outcome = succeed("demo", "folder", "--seed", "3")
     told = re.search(r"AUROC ([\d.]+), .* (\d+) of (\d+) planted errors are among the (\d+) suspicious", outcome.out)
     assert told is not None, outcome.out

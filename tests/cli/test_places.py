@@ -214,20 +214,6 @@ def test_the_split_is_a_column_and_recorded(birds: Path, split_audit: Path) -> N
     assert "--split train,val" in succeed("report", split_audit, "--html", "page.html").err
 
 
-def test_files_move_between_class_folders_of_their_split_and_back(birds: Path) -> None:
-    data = Path(shutil.copytree(birds, "birds"))
-    rows = ("train/ant/000.png,ant,change,bee", "val/ant/001.png,ant,drop,", "test/ant/000.png,ant,change,bee")
-    Path("c.csv").write_text("\n".join(["path,given_label,action,label", *rows]))
-    before = sorted(data.rglob("*.png"))
-    plan = succeed("relabel", data, "c.csv", *SPLIT, "--yes", "--format", "json").out
-    assert "lies outside the folders of --split" in plan
-    assert (data / "train/bee/000-2.png").is_file()
-    assert Path("birds-dropped/val/ant/001.png").is_file()
-    assert not (data / "train/ant/000.png").exists()
-    succeed("relabel", data, "--undo", "--yes")
-    assert sorted(data.rglob("*.png")) == before
-
-
 def test_a_network_is_trained_on_the_same_splits(birds: Path, split_audit: Path) -> None:
     words = ("retrain", birds, *SPLIT, "--weights", split_audit / "weights.csv", *QUICK[:6], "--val", birds / "test")
     succeed(*words, "--out", "trained")

@@ -142,16 +142,8 @@ def test_contradictory_options_are_refused(file: Path) -> None:
         "photos": "no corrections are given; name the file, or give --undo",
         "photos x.csv --undo": "--undo takes no corrections, and x.csv is given; leave it out",
         "photos --undo --out x": "--undo takes moves in DATA back, and --out makes none; delete",
-        "photos c.csv --labels l.csv": "--labels needs a place for the corrected labels; give --out NEW",
+        "photos c.csv --labels l.csv": "the labels of photos are not those of folders, so that no file can be moved; ",
         "photos none.csv --yes": "cannot read the corrections none.csv: no such file or directory; check",
         "nowhere corrections.csv --yes": "there is no folder nowhere; give a folder",
     }.items():
         assert run("relabel", *words.split()).only_error.startswith(error)
-
-
-def test_an_interrupted_relabeling_is_reported_by_a_dry_run(data: Path, file: Path) -> None:
-    with mock.patch("labelaudit.review.moves._unlink_old_names", side_effect=KeyboardInterrupt):
-        assert run("relabel", data, file, "--yes").code == 130
-    outcome = succeed("relabel", data, file, "--dry-run")
-    assert "Warning: A relabeling of photos was interrupted" in outcome.err
-    assert "Continuing the interrupted relabeling of " in succeed("relabel", data, file, "--yes").err

@@ -94,24 +94,18 @@ def test_the_gate_passes_at_the_limit_and_fails_below(audit: Path, noise: dict) 
 
 
 MISUSE = {
-    ("--max-noise", "1.5"): "--max-noise 1.5 is not a share; give a number from 0 to 1, as 0.05",
     ("--max-noise", "five"): "Invalid value for '--max-noise': 'five' is no share; give a number from 0 to 1, as 0.05",
     ("--top", "-1"): "Invalid value for '--top': ",
     ("--html", "x.html"): "--html is for the page, and --no-html writes none; leave one of them out",
     ("--write", "labels.json"): "--write labels.json is no FORMAT=PATH; give one of json, markdown, sarif, junit, =",
     ("--write", "json=-"): "--write json=-: - is no file; take --format json for stdout",
-    ("--write", "json=other.csv/labels.json"): "cannot write other.csv/labels.json: ",
-    ("--write", "json=a", "--write", "junit=./a"): "--write names ./a twice; give each format a file of its own",
     ("--baseline", "nowhere"): "cannot read nowhere: no such file or directory; give a run folder, or the samples",
-    ("--baseline", "other.csv"): "other.csv has no column given_label and sha256; give a run folder, or the samples",
 }
 
 
 @pytest.mark.parametrize(("options", "expected"), MISUSE.items(), ids=map(" ".join, MISUSE))
 def test_options_that_cannot_be_meant(finished: Path, options: tuple[str, ...], expected: str) -> None:
-    Path("other.csv").write_text("path,label\na.png,ant\n")
     assert report(finished, *options).only_error.startswith(expected)
-    assert not Path("a").exists()
 
 
 def test_the_report_is_appended_to_a_steps_summary(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,16 +121,7 @@ def test_the_report_is_appended_to_a_steps_summary(finished: Path, monkeypatch: 
     assert outcome.err.startswith("Warning: no step summary: cannot write nowhere")
 
 
-def test_an_equal_audit_and_a_copy_of_the_list_know_every_label(audit: Path, rows: list[dict[str, str]]) -> None:
-    shutil.copytree(audit, "earlier")
-    shutil.copy(audit / "suspicious.csv", "earlier.csv")
-    for baseline in ("earlier", "earlier.csv"):
-        passed = report(audit, "--baseline", baseline, "--max-suspicious", "0")
-        assert passed.code == 0
-        assert "Passed: 0 suspicious labels are new since the baseline (" in passed.out
-        assert f"({len(rows)} of images that it has are not counted), not more than 0" in passed.out
-        assert f"Against the baseline: 0 suspicious labels are new, {len(rows)} known, 0 gone" in passed.out
-        assert rows[0]["path"] not in passed.out
+def test_an_audit_is_no_baseline_of_itself(audit: Path) -> None:
     for baseline in (audit, audit / "suspicious.csv", audit / "samples.parquet", "./audit/../audit"):
         assert report(audit, "--baseline", baseline).only_error.startswith(
             f"--baseline {Path(baseline)} is this audit itself: nothing could be new; give an earlier run"
@@ -162,11 +147,9 @@ def test_labels_of_images_that_the_baseline_has_are_not_new(audit: Path, rows: l
 
 def test_an_export_changes_nothing_else_and_finds_the_images(audit: Path, photos: Path, rows: list) -> None:
     before = modified(audit), modified(photos)
-    listed = succeed("export", "--formats").out
     for name in get_args(ExportName):
         prefix = ("--url-prefix", "https://host/x") if name == "label-studio" else ()
         succeed("export", audit, "--to", name, "-o", name, *prefix)
-        assert f"{name} " in listed
     data = json.loads(Path("label-studio/tasks.json").read_text())[0]["data"]
     assert data["image"] == f"https://host/x/{data['path']}"
     assert (modified(audit), modified(photos)) == before

@@ -218,7 +218,7 @@ def test_relabel_takes_splits_and_labels_files_from_the_run(tmp_path: Path) -> N
     succeed("score", "birds", "--labels", "labels.csv", "--run", "flat", *QUICK)
     decide(Path("flat"), "drop", *suspicious(Path("flat")))
     error = run("relabel", "flat").only_error
-    assert error == "--labels needs a place for the corrected labels; give --out NEW.csv"
+    assert error.endswith("so that no file can be moved; give --out NEW.csv, for a corrected labels file")
     told = succeed("relabel", "flat", "--out", "corrected.csv").err
     assert f"To audit again: labelaudit score {tmp_path}/birds --labels corrected.csv\n" in told
 

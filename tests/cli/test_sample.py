@@ -92,7 +92,6 @@ def test_a_sample_is_drawn_reviewed_and_decides(audit: Path) -> None:
 
 def test_the_sample_is_the_same_again_and_a_larger_one_begins_with_it(audit: Path, finished: Path) -> None:
     first = draw_sample(RunFolder(audit), 20)
-    assert draw_sample(RunFolder(audit), 20) == first
     assert draw_sample(RunFolder(audit), 30)[:20] == first
     other = shutil.copytree(finished, audit.parent / "other")
     assert draw_sample(RunFolder(other), 20) == first
@@ -119,8 +118,6 @@ def test_a_sample_is_answered_in_a_csv_too(audit: Path) -> None:
     assert (found["right"], found["wrong"], found["skipped"]) == (40 - wrong, wrong, 0)
     assert "48 images to look at, 40 of them answered" in succeed("sample", audit, "-n", 48).err
     assert [bool(row["answer"]) for row in read_rows(file.read_text())] == [True] * 40 + [False] * 8
-    first = succeed("sample", audit, "-n", 20, "-o", "-").out
-    assert succeed("sample", audit, "-n", 30, "-o", "-").out.startswith(first)
     # The page and the file write the same answers; those of a file replace the others.
     answer(audit, 48, lambda _: ("keep", ""))
     succeed("fit", audit, "--reviewed", file)
@@ -174,19 +171,6 @@ def test_a_few_answers_are_told_and_count_once_they_are_enough(reviewed: Path) -
     assert "reviewed noise rate" in succeed("report", reviewed, "--no-html").out
 
 
-def test_the_gate_uses_the_reviewed_interval_in_every_format(reviewed: Path) -> None:
-    limits = ("--max-noise", "0.05")
-    low = noise_of(reviewed)["reviewed"]["noise_rate_interval"][0]
-    failed = run("report", reviewed, *limits)
-    assert failed.code == 1
-    assert "Failed: reviewed noise rate" in failed.out
-    assert f"the lower end {low:.2%} is above 5.00%" in failed.out
-    assert "Reviewed noise rate" in (reviewed / "report.html").read_text()
-    for name in ("json", "markdown", "sarif", "junit"):
-        failed = run("report", reviewed, "--no-html", *limits, "--format", name)
-        assert (failed.code, "reviewed noise rate" in failed.out) == (1, True), name
-
-
 def test_relabel_applies_the_answers_and_the_next_audit_keeps_what_they_kept(data: Path, first: Path) -> None:
     paths = answer(first, 48, lambda path: ("skip", "") if path == "ant/005.png" else named(path))
     known = labelaudit.open_run(first).catalogue
@@ -210,26 +194,19 @@ def test_relabel_applies_the_answers_and_the_next_audit_keeps_what_they_kept(dat
 def test_who_has_reviewed_a_sample_is_not_told_to_review_one(reviewed: Path) -> None:
     (reviewed / "suspicious.csv").write_text((reviewed / "suspicious.csv").read_text().splitlines()[0] + "\n")
     noise = noise_of(reviewed)
-    for reviews_left, told in (
-        (37, f"To review more of the sample: labelaudit review {reviewed} --sample 80"),
-        (0, ""),
-    ):
+    more = f"To review more of the sample: labelaudit review {reviewed} --sample 80"
+    for reviews_left, told in ((37, more), (0, "")):
         edit(reviewed / "noise.json", suspicious=0, reviewed={**noise["reviewed"], "reviews_left": reviews_left})
         said = succeed("score", reviewed).err
         assert "no proof" not in said
         assert said.endswith(f"Run folder: {reviewed}\n{told}\n" if told else f"Run folder: {reviewed}\n")
         assert said.count("more reviews") == bool(told)
-        succeed("report", reviewed)
-        page = (reviewed / "report.html").read_text().split("<script")[0]
-        assert "draws images to check" not in page
-        assert f"0 of 48 labels are suspicious; reviewed noise rate {noise['reviewed']['noise_rate']:.1%}" in page
 
 
 def test_what_is_wrong_is_said_in_one_line(audit: Path, half_trained: Path, tmp_path: Path) -> None:
     review = ("review", audit, "--no-browser", "--sample")
     assert "has no verdicts yet" in run("review", half_trained, "--sample", 40).error
     assert "0 images are too few for a sample; give at least 1" in run(*review, 0).error
-    assert "is not a run folder" in run("review", tmp_path, "--sample", 40).error
     answer(audit, 40)
     untouched = file_bytes(audit, "noise.json")
     (audit / "sample.parquet").rename(tmp_path / "kept")

@@ -41,7 +41,7 @@ def test_a_zip_is_audited_as_its_folder_and_corrected_by_a_labels_file(photos: P
     succeed("report", ARCHIVED)
     assert "the file has changed since the audit" not in (ARCHIVED / "1/report.html").read_text()
     decide(ARCHIVED / "1", "change", *found)
-    wanted = "photos.zip has its labels inside, so that no file can be moved; give --out NEW.csv"
+    wanted = "photos.zip are not those of folders, so that no file can be moved; give --out NEW.csv"
     assert wanted in run("relabel", photos, ARCHIVED / "1/decisions.csv", "--yes").error
     assert wanted in run("relabel", ARCHIVED, "--yes").error
     outcome = succeed("relabel", ARCHIVED, "--out", "labels.csv")

@@ -186,7 +186,7 @@ read_tables = each(lambda file: read_catalogue(run_of(file)), fit_run, lambda fi
 read_everything = each(
     *(lambda file: is_trained(run_of(file)), lambda file: recorded_data(run_of(file))),
     lambda file: settings_from_json(run_of(file).read_description().get("settings"), "run.json"),
-    lambda file: open_run(file.parent)._repr_html_(),
+    lambda file: repr(open_run(file.parent)),
     *(lambda file, name=name: getattr(open_run(file.parent), name) for name in ("confusion", "warnings", "suspicious")),
     *(lambda file, write=write: write(report(file)) for write in FORMATS.values()),
     *(lambda file, to=to: export(run_of(file), to) for to in ("cleanlab", "cvat")),

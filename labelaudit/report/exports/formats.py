@@ -399,7 +399,6 @@ class ExportFormat:
     """
 
     name: ExportName
-    summary: str
     files: tuple[str, ...]
     ranked: bool = False
     reads_images: bool = False
@@ -409,41 +408,35 @@ class ExportFormat:
 FORMATS = (
     ExportFormat(
         name="label-studio",
-        summary="Tasks with a prediction each, and a labeling configuration with all classes.",
         files=("config.xml", "tasks.json"),
         ranked=True,
         contents=label_studio,
     ),
     ExportFormat(
         name="cvat",
-        summary="CVAT for images 1.1: a tag per image, and the labels for the task.",
         files=("labels.json", "annotations.xml"),
         ranked=True,
         contents=cvat,
     ),
     ExportFormat(
         name="fiftyone",
-        summary="An image classification dataset: the given labels, with the verdicts as attributes.",
         files=("data.json", "labels.json"),
         reads_images=True,
         contents=fiftyone,
     ),
     ExportFormat(
         name="huggingface",
-        summary="An imagefolder for datasets.load_dataset: links to the images, and metadata.jsonl.",
         files=("README.md", "metadata.jsonl"),
         reads_images=True,
         contents=huggingface,
     ),
     ExportFormat(
         name="cleanlab",
-        summary="The label issues as cleanlab's Datalab has them, for pandas.",
         files=("label_issues.parquet",),
         contents=cleanlab,
     ),
     ExportFormat(
         name="croissant",
-        summary="A table of all verdicts, described in Croissant 1.1.",
         files=("verdicts.parquet", "croissant.json"),
         contents=croissant,
     ),
