@@ -22,7 +22,6 @@ import pyarrow as pa
 from labelaudit.codes import BY_NAME, CODES
 from labelaudit.data.catalogue import LONELY, Catalogue
 from labelaudit.errors import DataError, RunError, reason
-from labelaudit.names import KINDS
 from labelaudit.run.files import require_regular, write_bytes, write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.parquet import columns, read_table
@@ -160,8 +159,6 @@ def code_of(row: Row) -> str:
     return row.get("code") or next((each.code for each in CODES if each.name == name), BY_NAME["mislabeled"].code)
 
 
-_OF_LABELS = frozenset(BY_NAME[kind].code for kind in KINDS)
-"""Codes of a suspicious label: which of them it has may change from audit to audit."""
 _OF_COPIES = frozenset(BY_NAME[name].code for name in ("duplicate", "near-duplicate", "leaked"))
 _FILES = columns("path:str class:str sha256:str split:str")
 """The columns of samples.parquet that a baseline needs; ``split`` may be missing."""
@@ -169,15 +166,14 @@ _FILES = columns("path:str class:str sha256:str split:str")
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """What an earlier audit found, or all files that it had: nothing about those is new.
+    """The files of an earlier audit, or those that a list of it names: nothing about them is new.
 
-    ``suspicious`` are its suspicious labels, None where it does not say; ``by_code`` its findings by code. ``files``
-    are by path: image, given label and split. ``added`` are paths of a later audit, see `against`.
+    ``files`` are by path: image, given label and split. ``suspicious`` are the suspicious labels among them, None where
+    it does not say. ``added`` are paths of a later audit, see `against`.
     """
 
-    suspicious: frozenset[Finding] | None
-    by_code: frozenset[tuple[str, Finding]] = frozenset()
-    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    files: Mapping[str, tuple[str, ...]]
+    suspicious: frozenset[Finding] | None = None
     added: frozenset[str] = frozenset()
 
     def against(self, catalogue: Catalogue) -> Baseline:
@@ -203,21 +199,15 @@ class Baseline:
         return frozenset((image, label) for image, label, _ in self.files.values())
 
     def knows(self, row: Row) -> bool:
-        """Return whether a row of suspicious.csv, unreadable.csv or findings.csv is not new.
+        """Return whether a row of suspicious.csv, unreadable.csv or findings.csv is about a file that is not new.
 
-        Of files all are known, whatever is found in them now, but what is about copies is new of an added file. Else
-        the code was found then, or some code of a suspicious label.
+        Whatever is found in it now; but what is about copies is new of an added file.
         """
-        code, finding = code_of(row), _finding(row)
-        if self.files:
-            return finding in self._had and not (code in _OF_COPIES and row["path"] in self.added)
-        codes = _OF_LABELS if code in _OF_LABELS else {code}
-        suspicious = self.suspicious or frozenset()
-        return any((each, finding) in self.by_code for each in codes) or (codes is _OF_LABELS and finding in suspicious)
+        return _finding(row) in self._had and not (code_of(row) in _OF_COPIES and row["path"] in self.added)
 
 
-def _finding(row: Mapping[str, str]) -> Finding:
-    return row["sha256"] or row.get("path", ""), row["given_label"]
+def _finding(row: Row) -> Finding:
+    return row["sha256"] or row["path"], row["given_label"]
 
 
 def list_suspicious(rows: Iterable[Row], total: int, *, most: int, baseline: Baseline | None = None) -> Listed:
@@ -240,9 +230,9 @@ def list_suspicious(rows: Iterable[Row], total: int, *, most: int, baseline: Bas
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Read what an earlier audit had or found: its run folder, or a copy of samples.parquet or of a list of findings.
+    """Read which files an earlier audit had: its run folder, or a copy of samples.parquet or of a list of findings.
 
-    A folder without verdicts is a RunError, as is a damaged table; a file that is no such list is a DataError.
+    findings.csv does not say which labels were suspicious: a label of a copy may be right. A folder without verdicts is a RunError, as is a damaged table; a file that is no such list is a DataError.
     """
     fix = "give a run folder, or the samples.parquet, suspicious.csv or findings.csv of an audit"
     if path.is_dir():
@@ -252,23 +242,17 @@ def read_baseline(path: Path) -> Baseline:
             raise RunError(f"{folder.root} has no verdicts yet", fix=f"run labelaudit fit {folder.root}")
         return replace(read_baseline(folder.suspicious), files=_read_files(folder.samples, fix))
     if path.suffix == ".parquet":
-        return Baseline(suspicious=None, files=_read_files(path, fix))
-    suspicious, by_code = set(), set()
-    for line, row in read_csv(path, ("given_label", "sha256"), fix):
-        code, label = row.get("code") or "", row["given_label"]
+        return Baseline(files=_read_files(path, fix))
+    files, has_codes = {}, False
+    for _, row in read_csv(path, ("path", "given_label", "sha256"), fix):
         if "action" in row:
             what = f"{path} has decisions, and a baseline has findings"
             raise DataError(what, fix="copy it to decisions.csv in the run folder, and run labelaudit fit on that")
-        image = row["sha256"] or (code and unguarded(row.get("path") or ""))
-        if label is None or not (image or code):  # it would match nothing
-            raise DataError(f"{path} line {line} has no content hash", fix=fix)
-        finding = (image, unguarded(label))
-        if code:
-            by_code.add((code, finding))
-        # A finding of another code has a suggested label only where its label was suspicious.
-        if code in ("", "LA001", "LA003") or (code in _OF_LABELS and row.get("suggested_label")):
-            suspicious.add(finding)
-    return Baseline(suspicious=frozenset(suspicious), by_code=frozenset(by_code))
+        has_codes = "code" in row
+        image = unguarded(row["path"] or "")
+        files[image] = row["sha256"] or image, unguarded(row["given_label"] or ""), ""
+    suspicious = frozenset((image, label) for image, label, _ in files.values())
+    return Baseline(files=files, suspicious=None if has_codes else suspicious)
 
 
 def _read_files(path: Path, fix: str) -> dict[str, tuple[str, ...]]:
