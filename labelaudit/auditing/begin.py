@@ -30,10 +30,9 @@ from labelaudit.progress import Reporter
 from labelaudit.review.decisions import append_decisions, decisions_in
 from labelaudit.run import documents
 from labelaudit.run.files import write_bytes
-from labelaudit.run.layout import RunFolder
+from labelaudit.run.layout import RunFolder, earlier_runs, next_run, runs_in
 from labelaudit.run.lists import unreadable_rows
 from labelaudit.run.losses import discard_from
-from labelaudit.run.series import earlier_runs, next_run, runs_in
 from labelaudit.run.tables import write_image_table, write_near
 from labelaudit.text import alike, plural
 

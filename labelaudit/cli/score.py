@@ -78,7 +78,7 @@ def score(
         from labelaudit.report.gate import Limits, make_report
         from labelaudit.run.files import behind_links, write_text
         from labelaudit.run.lists import read_rows
-        from labelaudit.run.series import newest
+        from labelaudit.run.layout import newest
 
         folder = newest(data, judged=False)
         is_data = not folder.exists
@@ -145,7 +145,7 @@ def _tell_changes(folder: RunFolder, noise: Noise, terminal: Terminal) -> None:
     from labelaudit.auditing.changes import find_changes
     from labelaudit.auditing.model import Audit
     from labelaudit.report.sentences import changes_sentence, near_sentence
-    from labelaudit.run.series import judged_before
+    from labelaudit.run.layout import judged_before
 
     if before := judged_before(folder):
         try:

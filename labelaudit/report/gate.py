@@ -29,7 +29,7 @@ from labelaudit.names import JudgeName
 from labelaudit.run.documents import AnnotatorsNoise, Noise
 from labelaudit.run.findings import finding_rows
 from labelaudit.run.lists import Listed, Row, code_of, list_suspicious, ranked_rows, read_baseline, unreadable_rows
-from labelaudit.run.series import newest
+from labelaudit.run.layout import newest
 from labelaudit.text import plural
 
 Outcome = Literal["passed", "failed", "skipped"]

@@ -23,9 +23,8 @@ from labelaudit.codes import BY_NAME, CODES
 from labelaudit.data.catalogue import LONELY, Catalogue
 from labelaudit.errors import DataError, RunError, reason
 from labelaudit.run.files import require_regular, write_bytes, write_lines
-from labelaudit.run.layout import RunFolder
+from labelaudit.run.layout import RunFolder, newest
 from labelaudit.run.parquet import columns, read_table
-from labelaudit.run.series import newest
 from labelaudit.text import csv_lines, listed, unguarded
 
 Row = dict[str, str]
