@@ -67,17 +67,14 @@ def _table_of_pixels(
     )
 
 
-def numbered_as(held_out: Catalogue, training: Catalogue, reporter: Reporter) -> Catalogue:
+def numbered_as(held_out: Catalogue, training: Catalogue) -> Catalogue:
     """Return held-out images with labels and rendering of the training data; a class it lacks is a DataError."""
     foreign = sorted(set(held_out.classes) - set(training.classes))
     if foreign:
         what = f"{held_out.root} has a class that the training data lacks: {foreign[0]!r}"
         raise DataError(what, fix="use the same class folders")
     number_N = np.array([training.classes.index(name) for name in held_out.classes], dtype=np.int32)
-    rendering, notes = training.rendering.for_more(held_out.rendering)
-    for note in notes:
-        reporter.warn(f"{held_out.root}: {note}")
-    return replace(held_out, classes=training.classes, label_N=number_N[held_out.label_N], rendering=rendering)
+    return replace(held_out, classes=training.classes, label_N=number_N[held_out.label_N], rendering=training.rendering)
 
 
 Loaded = TypeVar("Loaded", Embeddings, Pixels)
