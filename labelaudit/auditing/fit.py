@@ -51,10 +51,13 @@ class Fitted:
     findings: pa.Table
     votes: JudgedVotes | None
 
+    def top(self, count: int) -> pa.Table:
+        """Return the ``count`` most suspicious samples, as `labelaudit.Audit.top` does."""
+        return lists.ranked(self.table, self.catalogue, self.verdicts.order[:count])
+
     def csv(self, *, top: int | None = None) -> str:
         """Return suspicious.csv as text: the flagged samples, or the ``top`` most suspicious ones, flagged or not."""
-        first = self.verdicts.order[: self.verdicts.flagged if top is None else top]
-        return "".join(lists.ranked_lines(lists.ranked(self.table, self.catalogue, first)))
+        return "".join(lists.ranked_lines(self.top(self.verdicts.flagged if top is None else top)))
 
     @property
     def annotators(self) -> documents.AnnotatorsNoise | None:

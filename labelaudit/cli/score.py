@@ -77,7 +77,7 @@ def score(
         from labelaudit.report.formats import FORMATS
         from labelaudit.report.gate import Limits, make_report
         from labelaudit.run.files import behind_links, write_text
-        from labelaudit.run.lists import read_rows
+        from labelaudit.run.lists import ranked_rows
         from labelaudit.run.layout import newest
 
         folder = newest(data, judged=False)
@@ -98,12 +98,12 @@ def score(
     if is_helper():  # its machine may lack the run folder
         return
     if not is_data and is_trained(folder) and (found := audit.finished(folder, asked)):
-        csv, noise, annotators = found.csv, found.summary, found.annotators
+        first, csv, noise, annotators = found.top, found.csv, found.summary, found.annotators
     else:
         fitted = audit.score(None, folder, training, asked, terminal, keep=is_data or out is None)
-        csv, noise, annotators = fitted.csv, fitted.noise, fitted.annotators
+        first, csv, noise, annotators = fitted.top, fitted.csv, fitted.noise, fitted.annotators
     if not terminal.quiet:
-        rows = list(read_rows(csv(top=min(noise.suspicious, _SHOWN))))
+        rows = list(ranked_rows(first(min(noise.suspicious, _SHOWN))))
         show_outcome(terminal.console, noise, rows, recorded_data(folder).root, everything=verbose)
         if annotators is not None:
             show_annotators(terminal.console, annotators, everything=verbose)

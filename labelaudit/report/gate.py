@@ -27,8 +27,7 @@ from labelaudit.detect.theory import wilson
 from labelaudit.errors import RunError, UsageError, brief, reason
 from labelaudit.names import JudgeName
 from labelaudit.run.documents import AnnotatorsNoise, Noise
-from labelaudit.run.findings import finding_rows
-from labelaudit.run.lists import Listed, Row, code_of, list_suspicious, ranked_rows, read_baseline, unreadable_rows
+from labelaudit.run.lists import Listed, Row, code_of, list_suspicious, ranked_rows, read_baseline, rows_of, unreadable_rows
 from labelaudit.run.layout import newest
 from labelaudit.text import plural
 
@@ -303,7 +302,7 @@ def make_report(
         total = len(rows)
     listed = list_suspicious(rows, total, most=max(top, _MOST_LISTED), baseline=known)
     unreadable = [row for row in unreadable_rows(audit.catalogue) if taken.takes("LA005", row["path"])]
-    findings = [row for row in finding_rows(audit.findings) if taken.takes(row["code"], row["path"])]
+    findings = [row for row in rows_of(audit.findings) if taken.takes(row["code"], row["path"])]
     copies = [row for row in findings if row["code"] == "LA006"]
     # The best copy of a group names none: here the next one.
     second = {row["other_path"]: row["path"] for row in reversed(copies)}

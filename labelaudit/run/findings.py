@@ -18,7 +18,7 @@ from labelaudit.detect import FloatArray, NumberArray
 from labelaudit.errors import RunError
 from labelaudit.names import FindingName
 from labelaudit.run.files import write_lines
-from labelaudit.run.lists import Row, lines_of, rows_of
+from labelaudit.run.lists import lines_of
 from labelaudit.run.parquet import columns, read_table, write_table
 
 _FINDINGS = columns(
@@ -73,12 +73,7 @@ def findings_table(catalogue: Catalogue, suggested: pa.Array, found: Sequence[Fi
 def write_findings(parquet: Path, csv: Path, table: pa.Table) -> None:
     """Write findings.parquet and findings.csv; the CSV has empty cells where the table has nulls."""
     write_table(parquet, table)
-    write_lines(csv, lines_of(table.to_pydict()))
-
-
-def finding_rows(table: pa.Table) -> list[Row]:
-    """Return the findings as texts by column, as findings.csv has them; empty for null."""
-    return list(rows_of(table.to_pydict()))
+    write_lines(csv, lines_of(table))
 
 
 def read_findings(path: Path) -> pa.Table:

@@ -58,13 +58,12 @@ def ranked(table: pa.Table, catalogue: Catalogue, samples: npt.NDArray[np.int64]
 
 def ranked_rows(table: pa.Table) -> Iterator[Row]:
     """Yield the rows of suspicious.csv of a table that is `ranked`."""
-    for part in _written(table).to_batches(max_chunksize=4096):
-        yield from rows_of(part.to_pydict())
+    return rows_of(_written(table))
 
 
 def ranked_lines(table: pa.Table) -> Iterator[str]:
     """Yield the lines of suspicious.csv of a table that is `ranked`."""
-    return lines_of(_written(table).to_pydict())
+    return lines_of(_written(table))
 
 
 def _written(table: pa.Table) -> pa.Table:
@@ -91,28 +90,23 @@ def write_unreadable(path: Path, catalogue: Catalogue) -> None:
     write_lines(path, csv_lines(UNREADABLE_COLUMNS, (tuple(row.values()) for row in unreadable_rows(catalogue))))
 
 
-def rows_of(columns: Mapping[str, Iterable[object]]) -> Iterator[Row]:
-    """Yield the rows of these columns as a list has them; empty for None."""
-    return (dict(zip(columns, row, strict=True)) for row in _texts(columns))
+def rows_of(table: pa.Table) -> Iterator[Row]:
+    """Yield the rows of a table as a list has them; empty for null."""
+    for part in table.to_batches(max_chunksize=4096):
+        yield from (dict(zip(table.column_names, row, strict=True)) for row in _texts(part))
 
 
-def lines_of(columns: Mapping[str, Iterable[object]]) -> Iterator[str]:
-    """Yield the lines of a list of these columns."""
-    return csv_lines(list(columns), _texts(columns), numbers=_FORMATS)
+def lines_of(table: pa.Table) -> Iterator[str]:
+    """Yield the lines of a list with the content of a table."""
+    return csv_lines(table.column_names, _texts(table), numbers=_FORMATS)
 
 
-def _texts(columns: Mapping[str, Iterable[object]]) -> Iterator[tuple[str, ...]]:
-    def texts(name: str) -> Iterator[str]:
+def _texts(table: pa.Table | pa.RecordBatch) -> Iterator[tuple[str, ...]]:
+    def texts(name: str, values: Iterable[object]) -> Iterator[str]:
         form = _FORMATS.get(name, "")
-        return ("" if value is None else format(value, form) for value in columns[name])
+        return ("" if value is None else format(value, form) for value in values)
 
-    return zip(*map(texts, columns), strict=True)
-
-
-def read_rows(text: str) -> Iterator[Row]:
-    """Yield the rows of a list that labelaudit wrote, given as text."""
-    for row in csv.DictReader(io.StringIO(text, newline="")):
-        yield {name: unguarded(cell) for name, cell in row.items()}
+    return zip(*(texts(*column) for column in table.to_pydict().items()), strict=True)
 
 
 def read_flagged(path: Path, count: int) -> npt.NDArray[np.int64]:
@@ -264,8 +258,8 @@ def _read_files(path: Path, fix: str) -> dict[str, tuple[str, ...]]:
 
 def write_weights(csv_path: Path, npy_path: Path, catalogue: Catalogue, weight_N: npt.NDArray[np.float64]) -> None:
     """Write loss weights (how much a sample counts, not how often it is drawn) as CSV and as a float64 array."""
-    columns = {"path": catalogue.paths, "weight": weight_N.tolist(), "sha256": catalogue.sha256}
-    write_lines(csv_path, lines_of(columns))
+    table = pa.table({"path": catalogue.paths, "weight": weight_N, "sha256": catalogue.sha256})
+    write_lines(csv_path, lines_of(table))
     content = io.BytesIO()
     np.save(content, weight_N.astype(np.float64))
     write_bytes(npy_path, content.getvalue())

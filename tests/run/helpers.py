@@ -1,6 +1,8 @@
 """Samples, records, a full disk and damaged files, shared by the tests of `labelaudit.run`."""
 
 import contextlib
+import csv
+import io
 import resource
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.run.losses import EpochLosses
+from labelaudit.text import unguarded
 from tests.data.helpers import catalogue_of as catalogue_of_labels
 
 AWKWARD_PATHS = (
@@ -63,6 +66,12 @@ def room_for(count: int):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def read_rows(text: str) -> list[dict[str, str]]:
+    """Return the rows of a list, without the guard against formulas."""
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    return [{name: unguarded(cell) for name, cell in row.items()} for row in rows]
 
 
 def names_in(folder: Path) -> list[str]:

@@ -4,9 +4,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from labelaudit.errors import RunError
-from labelaudit.run.findings import Findings, finding_rows, findings_table, read_findings, write_findings
-from labelaudit.run.lists import read_rows
-from tests.run.helpers import AWKWARD_PATHS, catalogue_of, damages
+from labelaudit.run.findings import Findings, findings_table, read_findings, write_findings
+from labelaudit.run.lists import rows_of
+from tests.run.helpers import AWKWARD_PATHS, catalogue_of, damages, read_rows
 
 
 def int32(*values):
@@ -49,8 +49,8 @@ def test_both_files_have_the_same_rows(tmp_path):
     parquet, file = tmp_path / "findings.parquet", tmp_path / "findings.csv"
     write_findings(parquet, file, table_of())
     assert read_findings(parquet).equals(table_of())
-    rows = finding_rows(table_of())
-    assert list(read_rows(file.read_bytes().decode())) == rows
+    rows = list(rows_of(table_of()))
+    assert read_rows(file.read_bytes().decode()) == rows
     assert rows[1] == {
         **{"code": "LA006", "kind": "near-duplicate", "sample": "8", "path": AWKWARD_PATHS[8], "group": "0"},
         **{"given_label": "dog", "suggested_label": "", "other_path": "", "score": "0.750000", "sha256": f"{8:064x}"},

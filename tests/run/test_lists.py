@@ -1,4 +1,3 @@
-import csv
 import itertools
 import shutil
 from dataclasses import replace
@@ -17,7 +16,7 @@ from labelaudit.run.lists import Baseline
 from labelaudit.run.tables import verdict_table, write_samples
 from tests.detect.helpers import beliefs_of, statistics_of, verdicts_with
 from tests.report.helpers import row
-from tests.run.helpers import AWKWARD_PATHS, catalogue_of
+from tests.run.helpers import AWKWARD_PATHS, catalogue_of, read_rows
 
 NAN = float("nan")
 FOUR = ("cat/0.png", "cat/1.png", "dog/2.png", "dog/3.png")
@@ -64,10 +63,6 @@ def ranked(count=1, catalogue=None, **changes):
     return "".join(lists.ranked_lines(lists.ranked(table, catalogue, FOUR_VERDICTS.order[:count])))
 
 
-def rows_of(text):
-    return list(csv.DictReader(text.splitlines()))
-
-
 def written(file, content):
     file.write_bytes(content.encode() if isinstance(content, str) else content)
     return file
@@ -80,9 +75,9 @@ def test_the_ranked_list_begins_with_the_most_suspicious():
     )
     statistics = four_statistics()
     nothing = replace(statistics.transition, true_N=np.full(4, -1, dtype=np.int32))
-    (row,) = rows_of(ranked(statistics=replace(statistics, transition=nothing)))
+    (row,) = read_rows(ranked(statistics=replace(statistics, transition=nothing)))
     assert row["suggested_label"] == ""
-    assert [(row["rank"], row["sample"]) for row in rows_of(ranked(3))] == [("1", "1"), ("2", "2"), ("3", "0")]
+    assert [(row["rank"], row["sample"]) for row in read_rows(ranked(3))] == [("1", "1"), ("2", "2"), ("3", "0")]
 
 
 def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
@@ -94,7 +89,7 @@ def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
     table = lists.ranked(table, catalogue_of(), verdicts.order)
     file = written(tmp_path / "suspicious.csv", "".join(lists.ranked_lines(table)))
     assert lists.read_flagged(file, count).tolist() == verdicts.order.tolist()
-    rows = list(lists.read_rows(file.read_bytes().decode()))
+    rows = read_rows(file.read_bytes().decode())
     assert [row["path"] for row in rows] == list(AWKWARD_PATHS[::-1])
     assert list(lists.ranked_rows(table)) == rows
 
@@ -104,7 +99,7 @@ def test_no_spreadsheet_runs_a_name_and_numbers_stay_numbers(tmp_path):
     catalogue = replace(catalogue_of(["=cat/0.png", "=cat/1.png", "+dog/2.png", "+dog/3.png"]), classes=names)
     (line,) = written(tmp_path / "suspicious.csv", ranked(catalogue=catalogue)).read_text().splitlines()[1:]
     assert line == f"1,'=cat/1.png,'=cat,'+dog,0.750000,0.250000,-10,-9,,1,{1:064x}"
-    (row,) = lists.read_rows((tmp_path / "suspicious.csv").read_text())
+    (row,) = read_rows((tmp_path / "suspicious.csv").read_text())
     assert (row["path"], row["given_label"], row["suggested_label"], row["aum"]) == ("=cat/1.png", *names, "-9")
     lists.write_weights(tmp_path / "weights.csv", tmp_path / "weights.npy", catalogue, WEIGHT_4)
     assert (tmp_path / "weights.csv").read_text().splitlines()[3].startswith("'+dog/2.png,0,")
