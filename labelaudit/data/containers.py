@@ -243,8 +243,8 @@ def _decompressed(file: Path, state: tuple[int, ...], start: bytes) -> Path:
 class Table:
     """A Parquet file with a column of image files (bytes, or Hugging Face's struct of bytes and path) and of labels.
 
-    A row's name is its number from 0, in digits of equal length. Raises a DataError where the file is damaged or has no
-    such columns.
+    A row's name is its number from 0, in digits of equal length; ``label`` is the column of labels. Raises a DataError
+    where the file is damaged or has no such columns.
     """
 
     def __init__(self, file: Path) -> None:
@@ -258,7 +258,7 @@ class Table:
         except (pa.ArrowException, ValueError) as error:
             raise self._damaged(error) from error
         self._schema: pa.Schema = self._parquet.schema_arrow
-        self._image, self._label = self._columns()
+        self._image, self.label = self._columns()
 
     @property
     def names(self) -> list[str]:
@@ -270,7 +270,7 @@ class Table:
     def labels(self) -> list[str | None]:
         """The label of each row; None where it has none: null, or −1 by the convention of Hugging Face."""
         try:
-            values = self._parquet.read([self._label]).column(0).to_pylist()
+            values = self._parquet.read([self.label]).column(0).to_pylist()
         except (pa.ArrowException, OSError) as error:
             raise self._damaged(error) from error
         names = self._class_names()
@@ -279,13 +279,8 @@ class Table:
         try:
             return [None if value in (None, -1) else names[value] for value in values]
         except (IndexError, TypeError) as error:
-            what = f"{self.file}: the column {self._label!r} has labels beyond its {len(names)} class names"
+            what = f"{self.file}: the column {self.label!r} has labels beyond its {len(names)} class names"
             raise DataError(what, fix="write the file again") from error
-
-    @property
-    def labels_from(self) -> str:
-        """Where the labels are, in words."""
-        return f"the column {self._label!r}"
 
     def read(self, name: str) -> bytes:
         """Return the bytes of an image; an UnreadableImageError where the row has none."""
@@ -341,7 +336,7 @@ class Table:
         """Return the names that Hugging Face datasets wrote for the numbers of the classes, if any."""
         try:
             known = msgspec.json.decode((self._schema.metadata or {}).get(b"huggingface", b""))
-            return msgspec.convert(known["info"]["features"][self._label]["names"], list[str])
+            return msgspec.convert(known["info"]["features"][self.label]["names"], list[str])
         except (msgspec.MsgspecError, KeyError, TypeError):
             return []
 

@@ -36,9 +36,9 @@ from labelaudit.data.walk import (
     NO_WAY_IN,
     NOT_LISTED,
     OTHER_SPLIT,
-    PARTS_ORDER,
     Walk,
     part_name,
+    part_rank,
     printable_path,
     summed,
     summed_text,
@@ -95,7 +95,7 @@ def scan(
             remarks=tuple(table.warnings),
             split=split,
             split_N=tuple(table.split_of[path] for path in sorted(label_of)) if split else (),
-            annotations=Annotations.of(votes) if votes else None,
+            annotations=Annotations(tuple(sorted(votes))) if votes else None,
         )
     walk, remarks, fixed = _labeled(root, split)
     if walk.labels_from:
@@ -108,7 +108,7 @@ def scan(
 
 def _values_of_split(file: Path, split_of: Mapping[str, str], asked: Sequence[str]) -> tuple[str, ...]:
     """Return the splits that a labels file names and that are asked for; all of them where none is."""
-    known = sorted(set(split_of.values()), key=lambda name: (PARTS_ORDER.find(part_name(name)[0] or "?"), name))
+    known = sorted(set(split_of.values()), key=part_rank)
     if asked and not known:
         raise UsageError(f"--split names splits, and {file} has no column split", fix="leave --split out, or add it")
     if unknown := [name for name in asked if name not in known]:
@@ -415,7 +415,7 @@ def _parts(top: _Folder) -> list[_Folder]:
     for rest, kind_of in sorted(groups.items(), key=lambda item: -len(item[1])):
         if len(set(kind_of.values())) < 2:
             continue
-        parts = [top.inner[name] for name in sorted(kind_of, key=lambda name: (PARTS_ORDER.find(kind_of[name]), name))]
+        parts = [top.inner[name] for name in sorted(kind_of, key=part_rank)]
         train_and_test_only = rest == "" and len(parts) == len(top.inner)
         if train_and_test_only or any(part.innermost.has_classes for part in parts):
             return parts

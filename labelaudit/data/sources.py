@@ -25,7 +25,7 @@ from labelaudit.data.catalogue import is_in_split
 from labelaudit.data.containers import Table, inside, opened, read_file
 from labelaudit.data.images import UnreadableImageError
 from labelaudit.data.labels_file import leads_out, matching
-from labelaudit.data.walk import NO_IMAGE, NO_LABEL, OTHER_SPLIT, PARTS_ORDER, Walk, part_name, walk_folder, walk_names
+from labelaudit.data.walk import NO_IMAGE, NO_LABEL, OTHER_SPLIT, Walk, part_name, part_rank, walk_folder, walk_names
 from labelaudit.errors import DataError, brief
 from labelaudit.text import listed
 
@@ -57,7 +57,7 @@ def in_split(root: Path, walk: Walk, split: Sequence[str]) -> dict[str, str]:
     label_of = dict(walk.label_of or {})
     places = {posixpath.dirname(path) for path in label_of}
     kind_of = {part: kind for place in places for part in place.split("/") if (kind := part_name(part)[0])}
-    parts = sorted(kind_of, key=lambda part: (PARTS_ORDER.find(kind_of[part]), part))
+    parts = sorted(kind_of, key=part_rank)
     names = list(dict.fromkeys(re.split(r"[-.]", part)[0] for part in parts))
     if not split and len(set(kind_of.values())) > 1:
         what = f"{root} holds {listed(names, 6)}: parts of a data set"
@@ -80,7 +80,7 @@ def _walk_file(root: Path, file: Path, folder: str) -> Walk:
         rows = dict(zip(container.names, container.labels, strict=True))
         label_of = {row: label for row, label in rows.items() if label}
         left = [(row, "", NO_LABEL) for row, label in rows.items() if not label]
-        return Walk(images=list(rows), left=left, label_of=label_of, labels_from=container.labels_from)
+        return Walk(images=list(rows), left=left, label_of=label_of, labels_from=f"the column {container.label!r}")
     names = list(_below(container.names, folder))
     if not names:
         raise DataError(f"there are no files in {root}", fix="check the archive, or the name of the folder in it")

@@ -6,8 +6,9 @@ Shapes: V votes.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -23,23 +24,19 @@ class Vote(NamedTuple):
     label: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Annotations:
-    """The votes on the samples of a catalogue, in the order of samples and annotators.
+    """The V votes on the samples of a catalogue, sorted: number of the sample, annotator, label.
 
-    Attributes:
-        rows: V votes: number of the sample, annotator, label. A label that no majority chose is no class.
-        annotators: Their names, sorted.
+    A label that no majority chose is no class.
     """
 
     rows: tuple[tuple[int, str, str], ...]
-    annotators: tuple[str, ...]
 
-    @classmethod
-    def of(cls, rows: Iterable[tuple[int, str, str]]) -> Annotations:
-        """Return these votes, sorted."""
-        rows = tuple(sorted(rows))
-        return cls(rows=rows, annotators=tuple(sorted({annotator for _, annotator, _ in rows})))
+    @cached_property
+    def annotators(self) -> tuple[str, ...]:
+        """The names of the annotators, sorted."""
+        return tuple(sorted({annotator for _, annotator, _ in self.rows}))
 
     def numbers(self, classes: Sequence[str]) -> tuple[IntArray, IntArray, IntArray]:
         """Return sample_V, annotator_V and label_V as numbers; a label that is no class is −1."""

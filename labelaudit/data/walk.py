@@ -19,7 +19,6 @@ from labelaudit.run.layout import RunFolder
 
 IN_A_RUN = "in a run folder of labelaudit"
 IN_A_TOOLS_FOLDER = "in a folder of the system or a tool"
-DROPPED = "dropped by labelaudit relabel"
 HIDDEN = "hidden: the name begins with a dot"
 NO_IMAGE = "not an image by its name"
 UNSUPPORTED = "in a format that is not read: convert it to PNG or JPEG"
@@ -36,7 +35,7 @@ def _words(text: str, separator: str | None = None) -> frozenset[str]:
     return frozenset(text.split(separator))
 
 
-NO_CLASS = frozenset({IN_A_RUN, IN_A_TOOLS_FOLDER, DROPPED, HIDDEN})
+NO_CLASS = frozenset({IN_A_RUN, IN_A_TOOLS_FOLDER, HIDDEN})
 """Reasons of files that are in no class; they are counted together, whatever their suffix."""
 
 NO_LOSS = NO_CLASS | {NO_IMAGE, OTHER_SPLIT}
@@ -192,9 +191,7 @@ def _excuse_of(name: str) -> str:
     name = name.lower()
     if name in _TOOLS_FOLDERS:
         return IN_A_TOOLS_FOLDER
-    if name.startswith("."):
-        return DROPPED if name == ".labelaudit-dropped" else HIDDEN
-    return ""
+    return HIDDEN if name.startswith(".") else ""
 
 
 def _excuse(folder: Path) -> str:
@@ -262,7 +259,6 @@ _PARTS = {
     **dict.fromkeys(("unlabeled", "unlabelled"), "unlabeled"),
 }
 """Names of parts of a data set, with their kind."""
-PARTS_ORDER = "train val test unlabeled"
 
 
 def part_name(name: str) -> tuple[str, str]:
@@ -274,3 +270,8 @@ def part_name(name: str) -> tuple[str, str]:
             rest = [other for other in words[:number] + words[number + 1 :] if not other.isdigit()]
             return _PARTS[word], "".join(rest)
     return "", ""
+
+
+def part_rank(name: str) -> tuple[int, str]:
+    """Return what to sort parts by: ``train`` comes before ``val`` and ``test``, other names come first."""
+    return "train val test unlabeled".find(part_name(name)[0] or "?"), name

@@ -127,18 +127,13 @@ class EmbeddingCache:
 
 def find_embeddings(wanted: set[str]) -> dict[str, Float32Array]:
     """Return embeddings of these hashes, all by the backbone that has embedded most of them; none is no error."""
-    counts: dict[str, int] = {}
+    best: dict[str, Float32Array] = {}
     with contextlib.suppress(OSError, StorageError):
-        for part in (cache_root() / "embeddings").glob("*/part-*.parquet"):
-            with contextlib.suppress(OSError, pa.ArrowException, ValueError, KeyError):
-                table = pq.read_table(require_regular(part).absolute(), columns=["sha256", "reason"])
-                rows = zip(table.column("sha256").to_pylist(), table.column("reason").to_pylist(), strict=True)
-                usable = sum(sha256 in wanted and not reason for sha256, reason in rows)
-                counts[part.parent.name] = counts.get(part.parent.name, 0) + usable
-        if any(counts.values()):
-            found = EmbeddingCache(max(sorted(counts), key=counts.__getitem__)).load(wanted)
-            return {sha256: one.vector_D for sha256, one in found.items() if one.vector_D is not None}
-    return {}
+        for folder in sorted((cache_root() / "embeddings").iterdir()):
+            found = EmbeddingCache(folder.name).load(wanted)
+            vectors = {sha256: one.vector_D for sha256, one in found.items() if one.vector_D is not None}
+            best = max(best, vectors, key=len)
+    return best
 
 
 def _read_part(path: Path, wanted: set[str]) -> dict[str, Embedded]:

@@ -109,7 +109,7 @@ def read_annotations(path: Path, samples: int) -> Annotations | None:
     rows = list(zip(*(table.column(name).to_pylist() for name in _ANNOTATIONS.names), strict=True))
     if not rows or any(None in row or not 0 <= row[0] < samples for row in rows):
         raise RunError(f"{path} is damaged, or of other data", fix=fix)
-    return Annotations.of(rows)
+    return Annotations(tuple(sorted(rows)))
 
 
 def verdict_table(

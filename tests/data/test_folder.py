@@ -127,7 +127,7 @@ def test_nothing_is_written_into_the_image_folder(tmp_path):
 
 def test_everything_that_is_no_sample_is_counted_by_reason_and_suffix(tmp_path):
     images = ("cat/.thumb.png", "cat/.cache/0.png", ".git/0.png", "top.png", "@eaDir/cat/0.png", "run/0.png")
-    images += ("cat/__MACOSX/0.png", "runs/one/losses/0.png", ".labelaudit-dropped/cat/9.png")
+    images += ("cat/__MACOSX/0.png", "runs/one/losses/0.png")
     others = ("cat/.DS_Store", "cat/notes.txt", "dog/deep/more.txt", "raw/0.CR2", "annotations/0.xml", "dog/nothing")
     files = {**PAIR, **dict.fromkeys(images, plain_png()), **dict.fromkeys(others, b"BAD")}
     runs = {"runs/one/run.json": b'{"schema_version": 1}', "run/run.json": b'{"config": 1}'}
@@ -146,7 +146,6 @@ def test_everything_that_is_no_sample_is_counted_by_reason_and_suffix(tmp_path):
         (walk.UNSUPPORTED, ".cr2"): 1,
         (walk.IN_A_TOOLS_FOLDER, ""): 2,
         (walk.IN_A_RUN, ""): 2,
-        (walk.DROPPED, ""): 1,
         ("a link that leads nowhere", ""): 1,
     }
     assert [row.files for row in catalogue.left_out] == sorted((row.files for row in catalogue.left_out), reverse=True)
