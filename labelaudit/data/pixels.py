@@ -119,14 +119,7 @@ def _cached(
             return None
         if (found := cache.find()) is not None:
             return found
-        about = cache.begun()
-        if about.done:
-            reporter.say(f"{plural(about.done, 'image was', 'images were')} decoded before an interruption")
-        try:
-            cache.append(about, _decoded(catalogue, sample_R[about.done :], form, reporter))
-        except (OSError, StorageError):
-            cache.discard()
-            raise
+        about = cache.write(_decoded(catalogue, sample_R, form, reporter))
         # An image that failed because it is not the one that was catalogued may be back the next time.
         with contextlib.suppress(UnreadableImageError):
             for position in about.failures:

@@ -13,7 +13,6 @@ from labelaudit.detect.constants import SIDE
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics
 from labelaudit.errors import UsageError
 from labelaudit.names import COPY_KINDS
-from labelaudit.run import caches
 from labelaudit.run.caches import (
     CachedPixels,
     Embedded,
@@ -122,13 +121,12 @@ def entry(key, count=10):
     return PixelCache(key, ROW_BYTES, count)
 
 
-def fill(key, images=None, count=None):
-    """Write an entry; of more images than are given, stop as if the process had been killed after a note."""
+def fill(key, images=()):
+    """Write an entry, by default of ten images."""
     images = images or [row(value) for value in range(10)]
-    cache = entry(key, count or len(images))
+    cache = entry(key, len(images))
     cache.folder.mkdir(parents=True, exist_ok=True)
-    cache.append(about := cache.begun(), images)
-    return cache.note(about)
+    return cache.note(cache.write(images))
 
 
 def path_of(key, suffix="u8"):
@@ -157,36 +155,21 @@ def test_an_entry_holds_the_rows_in_order_and_the_failures_by_position():
 
 
 @pytest.mark.parametrize("damage", [999, "", "null", '{"rows": "many", "failures": {}}'])
-@pytest.mark.parametrize("count", [10, 11])
-def test_a_damaged_entry_is_begun_again(damage, count):
-    fill("a", count=count)
+def test_a_damaged_entry_is_written_again(damage):
+    fill("a")
     if isinstance(damage, int):
         os.truncate(path_of("a"), damage)
     else:
         path_of("a", "json").write_text(damage)
-    assert entry("a", count).find() is None
-    assert fill("a", [row(3)], count).done == 1
-    assert path_of("a").read_bytes() == bytes([3] * 100)
+    assert entry("a").find() is None
+    assert fill("a") == entry("a").find()
 
 
-def test_rows_after_the_last_note_are_written_again(monkeypatch):
-    def images():
-        for seconds, some in ((-1.0, [row(1), "damaged"]), (1000.0, [row(99)])):
-            monkeypatch.setattr(caches, "_NOTE_SECONDS", seconds)
-            yield from some
-        raise KeyboardInterrupt
-
-    cache = entry("a", 3)
-    cache.folder.mkdir(parents=True)
-    with pytest.raises(KeyboardInterrupt):
-        cache.append(cache.begun(), images())
-    about = cache.begun()
-    assert about.done == 2
-    monkeypatch.setattr(caches, "_NOTE_SECONDS", -1.0)
-    cache.append(about, [row(2)])
-    assert cache.find() is None  # it is whole when the caller says so
-    assert cache.note(about) == cache.find() == CachedPixels(rows=2, failures={1: "damaged"})
-    assert path_of("a").read_bytes() == bytes([1] * 100 + [2] * 100)
+def test_what_is_broken_off_leaves_nothing():
+    fill("a")
+    with pytest.raises(ZeroDivisionError):
+        entry("a").write(row(1 // number) for number in (1, 0))
+    assert names_in(path_of("a").parent) == []
 
 
 def test_the_least_recently_used_entries_are_deleted_for_one_that_fits(monkeypatch):
@@ -207,14 +190,14 @@ def test_finding_an_entry_counts_as_using_it_and_readers_keep_what_is_deleted(mo
     assert array[-1] == 9
 
 
-def test_entries_that_were_begun_make_room_too_unless_they_are_being_written(monkeypatch):
-    monkeypatch.setenv("LABELAUDIT_CACHE_GB", "2e-6")
+def test_what_a_crash_has_left_makes_room_first_unless_it_is_being_written(monkeypatch):
+    monkeypatch.setenv("LABELAUDIT_CACHE_GB", "3e-6")
+    use_ago(whole=300)
     for key in ("left", "now"):
-        fill(key, count=11)
-    os.utime(path_of("now", "json"), (0, 0))
+        path_of(key).write_bytes(bytes(1000))
     with held(entry("now").lock, cache_root()):
         assert make_room(10)
-        assert [path_of(key).exists() for key in ("left", "now")] == [False, True]
+    assert [path_of(key).exists() for key in ("whole", "left", "now")] == [True, False, True]
 
 
 def test_the_limit_is_half_of_what_the_disk_could_give(monkeypatch):
