@@ -22,14 +22,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.data.catalogue import Catalogue, each_in_parallel, in_parallel, split_places, splits_of
+from labelaudit.data.catalogue import Annotations, Catalogue, each_in_parallel, in_parallel, split_places, splits_of
 from labelaudit.data.containers import inside, read_file
 from labelaudit.data.images import Header, UnreadableImageError, read_header, read_values
 from labelaudit.data.labels_file import read_labels, require_one_here
 from labelaudit.data.remote import is_copy
 from labelaudit.data.rendering import BACKGROUNDS, DEEP_KINDS, Rendering, background_of, range_of
 from labelaudit.data.sources import in_split, walk_data
-from labelaudit.data.votes import Annotations
 from labelaudit.data.walk import (
     BESIDE,
     CLOSED,
@@ -84,14 +83,14 @@ def scan(
         split = _values_of_split(labels_file, table.split_of, split)
         label_of = {path: of for path, of in table.label_of.items() if not split or table.split_of[path] in split}
         for path in walk.images:
-            walk.leave_out(path, OTHER_SPLIT if path in table.label_of else NOT_LISTED)
+            walk.left[path] = OTHER_SPLIT if path in table.label_of else NOT_LISTED
         catalogue = _inspect(root, label_of, reporter)
         sample_of = {path: sample for sample, path in enumerate(sorted(label_of))}
         kept = (vote for vote in table.votes if vote.path in label_of)
         votes = [(sample_of[path], who, printable_path(label)) for path, who, label in kept]
         return replace(
             catalogue,
-            left_out=summed(entry for entry in walk.left if entry[0] not in label_of and entry[0] != own),
+            left_out=summed(walk.left_but([*label_of, own])),
             remarks=tuple(table.warnings),
             split=split,
             split_N=tuple(table.split_of[path] for path in sorted(label_of)) if split else (),
@@ -203,7 +202,7 @@ def _from_class_folders(root: Path, walk: Walk, bases: Sequence[str]) -> dict[st
         base = next((base for base in bases if not base or path.startswith(f"{base}/")), None)
         label, slash, _ = path.removeprefix(f"{base}/").partition("/")
         if base is None or not slash:
-            walk.leave_out(path, OTHER_SPLIT if base is None else BESIDE)
+            walk.left[path] = OTHER_SPLIT if base is None else BESIDE
         else:
             label_of[path] = label
     for base in bases:
@@ -222,12 +221,12 @@ def _from_class_folders(root: Path, walk: Walk, bases: Sequence[str]) -> dict[st
 def _lost(walk: Walk, bases: Sequence[str], classes: set[str]) -> Iterator[str]:
     """Yield a sentence for each class folder without samples, and one about closed folders in others."""
     told: set[str] = set()
-    for folder in (*walk.folders, *(path for path, _, why in walk.left if why.startswith(NO_WAY_IN))):
+    for folder in (*walk.folders, *(path for path, why in walk.left.items() if why.startswith(NO_WAY_IN))):
         base, name = posixpath.split(folder)
         if base in bases and name not in classes and name not in told and (why := walk.lost(folder)):
             told.add(name)
             yield f"class {printable_path(name)!r} is not in the audit: {why}"
-    closed = [path for path, _, why in walk.left if why.startswith(CLOSED)]
+    closed = [path for path, why in walk.left.items() if why.startswith(CLOSED)]
     if inner := [path for path in closed if posixpath.dirname(path) not in bases]:
         more = f" and {len(inner) - 1} more" if len(inner) > 1 else ""
         yield f"the images in {printable_path(inner[0])!r}{more} are not in the audit: the folder cannot be read"

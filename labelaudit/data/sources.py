@@ -67,7 +67,7 @@ def in_split(root: Path, walk: Walk, split: Sequence[str]) -> dict[str, str]:
         fix = f"there are: {listed(names, 6)}" if names else "leave --split out"
         raise DataError(f"--split: there is no {' or '.join(split)} in {root}", fix=fix)
     for path in [path for path in label_of if posixpath.dirname(path) not in kept]:
-        walk.leave_out(path, OTHER_SPLIT)
+        walk.left[path] = OTHER_SPLIT
         del label_of[path]
     return label_of
 
@@ -79,7 +79,7 @@ def _walk_file(root: Path, file: Path, folder: str) -> Walk:
             raise DataError(f"there is no folder {folder} in {file}", fix=f"give {file}")
         rows = dict(zip(container.names, container.labels, strict=True))
         label_of = {row: label for row, label in rows.items() if label}
-        left = [(row, "", NO_LABEL) for row, label in rows.items() if not label]
+        left = {row: NO_LABEL for row, label in rows.items() if not label}
         return Walk(images=list(rows), left=left, label_of=label_of, labels_from=f"the column {container.label!r}")
     names = list(_below(container.names, folder))
     if not names:
@@ -94,7 +94,7 @@ def _below(names: Sequence[str], folder: str) -> Iterator[str]:
 
 
 def _walk_shards(root: Path, walk: Walk, shards: Sequence[str]) -> Walk:
-    whole = replace(walk, images=[], left=[entry for entry in walk.left if entry[0] not in shards], label_of={})
+    whole = replace(walk, images=[], left=walk.left_but(shards), label_of={})
     for shard in shards:
         found = _walk_file(root / shard, root / shard, "")
         if found.label_of is None:
@@ -119,7 +119,7 @@ def _paired(root: Path, walk: Walk) -> Walk | None:
     for path in walk.images:
         stem = os.path.splitext(path)[0]
         if stem not in texts:
-            walk.leave_out(path, NO_LABEL)
+            walk.left[path] = NO_LABEL
             continue
         try:
             content = read_file(root / texts[stem])
@@ -134,8 +134,7 @@ def _paired(root: Path, walk: Walk) -> Walk | None:
             raise DataError(f"{root / texts[stem]} is no label ({error})", fix=fix) from error
         if not label_of[path]:
             raise DataError(f"{root / texts[stem]} is empty", fix=fix)
-    left = [entry for entry in walk.left if not entry[0].endswith(end)]
-    return replace(walk, left=left, label_of=label_of, labels_from=f"the {end} files")
+    return replace(walk, left=walk.left_but(texts.values()), label_of=label_of, labels_from=f"the {end} files")
 
 
 def _described(root: Path, walk: Walk) -> Walk | None:
@@ -158,9 +157,8 @@ def _described(root: Path, walk: Walk) -> Walk | None:
     label_of = {path: label for path, label in label_of.items() if label}
     for path in walk.images:
         if path not in label_of:
-            walk.leave_out(path, NO_LABEL)
-    left = [entry for entry in walk.left if entry[0] not in label_of and entry[0] not in files]
-    return replace(walk, left=left, label_of=label_of, labels_from=listed(files, 3))
+            walk.left[path] = NO_LABEL
+    return replace(walk, left=walk.left_but([*label_of, *files]), label_of=label_of, labels_from=listed(files, 3))
 
 
 def _labels_in(file: Path) -> list[tuple[str, str, str]] | None:
@@ -195,4 +193,4 @@ def _labels_in(file: Path) -> list[tuple[str, str, str]] | None:
 
 
 def _not_images(walk: Walk) -> list[str]:
-    return [path for path, _, why in walk.left if why == NO_IMAGE]
+    return [path for path, why in walk.left.items() if why == NO_IMAGE]

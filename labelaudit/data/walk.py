@@ -71,7 +71,7 @@ _HEIF = {b"ftypheic", b"ftypheix", b"ftypmif1"}
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
-    """The images in a folder, the folders that may hold some, and (path, suffix, reason) of what is left out.
+    """The images in a folder, the folders that may hold some, and why others are left out, by path.
 
     Paths are below the folder with ``/`` between the parts; of a folder that cannot be entered, its own is left out.
     ``label_of`` has the labels that do not come from class folders, and ``labels_from`` says where they stand.
@@ -79,21 +79,16 @@ class Walk:
 
     images: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
-    left: list[tuple[str, str, str]] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
     label_of: Mapping[str, str] | None = None
     labels_from: str = ""
-
-    def leave_out(self, path: str, reason: str) -> None:
-        """Count a file as left out."""
-        suffix = "" if reason in NO_CLASS else os.path.splitext(path)[1].lower()
-        self.left.append((path, suffix, reason))
 
     def with_part(self, folder: str, part: Walk) -> Walk:
         """Return this walk and what is in a folder of it, with labels."""
         return replace(
             self,
             images=[*self.images, *(f"{folder}/{path}" for path in part.images)],
-            left=[*self.left, *((f"{folder}/{path}", suffix, why) for path, suffix, why in part.left)],
+            left={**self.left, **{f"{folder}/{path}": why for path, why in part.left.items()}},
             label_of={
                 **(self.label_of or {}),
                 **{f"{folder}/{path}": of for path, of in (part.label_of or {}).items()},
@@ -101,21 +96,26 @@ class Walk:
             labels_from=part.labels_from or self.labels_from,
         )
 
+    def left_but(self, paths: Iterable[str]) -> dict[str, str]:
+        """Return what is left out, but for these paths."""
+        others = set(paths)
+        return {path: why for path, why in self.left.items() if path not in others}
+
     def lost(self, folder: str) -> str:
         """Return why a folder without images, or a closed one, may be a lost class; empty where it is none."""
-        within = [entry for entry in self.left if entry[0] == folder or entry[0].startswith(f"{folder}/")]
-        if not within:
-            return "its folder is empty"
-        if within[0][0] == folder:
-            return f"it is {within[0][2]}"
-        return summed_text(entry for entry in within if entry[2] not in {*NO_CLASS, NO_IMAGE})
+        if folder in self.left:
+            return f"it is {self.left[folder]}"
+        within = {path: why for path, why in self.left.items() if path.startswith(f"{folder}/")}
+        lost = {path: why for path, why in within.items() if why not in {*NO_CLASS, NO_IMAGE}}
+        return summed_text(lost) if within else "its folder is empty"
 
 
-def summed(left: Iterable[tuple[str, str, str]]) -> tuple[LeftOut, ...]:
+def summed(left: Mapping[str, str]) -> tuple[LeftOut, ...]:
     """Count what is left out by reason and suffix, the most frequent first."""
     found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for path, suffix, reason in left:
-        found[reason, suffix].append(path)
+    for path, reason in left.items():
+        is_counted_together = reason in NO_CLASS or reason.startswith("a ")
+        found[reason, "" if is_counted_together else os.path.splitext(path)[1].lower()].append(path)
     rows = [
         LeftOut(reason=reason, suffix=printable_path(suffix), files=len(paths), example=printable_path(paths[0]))
         for (reason, suffix), paths in found.items()
@@ -123,7 +123,7 @@ def summed(left: Iterable[tuple[str, str, str]]) -> tuple[LeftOut, ...]:
     return tuple(sorted(rows, key=lambda row: (-row.files, row.reason, row.suffix)))
 
 
-def summed_text(left: Iterable[tuple[str, str, str]], most: int | None = None) -> str:
+def summed_text(left: Mapping[str, str], most: int | None = None) -> str:
     """Return the ``most`` frequent of what is left out, in words."""
     return "; ".join(row.text for row in summed(left)[:most])
 
@@ -138,12 +138,12 @@ def walk_folder(root: Path) -> Walk:
             identity = _identity(root / folder)
             if folder and identity in above:
                 if not excuse:
-                    walk.left.append((folder, "", "a link to a folder that it lies in"))
+                    walk.left[folder] = "a link to a folder that it lies in"
                 return
             entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
         except OSError as error:
             why = "you may not read" if isinstance(error, PermissionError) else "cannot be read"
-            walk.left.append((folder, "", CLOSED + why))
+            walk.left[folder] = CLOSED + why
             return
         if not excuse and folder:
             walk.folders.append(folder)
@@ -179,9 +179,9 @@ def _sort(walk: Walk, root: Path, path: str, excuse: str, suffixes: frozenset[st
     suffix = os.path.splitext(path)[1].lower()
     if excuse or path.rpartition("/")[2].startswith("."):
         if suffix in suffixes or excuse not in ("", HIDDEN):
-            walk.leave_out(path, excuse or HIDDEN)
+            walk.left[path] = excuse or HIDDEN
     elif reason := _why_no_image(root / path, suffix, suffixes):
-        walk.leave_out(path, reason)
+        walk.left[path] = reason
     else:
         walk.images.append(path)
 

@@ -13,8 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from labelaudit.data.catalogue import Catalogue
-from labelaudit.data.votes import Annotations
+from labelaudit.data.catalogue import Annotations, Catalogue
 from labelaudit.detect import BoolArray, Float32Array, IntArray, NumberArray
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable
