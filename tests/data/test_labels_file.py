@@ -1,13 +1,8 @@
-import io
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from labelaudit.data.folder import scan
 from labelaudit.data.labels_file import Vote, majority, read_labels
 from labelaudit.errors import DataError
-from labelaudit.text import csv_lines
 from tests.data.helpers import labels_csv, plain_png, write_files
 
 
@@ -34,20 +29,6 @@ def test_names_are_read_as_they_are_and_without_the_guard_against_formulas(tmp_p
         assert read_labels(file).label_of == {f"a{character}b.png": "cat"}
     file = labels_csv(tmp_path, "path,label\n'=1.png,'-cat\n''=1.png,'tis\n=2.png,+raw\n")
     assert read_labels(file).label_of == {"=1.png": "-cat", "'=1.png": "'tis", "=2.png": "+raw"}
-
-
-names = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1).filter(
-    lambda name: name.strip() and name not in (".", "..")
-)
-
-
-@settings(max_examples=20)
-@given(st.dictionaries(names | names.map('a,"b"\nc\r{}\u2028'.format), names.map(str.strip), min_size=1))
-def test_written_names_are_read_back(tmp_path_factory, labels):
-    text = io.StringIO(newline="")
-    text.writelines(csv_lines(("path", "label"), labels.items()))
-    file = labels_csv(tmp_path_factory.getbasetemp(), text.getvalue())
-    assert read_labels(file).label_of == labels
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,8 @@ def test_no_spreadsheet_runs_a_name_and_numbers_stay_numbers(tmp_path):
         (b"sample,path\n1,\xff.png\n", "is missing or damaged"),
         ('sample,path\n1,"cut', "is missing or damaged"),
         ("sample\n1\n1\n", r"has other samples than .*samples\.parquet"),
-        *((f"sample\n{sample}\n", "has other samples than") for sample in (-1, 2)),
-        *((f"path,sample\na{cell}\n", "is missing or damaged") for cell in ("", ",x", f",{10**20}")),
+        ("sample\n2\n", "has other samples than"),
+        (f"path,sample\na,{10**20}\n", "is missing or damaged"),
     ],
 )
 def test_a_ranked_list_that_is_not_ours_is_refused(tmp_path, content, message):
@@ -169,29 +169,14 @@ def test_without_a_baseline_the_first_rows_are_listed_and_the_others_not_read():
     assert (ranks(listed.rows), listed.total, listed.counted, listed.new) == (["1", "2"], 5, 5, None)
 
 
-FIRST, COPY = row(1), row(2, sha256=row(1)["sha256"])
-KNOWN = {(FIRST["sha256"], "ant")}
-
-
-@pytest.mark.parametrize(
-    ("rows", "baseline", "new", "known", "gone"),
-    [
-        ([row(1), row(2), row(3), row(4)], {(row(2)["sha256"], "ant"), (row(9)["sha256"], "ant")}, "134", "2", 1),
-        ([row(1, path="elsewhere/new name.png")], KNOWN, "", "1", 0),
-        ([row(1, given_label="bee")], KNOWN, "1", "", 1),
-        ([FIRST, COPY], KNOWN, "", "12", 0),
-        ([FIRST, COPY], {(row(3)["sha256"], "ant")}, "12", "", 1),
-        ([FIRST, {**COPY, "given_label": "bee"}], KNOWN, "2", "1", 0),
-        ([FIRST], set(), "1", "", 0),
-    ],
-    ids=["both", "moved", "relabeled", "known copies", "new copies", "a copy relabeled", "empty baseline"],
-)
-def test_a_baseline_tells_new_labels_from_known_ones(rows, baseline, new, known, gone):
-    files = {f"{number}.png": (*finding, "") for number, finding in enumerate(baseline)}
-    known = Baseline(files=files, suspicious=frozenset(baseline))
-    listed = lists.list_suspicious(rows, 99, most=2, baseline=known)
-    assert (ranks(listed.rows), ranks(listed.known_rows)) == (list(new[:2]), list(known[:2]))
-    assert (listed.total, listed.new, listed.counted, listed.gone) == (len(rows), len(new), len(new), gone)
+def test_a_baseline_tells_new_labels_from_known_ones_and_counts_those_that_are_gone():
+    finding_of = {number: (row(number)["sha256"], "ant") for number in (2, 5, 9)}
+    files = {f"{number}.png": (*finding, "") for number, finding in finding_of.items()}
+    known = Baseline(files=files, suspicious=frozenset(finding_of.values()))
+    rows = [row(1), row(2, path="moved.png"), row(3), row(4), row(5, given_label="bee")]
+    listed = lists.list_suspicious(rows, 99, most=3, baseline=known)
+    assert (ranks(listed.rows), ranks(listed.known_rows)) == (["1", "3", "4"], ["2"])
+    assert (listed.total, listed.new, listed.counted, listed.gone) == (5, 4, 4, 2)
 
 
 def test_a_list_is_a_baseline_of_the_files_in_it(tmp_path):
