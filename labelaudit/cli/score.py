@@ -77,8 +77,8 @@ def score(
         from labelaudit.report.formats import FORMATS
         from labelaudit.report.gate import Limits, make_report
         from labelaudit.run.files import behind_links, write_text
-        from labelaudit.run.lists import ranked_rows
         from labelaudit.run.layout import newest
+        from labelaudit.run.lists import ranked_rows
 
         folder = newest(data, judged=False)
         is_data = not folder.exists

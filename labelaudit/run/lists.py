@@ -225,7 +225,8 @@ def list_suspicious(rows: Iterable[Row], total: int, *, most: int, baseline: Bas
 def read_baseline(path: Path) -> Baseline:
     """Read which files an earlier audit had: its run folder, or a copy of samples.parquet or of a list of findings.
 
-    findings.csv does not say which labels were suspicious: a label of a copy may be right. A folder without verdicts is a RunError, as is a damaged table; a file that is no such list is a DataError.
+    findings.csv does not say which labels were suspicious: that of a copy may be right. A folder without verdicts is a
+    RunError, as is a damaged table; a file that is no such list is a DataError.
     """
     fix = "give a run folder, or the samples.parquet, suspicious.csv or findings.csv of an audit"
     if path.is_dir():

@@ -250,7 +250,10 @@ def test_an_image_that_was_put_into_another_split_is_a_new_leak(before, new):
     ("content", "message"),
     [
         (None, r"cannot read .*a\.csv: no such file or directory; give a run folder, or the samples.parquet"),
-        ("action,path,given_label,sha256\nkeep,a,ant,ff\n", "has decisions, .*; copy it to decisions.csv in the run folder"),
+        (
+            "action,path,given_label,sha256\nkeep,a,ant,ff\n",
+            "has decisions, .*; copy it to decisions.csv in the run folder",
+        ),
         ("", r"a\.csv has no column path and given_label and sha256"),
         ('path,given_label,sha256\n"cut,ff', "is not a readable CSV"),
     ],
