@@ -29,19 +29,7 @@ from labelaudit.data.labels_file import read_labels, require_one_here
 from labelaudit.data.remote import is_copy
 from labelaudit.data.rendering import BACKGROUNDS, DEEP_KINDS, Rendering, background_of, range_of
 from labelaudit.data.sources import in_split, walk_data
-from labelaudit.data.walk import (
-    BESIDE,
-    CLOSED,
-    NO_WAY_IN,
-    NOT_LISTED,
-    OTHER_SPLIT,
-    Walk,
-    part_name,
-    part_rank,
-    printable_path,
-    summed,
-    summed_text,
-)
+from labelaudit.data.walk import BESIDE, NOT_LISTED, OTHER_SPLIT, Walk, part_name, part_rank, printable_path, summed
 from labelaudit.errors import DataError, UsageError, reason
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.text import listed, plural
@@ -140,7 +128,7 @@ def _labeled(root: Path, split: Sequence[str]) -> tuple[Walk, tuple[str, ...], b
     bases = _bases(root, walk, split) if split else [""]
     doubt = "" if split else _refuse_split_folders(root, walk.images)
     label_of = _from_class_folders(root, walk, bases)
-    remarks = (*_lost(walk, bases, set(label_of.values())), *([doubt] if doubt else []))
+    remarks = (*walk.lost_classes(bases, set(label_of.values())), *([doubt] if doubt else []))
     return replace(walk, label_of=label_of), remarks, fixed
 
 
@@ -211,25 +199,11 @@ def _from_class_folders(root: Path, walk: Walk, bases: Sequence[str]) -> dict[st
             raise DataError(what, fix="leave it out, or check the folder")
     if label_of:
         return label_of
-    found = f" ({summed_text(walk.left, 3)})" if walk.left else ""
+    found = f" ({'; '.join(row.text for row in summed(walk.left)[:3])})" if walk.left else ""
     if any(posixpath.dirname(folder) in bases for folder in walk.folders):
         raise DataError(f"there are no image files in the class folders of {root}{found}", fix="check the folder")
     fix = "put the images of each class into a folder of its own, or give their labels with --labels FILE.csv"
     raise DataError(f"{root} has no class folders{found}", fix=fix)
-
-
-def _lost(walk: Walk, bases: Sequence[str], classes: set[str]) -> Iterator[str]:
-    """Yield a sentence for each class folder without samples, and one about closed folders in others."""
-    told: set[str] = set()
-    for folder in (*walk.folders, *(path for path, why in walk.left.items() if why.startswith(NO_WAY_IN))):
-        base, name = posixpath.split(folder)
-        if base in bases and name not in classes and name not in told and (why := walk.lost(folder)):
-            told.add(name)
-            yield f"class {printable_path(name)!r} is not in the audit: {why}"
-    closed = [path for path, why in walk.left.items() if why.startswith(CLOSED)]
-    if inner := [path for path in closed if posixpath.dirname(path) not in bases]:
-        more = f" and {len(inner) - 1} more" if len(inner) > 1 else ""
-        yield f"the images in {printable_path(inner[0])!r}{more} are not in the audit: the folder cannot be read"
 
 
 def _inspect(root: Path, label_of: Mapping[str, str], reporter: Reporter) -> Catalogue:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -101,13 +102,26 @@ class Walk:
         others = set(paths)
         return {path: why for path, why in self.left.items() if path not in others}
 
-    def lost(self, folder: str) -> str:
+    def lost_classes(self, bases: Sequence[str], classes: set[str]) -> Iterator[str]:
+        """Yield a sentence for each folder in the bases that is no class, and one about closed folders in others."""
+        told: set[str] = set()
+        for folder in (*self.folders, *(path for path, why in self.left.items() if why.startswith(NO_WAY_IN))):
+            base, name = posixpath.split(folder)
+            if base in bases and name not in classes and name not in told and (why := self._lost(folder)):
+                told.add(name)
+                yield f"class {printable_path(name)!r} is not in the audit: {why}"
+        closed = [path for path, why in self.left.items() if why.startswith(CLOSED)]
+        if inner := [path for path in closed if posixpath.dirname(path) not in bases]:
+            more = f" and {len(inner) - 1} more" if len(inner) > 1 else ""
+            yield f"the images in {printable_path(inner[0])!r}{more} are not in the audit: the folder cannot be read"
+
+    def _lost(self, folder: str) -> str:
         """Return why a folder without images, or a closed one, may be a lost class; empty where it is none."""
         if folder in self.left:
             return f"it is {self.left[folder]}"
         within = {path: why for path, why in self.left.items() if path.startswith(f"{folder}/")}
         lost = {path: why for path, why in within.items() if why not in {*NO_CLASS, NO_IMAGE}}
-        return summed_text(lost) if within else "its folder is empty"
+        return "; ".join(row.text for row in summed(lost)) if within else "its folder is empty"
 
 
 def summed(left: Mapping[str, str]) -> tuple[LeftOut, ...]:
@@ -121,11 +135,6 @@ def summed(left: Mapping[str, str]) -> tuple[LeftOut, ...]:
         for (reason, suffix), paths in found.items()
     ]
     return tuple(sorted(rows, key=lambda row: (-row.files, row.reason, row.suffix)))
-
-
-def summed_text(left: Mapping[str, str], most: int | None = None) -> str:
-    """Return the ``most`` frequent of what is left out, in words."""
-    return "; ".join(row.text for row in summed(left)[:most])
 
 
 def walk_folder(root: Path) -> Walk:
