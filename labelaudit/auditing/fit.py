@@ -32,10 +32,9 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.decisions import decided, digest_of, no_copies, read_decisions, without_hash
 from labelaudit.run import documents, lists
 from labelaudit.run.files import write_json, write_lines
-from labelaudit.run.findings import Findings, findings_table, write_findings
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.parquet import write_table
-from labelaudit.run.tables import read_image_table, read_near, verdict_table
+from labelaudit.run.tables import Findings, findings_table, read_image_table, read_near, verdict_table
 from labelaudit.text import listed, plural
 
 
@@ -90,7 +89,8 @@ def fit(
         lists.write_weights(run.weights_csv, run.weights_npy, fitted.catalogue, fitted.verdicts.weight_N)
         write_lines(run.suspicious, [fitted.csv()])
         lists.write_unreadable(run.unreadable, fitted.catalogue)
-        write_findings(run.findings, run.findings_csv, fitted.findings)
+        write_table(run.findings, fitted.findings)
+        write_lines(run.findings_csv, lists.lines_of(fitted.findings))
         if fitted.votes is not None:
             write_table(run.annotators_table, fitted.votes.table)
             write_json(run.annotators, documents.as_json(fitted.votes.noise))
