@@ -32,7 +32,7 @@ from labelaudit.data.images import UnreadableImageError
 from labelaudit.data.labels_file import leads_out, matching
 from labelaudit.errors import DataError, LabelauditError, brief, reason
 from labelaudit.run.caches import cache_root
-from labelaudit.run.files import storage_errors, write_atomically
+from labelaudit.run.files import reading, storage_errors, write_atomically
 from labelaudit.text import listed
 
 MAX_FILE_BYTES = 1 << 30
@@ -373,12 +373,10 @@ _OPENING = threading.Lock()
 
 def opened(file: Path) -> Archive | Table:
     """Return the archive or table in a file, read anew where it has changed; any other file is a DataError."""
-    try:
+    with reading(file):
         status = os.stat(file)
         with _OPENING:  # several threads would list it at the same time
             return _opened(file, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
-    except OSError as error:
-        raise DataError(f"cannot read {file}: {reason(error)}", fix="check the path") from error
 
 
 @lru_cache(maxsize=64)

@@ -30,8 +30,9 @@ from labelaudit.data.remote import is_copy
 from labelaudit.data.rendering import BACKGROUNDS, DEEP_KINDS, Rendering, background_of, range_of
 from labelaudit.data.sources import in_split, walk_data
 from labelaudit.data.walk import BESIDE, NOT_LISTED, OTHER_SPLIT, Walk, part_name, part_rank, printable_path, summed
-from labelaudit.errors import DataError, UsageError, reason
+from labelaudit.errors import DataError, UsageError
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.run.files import reading
 from labelaudit.text import listed, plural
 
 _MOST_SAMPLED = 256
@@ -156,14 +157,13 @@ def class_bases(root: Path, split: Sequence[str]) -> list[str]:
 
 
 def _walk(root: Path) -> Walk:
-    try:
-        with contextlib.suppress(NotADirectoryError):
-            os.scandir(root).close()
-    except (FileNotFoundError, ValueError) as error:
-        fix = "give a folder that holds one folder of images per class"
-        raise DataError(f"there is no folder {root}", fix=fix) from error
-    except OSError as error:
-        raise DataError(f"cannot read the folder {root}: {reason(error)}", fix="check the path") from error
+    with reading(root):
+        try:
+            with contextlib.suppress(NotADirectoryError):
+                os.scandir(root).close()
+        except (FileNotFoundError, ValueError) as error:
+            fix = "give a folder that holds one folder of images per class"
+            raise DataError(f"there is no folder {root}", fix=fix) from error
     return walk_data(root)
 
 

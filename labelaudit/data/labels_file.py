@@ -20,7 +20,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from labelaudit.errors import DataError, reason
+from labelaudit.errors import DataError
+from labelaudit.run.files import reading
 from labelaudit.text import alike, folded, plural, unguarded
 
 _PATH_NAMES = ("path", "file", "filename", "filepath", "image", "imagepath", "imagename", "imagefile", "imgpath", "img")
@@ -285,14 +286,10 @@ def _normal(path: str) -> str:
 
 def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str]:
     """Return the text, and the separator that gives its header the two columns."""
-    try:
+    with reading(file):
         content = file.read_bytes()
         encoding = next((name for mark, name in _ENCODING_MARKS.items() if content.startswith(mark)), "utf-8")
         text = content.decode(encoding)
-    except OSError as error:
-        raise DataError(f"cannot read the labels file {file}: {reason(error)}", fix="check the path") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
     first = re.split(r"[\r\n]", text, maxsplit=1)[0]
     for separator, name in _SEPARATORS.items():
         with contextlib.suppress(csv.Error):

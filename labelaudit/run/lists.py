@@ -21,8 +21,8 @@ import pyarrow as pa
 
 from labelaudit.codes import BY_NAME, CODES
 from labelaudit.data.catalogue import LONELY, Catalogue
-from labelaudit.errors import DataError, RunError, reason
-from labelaudit.run.files import require_regular, write_bytes, write_lines
+from labelaudit.errors import DataError, RunError
+from labelaudit.run.files import reading, require_regular, write_bytes, write_lines
 from labelaudit.run.layout import RunFolder, newest
 from labelaudit.run.parquet import columns, read_table
 from labelaudit.text import csv_lines, listed, unguarded
@@ -300,18 +300,10 @@ def read_csv(
 
     Its ``content`` is given where it was read before: of a pipe there is no second time.
     """
-    try:
-        with open(path, "rb") if content is None else io.BytesIO(content) as source:
-            handle = io.TextIOWrapper(source, encoding="utf-8-sig", newline="")  # a spreadsheet may add a mark
-            reader = csv.DictReader(handle, strict=True)
-            if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
-                raise DataError(f"{path} has no column {' and '.join(missing)}", fix=fix)
-            for row in reader:
-                yield reader.line_num, row
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {reason(error)}", fix=fix) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
-    except csv.Error as error:
-        what = f"{path} is not a readable CSV: {error}"
-        raise DataError(what, fix="check its quotes, or save it as CSV again") from error
+    with reading(path), open(path, "rb") if content is None else io.BytesIO(content) as source:
+        handle = io.TextIOWrapper(source, encoding="utf-8-sig", newline="")  # a spreadsheet may add a mark
+        reader = csv.DictReader(handle, strict=True)
+        if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
+            raise DataError(f"{path} has no column {' and '.join(missing)}", fix=fix)
+        for row in reader:
+            yield reader.line_num, row

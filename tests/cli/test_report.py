@@ -102,7 +102,7 @@ MISUSE = {
     ("--write", "json=-"): "--write json=-: - is no file; take --format json for stdout",
     ("--write", "json=other.csv/labels.json"): "cannot write other.csv/labels.json: ",
     ("--write", "json=a", "--write", "junit=./a"): "--write names ./a twice; give each format a file of its own",
-    ("--baseline", "nowhere"): "cannot read nowhere: no such file or directory; give a run folder, or the samples",
+    ("--baseline", "nowhere"): "cannot read nowhere: no such file or directory; check the path",
     ("--baseline", "other.csv"): "other.csv has no column given_label and sha256; give a run folder, or the samples",
 }
 

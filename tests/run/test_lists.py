@@ -249,7 +249,7 @@ def test_an_image_that_was_put_into_another_split_is_a_new_leak(before, new):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"cannot read .*a\.csv: no such file or directory; give a run folder, or the samples.parquet"),
+        (None, r"cannot read .*a\.csv: no such file or directory; check the path"),
         (
             "action,path,given_label,sha256\nkeep,a,ant,ff\n",
             "has decisions, .*; copy it to decisions.csv in the run folder",
