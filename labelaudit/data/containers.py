@@ -8,15 +8,10 @@ looked up in that file.
 from __future__ import annotations
 
 import bisect
-import bz2
-import gzip
-import hashlib
-import lzma
 import os
 import stat
 import tarfile
 import threading
-import time
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -31,8 +26,7 @@ import pyarrow.parquet as pq
 from labelaudit.data.images import UnreadableImageError
 from labelaudit.data.labels_file import leads_out, matching
 from labelaudit.errors import DataError, LabelauditError, brief, reason
-from labelaudit.run.caches import cache_root
-from labelaudit.run.files import reading, storage_errors, write_atomically
+from labelaudit.run.files import reading
 from labelaudit.text import listed
 
 MAX_FILE_BYTES = 1 << 30
@@ -45,10 +39,8 @@ _GROUP_BYTES = 1 << 30
 _BATCH_ROWS = 64
 """Rows that are decoded at a time, so that a group that unpacks to too much is noticed early."""
 
-_COMPRESSED = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\0": lzma.LZMAFile}
-"""First bytes of a file that is compressed as a whole, and what decompresses it."""
-_KEPT_SECONDS = 7 * 24 * 3600.0
-"""Decompressed archives that were not used for so long are deleted."""
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
+"""First bytes of a file that is compressed as a whole, by gzip, bzip2 or xz."""
 _AGAIN = "copy or download it again"
 
 
@@ -102,8 +94,8 @@ class Archive:
     Raises a DataError for an archive that is damaged, or that holds links or names that lead out of it.
     """
 
-    def __init__(self, file: Path, content: Path | None = None) -> None:
-        self.file, self._content = file, content or file
+    def __init__(self, file: Path) -> None:
+        self.file = file
         self.folders: list[str] = []
         self._members: dict[str, _Member] = {}
 
@@ -138,15 +130,12 @@ class Archive:
         _require_size(member.size)
         if member.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise UnreadableImageError("encrypted, or compressed by a method other than deflate")
-        handle = os.open(self._content, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            start = member.start
+        with open(self.file, "rb") as archive:
+            archive.seek(member.start)
             if member.crc is not None:  # a zip: the header before the content has a name and an extra field
-                header = os.pread(handle, 30, start)
-                start += 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-            content = os.pread(handle, member.packed, start)
-        finally:
-            os.close(handle)
+                header = archive.read(30)
+                archive.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), 1)
+            content = archive.read(member.packed)
         if member.method == zipfile.ZIP_DEFLATED:
             try:
                 content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, member.size + 1)
@@ -188,11 +177,10 @@ def _zip(file: Path) -> Archive:
     return archive
 
 
-def _tar(file: Path, unpacked: Path | None = None) -> Archive:
-    """List a tar; ``unpacked`` is its decompressed copy."""
-    archive, size, last = Archive(file, unpacked), (unpacked or file).stat().st_size, -1
+def _tar(file: Path) -> Archive:
+    archive, size, last = Archive(file), file.stat().st_size, -1
     try:
-        with tarfile.open(unpacked or file, "r:") as content:
+        with tarfile.open(file, "r:") as content:
             for info in content:
                 # Some versions of Python go round in circles on negative sizes.
                 if info.size < 0 or info.offset <= last or info.offset_data + (info.size if info.isreg() else 0) > size:
@@ -205,39 +193,6 @@ def _tar(file: Path, unpacked: Path | None = None) -> Archive:
     except (tarfile.TarError, ValueError, EOFError) as error:
         raise DataError(f"{file} is not a whole tar archive ({brief(error)})", fix=_AGAIN) from error
     return archive
-
-
-def _decompressed(file: Path, state: tuple[int, ...], start: bytes) -> Path:
-    """Return a copy in the cache of an archive that is compressed as a whole: a single image in it cannot be reached.
-
-    One that unpacks as a bomb does, or to no tar, is a DataError.
-    """
-    folder = cache_root() / "archives"
-    copy = folder / f"{hashlib.sha256(repr((str(file.resolve()), state)).encode()).hexdigest()[:32]}.tar"
-    if copy.exists():
-        os.utime(copy)
-        return copy
-    most = max(_BOMB_BYTES, _MOST_RATIO * file.stat().st_size)
-    unpack = next(unpack for beginning, unpack in _COMPRESSED.items() if start.startswith(beginning))
-
-    def write(partial: Path) -> None:
-        with open(partial, "wb") as target:
-            try:
-                with unpack(file) as content:
-                    while part := content.read(1 << 20):
-                        target.write(part)
-                        if target.tell() > most:
-                            raise Archive(file).refused(f"it unpacks to over {most >> 20:,} MiB, as a bomb does")
-            except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
-                raise DataError(f"{file} is not a whole tar archive ({brief(error)})", fix=_AGAIN) from error
-
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("*.tar"):
-            if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
-                old.unlink(missing_ok=True)
-    write_atomically(copy, write)
-    return copy
 
 
 class Table:
@@ -389,6 +344,7 @@ def _opened(file: Path, state: tuple[int, ...]) -> Archive | Table:
         return Table(file)
     if start[257:262] == b"ustar" or (start and file.suffix == ".tar"):
         return _tar(file)
-    if start.startswith(tuple(_COMPRESSED)):
-        return _tar(file, _decompressed(file, state, start))
+    if start.startswith(_COMPRESSED):
+        what = f"{file} is compressed as a whole, so that no single image in it can be reached"
+        raise DataError(what, fix="decompress it, as by gunzip, or unpack it")
     raise DataError(f"{file} is not a folder", fix="give a folder of class folders, a zip or tar of one, or Parquet")

@@ -31,7 +31,7 @@ from labelaudit.text import listed
 
 _METADATA = frozenset({"metadata.csv", "metadata.jsonl", "metadata.parquet"})
 _FILE_NAME = "file_name"
-_SHARDS = frozenset({".parquet", ".tar", ".tgz", ".zip"})
+_SHARDS = frozenset({".parquet", ".tar", ".zip"})
 
 
 class _Described(msgspec.Struct):
