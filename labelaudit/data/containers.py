@@ -89,7 +89,7 @@ def inside(path: Path) -> tuple[Path, str] | None:
 
 
 class Archive:
-    """A zip or tar, of which only the list of its members is in memory; ``folders`` are those that it lists.
+    """A zip or tar: where its ``members`` lie in it, by path, and the ``folders`` that it lists.
 
     Raises a DataError for an archive that is damaged, or that holds links or names that lead out of it.
     """
@@ -97,12 +97,7 @@ class Archive:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.folders: list[str] = []
-        self._members: dict[str, _Member] = {}
-
-    @property
-    def names(self) -> list[str]:
-        """The paths of the files."""
-        return list(self._members)
+        self.members: dict[str, _Member] = {}
 
     def add(self, name: str, kind: str, member: _Member) -> None:
         """Take an entry of the archive's list; ``kind`` is file, folder, or what else it is."""
@@ -113,10 +108,10 @@ class Archive:
             self.folders += [plain] if plain else []
         elif kind != "file":
             raise self.refused(f"{plain[:100]!r} is a {kind}")
-        elif plain in self._members:
+        elif plain in self.members:
             raise self.refused(f"it has {plain[:100]!r} twice")
         else:
-            self._members[plain] = member
+            self.members[plain] = member
 
     def refused(self, why: str) -> DataError:
         """Return the error that refuses the whole archive."""
@@ -124,7 +119,7 @@ class Archive:
 
     def read(self, name: str) -> bytes:
         """Return the content of a member; what is missing or damaged is an UnreadableImageError."""
-        member = self._members.get(name)
+        member = self.members.get(name)
         if member is None:
             raise UnreadableImageError(f"not in {self.file.name}")
         _require_size(member.size)

@@ -13,7 +13,7 @@ import io
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -81,14 +81,14 @@ def _walk_file(root: Path, file: Path, folder: str) -> Walk:
         label_of = {row: label for row, label in rows.items() if label}
         left = {row: NO_LABEL for row, label in rows.items() if not label}
         return Walk(images=list(rows), left=left, label_of=label_of, labels_from=f"the column {container.label!r}")
-    names = list(_below(container.names, folder))
+    names = list(_below(container.members, folder))
     if not names:
         raise DataError(f"there are no files in {root}", fix="check the archive, or the name of the folder in it")
     walk = walk_names(root, names, _below(container.folders, folder))
     return _described(root, walk) or _paired(root, walk) or walk
 
 
-def _below(names: Sequence[str], folder: str) -> Iterator[str]:
+def _below(names: Iterable[str], folder: str) -> Iterator[str]:
     before = f"{folder}/" if folder else ""
     return (name.removeprefix(before) for name in names if name.startswith(before))
 

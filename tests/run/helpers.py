@@ -7,7 +7,6 @@ import resource
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.run.losses import EpochLosses
@@ -20,16 +19,6 @@ AWKWARD_PATHS = (
     *("'=1+1/formula with an apostrophe.png", "'tis/an apostrophe.png", "-1;+2/three\n=formulas.png"),
     "cat/not utf-8 \\xff.png",
 )
-
-damages = pytest.mark.parametrize(
-    "damage",
-    [
-        pytest.param(lambda content: b"", id="empty"),
-        pytest.param(lambda content: content[: len(content) // 2], id="truncated"),
-        pytest.param(lambda content: b"sample,loss\n1,0.5\n", id="csv"),
-    ],
-)
-"""What can happen to the bytes of a file."""
 
 
 def catalogue_of(paths=AWKWARD_PATHS, *, reasons=None, root=Path("/data")) -> Catalogue:
