@@ -127,7 +127,7 @@ class Listed:
     """The first suspicious labels of an audit, in the order of suspicious.csv, and how many there are (``total``).
 
     Where there is a baseline, ``rows`` are new since it and ``known_rows`` are not; ``new`` counts the new ones, listed
-    or not, and ``gone`` those of its suspicious labels that no longer are; None where it does not say what it found.
+    or not.
     ``copies`` are the rows of findings.csv about near duplicates, ``of_no_class`` those about images of no class whose
     label is not suspicious.
     """
@@ -136,7 +136,6 @@ class Listed:
     known_rows: list[Row] = field(default_factory=list)
     total: int
     new: int | None = None
-    gone: int | None = 0
     copies: list[Row] = field(default_factory=list)
     of_no_class: list[Row] = field(default_factory=list)
 
@@ -161,12 +160,10 @@ _FILES = columns("path:str class:str sha256:str split:str")
 class Baseline:
     """The files of an earlier audit, or those that a list of it names: nothing about them is new.
 
-    ``files`` are by path: image, given label and split. ``suspicious`` are the suspicious labels among them, None where
-    it does not say. ``added`` are paths of a later audit, see `against`.
+    ``files`` are by path: image, given label and split. ``added`` are paths of a later audit, see `against`.
     """
 
     files: Mapping[str, tuple[str, ...]]
-    suspicious: frozenset[Finding] | None = None
     added: frozenset[str] = frozenset()
 
     def against(self, catalogue: Catalogue) -> Baseline:
@@ -188,7 +185,8 @@ class Baseline:
         return replace(self, added=frozenset(added))
 
     @cached_property
-    def _had(self) -> frozenset[Finding]:
+    def findings(self) -> frozenset[Finding]:
+        """The files by their content."""
         return frozenset((image, label) for image, label, _ in self.files.values())
 
     def knows(self, row: Row) -> bool:
@@ -196,11 +194,8 @@ class Baseline:
 
         Whatever is found in it now; but what is about copies is new of an added file.
         """
-        return _finding(row) in self._had and not (code_of(row) in _OF_COPIES and row["path"] in self.added)
-
-
-def _finding(row: Row) -> Finding:
-    return row["sha256"] or row["path"], row["given_label"]
+        finding = row["sha256"] or row["path"], row["given_label"]
+        return finding in self.findings and not (code_of(row) in _OF_COPIES and row["path"] in self.added)
 
 
 def list_suspicious(rows: Iterable[Row], total: int, *, most: int, baseline: Baseline | None = None) -> Listed:
@@ -211,42 +206,35 @@ def list_suspicious(rows: Iterable[Row], total: int, *, most: int, baseline: Bas
     if baseline is None:
         return Listed(rows=list(itertools.islice(rows, most)), total=total)
     found: tuple[list[Row], list[Row]] = ([], [])
-    counts, gone = [0, 0], set(baseline.suspicious or ())
+    counts = [0, 0]
     for row in rows:
         known = baseline.knows(row)
-        gone.discard(_finding(row))
         counts[known] += 1
         if counts[known] <= most:
             found[known].append(row)
-    left = None if baseline.suspicious is None else len(gone)
-    return Listed(rows=found[0], known_rows=found[1], total=sum(counts), new=counts[0], gone=left)
+    return Listed(rows=found[0], known_rows=found[1], total=sum(counts), new=counts[0])
 
 
 def read_baseline(path: Path) -> Baseline:
     """Read which files an earlier audit had: its run folder, or a copy of samples.parquet or of a list of findings.
 
-    findings.csv does not say which labels were suspicious: that of a copy may be right. A folder without verdicts is a
-    RunError, as is a damaged table; a file that is no such list is a DataError.
+    What is no run folder, and a damaged table, is a RunError, a file that is no such list a DataError.
     """
     fix = "give a run folder, or the samples.parquet, suspicious.csv or findings.csv of an audit"
     if path.is_dir():
         folder = newest(path)
         folder.read_description()
-        if not folder.suspicious.exists():
-            raise RunError(f"{folder.root} has no verdicts yet", fix=f"run labelaudit fit {folder.root}")
-        return replace(read_baseline(folder.suspicious), files=_read_files(folder.samples, fix))
+        return Baseline(files=_read_files(folder.samples, fix))
     if path.suffix == ".parquet":
         return Baseline(files=_read_files(path, fix))
-    files, has_codes = {}, False
+    files = {}
     for _, row in read_csv(path, ("path", "given_label", "sha256"), fix):
         if "action" in row:
             what = f"{path} has decisions, and a baseline has findings"
             raise DataError(what, fix="copy it to decisions.csv in the run folder, and run labelaudit fit on that")
-        has_codes = "code" in row
         image = unguarded(row["path"] or "")
         files[image] = row["sha256"] or image, unguarded(row["given_label"] or ""), ""
-    suspicious = frozenset((image, label) for image, label, _ in files.values())
-    return Baseline(files=files, suspicious=None if has_codes else suspicious)
+    return Baseline(files=files)
 
 
 def _read_files(path: Path, fix: str) -> dict[str, tuple[str, ...]]:

@@ -169,21 +169,19 @@ def test_without_a_baseline_the_first_rows_are_listed_and_the_others_not_read():
     assert (ranks(listed.rows), listed.total, listed.counted, listed.new) == (["1", "2"], 5, 5, None)
 
 
-def test_a_baseline_tells_new_labels_from_known_ones_and_counts_those_that_are_gone():
+def test_a_baseline_tells_new_labels_from_known_ones():
     finding_of = {number: (row(number)["sha256"], "ant") for number in (2, 5, 9)}
     files = {f"{number}.png": (*finding, "") for number, finding in finding_of.items()}
-    known = Baseline(files=files, suspicious=frozenset(finding_of.values()))
     rows = [row(1), row(2, path="moved.png"), row(3), row(4), row(5, given_label="bee")]
-    listed = lists.list_suspicious(rows, 99, most=3, baseline=known)
+    listed = lists.list_suspicious(rows, 99, most=3, baseline=Baseline(files=files))
     assert (ranks(listed.rows), ranks(listed.known_rows)) == (["1", "3", "4"], ["2"])
-    assert (listed.total, listed.new, listed.counted, listed.gone) == (5, 4, 4, 2)
+    assert (listed.total, listed.new, listed.counted) == (5, 4, 4)
 
 
 def test_a_list_is_a_baseline_of_the_files_in_it(tmp_path):
     text = '\ufeffgiven_label,path,sha256\n"a,""b""\r\nc","new\nline.png",ff\n猫,\'=x,ee\n'
     found = lists.read_baseline(written(tmp_path / "a.csv", text))
     assert found.files == {"new\nline.png": ("ff", 'a,"b"\r\nc', ""), "=x": ("ee", "猫", "")}
-    assert found.suspicious == {("ff", 'a,"b"\r\nc'), ("ee", "猫")}
     rows = ("LA001,ant,ff,a", "LA006,ant,ff,a", "LA005,bee,,c")
     text = "\n".join(("code,given_label,sha256,path", *rows))
     found = lists.read_baseline(written(tmp_path / "findings.csv", text))
@@ -202,12 +200,9 @@ def test_a_run_folder_and_a_copy_of_its_samples_stand_for_all_its_files(tmp_path
         lists.read_baseline(tmp_path)
     folder = RunFolder(tmp_path)
     folder.write_description({"status": "trained"})
-    with pytest.raises(RunError, match="has no verdicts yet; run labelaudit fit"):
-        lists.read_baseline(tmp_path)
-    written(folder.suspicious, "path,given_label,sha256\na.png,ant,ff\n")
     write_samples(folder.samples, audited(("ant/a.png", "ff"), ("ant/b.png", "")))
     files = {"ant/a.png": ("ff", "ant", ""), "ant/b.png": ("ant/b.png", "ant", "")}
-    assert lists.read_baseline(tmp_path) == Baseline(suspicious=frozenset({("ff", "ant")}), files=files)
+    assert lists.read_baseline(tmp_path) == Baseline(files=files)
     copy = shutil.copy(folder.samples, tmp_path / "labels.parquet")
     assert lists.read_baseline(Path(copy)) == Baseline(files=files)
 
