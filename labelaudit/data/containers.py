@@ -50,16 +50,12 @@ def read_file(file: Path) -> bytes:
     """
     try:
         # Without waiting for a pipe; the file that is checked is the file that is read.
-        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-        try:
-            status = os.fstat(handle)
+        with open(file, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)) as content:
+            status = os.fstat(content.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise UnreadableImageError("not a regular file")
             _require_size(status.st_size)
-            with open(handle, "rb", closefd=False) as content:
-                return content.read(MAX_FILE_BYTES)
-        finally:
-            os.close(handle)
+            return content.read(MAX_FILE_BYTES)
     except NotADirectoryError as error:
         if (found := inside(file)) is None:
             raise UnreadableImageError(reason(error)) from error

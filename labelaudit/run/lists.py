@@ -127,9 +127,8 @@ class Listed:
     """The first suspicious labels of an audit, in the order of suspicious.csv, and how many there are (``total``).
 
     Where there is a baseline, ``rows`` are new since it and ``known_rows`` are not; ``new`` counts the new ones, listed
-    or not.
-    ``copies`` are the rows of findings.csv about near duplicates, ``of_no_class`` those about images of no class whose
-    label is not suspicious.
+    or not. ``copies`` are the rows of findings.csv about near duplicates, ``of_no_class`` those about images without a
+    class whose label is not suspicious.
     """
 
     rows: list[Row]

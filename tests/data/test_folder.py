@@ -94,7 +94,7 @@ def test_a_labels_file_replaces_the_folders(tmp_path):
     expected = {"0": "cat", "cat/0.png": "dog", "dog": "dog", "flat.png": "wolf", "nowhere.png": "dog"}
     assert given_in(catalogue) == expected
     assert catalogue.paths == tuple(expected)
-    assert catalogue.reasons == ("", "", "not a regular file", "", "no such file or directory")
+    assert catalogue.reasons == ("", "", "is a directory", "", "no such file or directory")
     assert [row.text for row in catalogue.left_out] == ["1 .png: not in the labels file (dog/0.png)"]
 
 
