@@ -185,6 +185,7 @@ class PixelCache:
             return None
         with contextlib.suppress(OSError):
             os.utime(self.about)
+        _delete(self.lock)  # of a process that was killed when the entry was whole
         return about
 
     def make_room(self) -> bool:

@@ -139,6 +139,7 @@ def make_room(rows):
 def test_an_entry_holds_the_rows_in_order_and_the_failures_by_position():
     assert entry("a").find() is None
     written = fill("a", [row(7), "damaged", row(9)])
+    path_of("a", "lock").touch()  # of a killed process
     assert entry("a", 3).find() == written == caches.CachedPixels(rows=2, failures={1: "damaged"})
     assert path_of("a").read_bytes() == bytes([7] * 100 + [9] * 100)
     assert names_in(path_of("a").parent) == ["a.json", "a.u8"]
