@@ -11,8 +11,7 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 
-from labelaudit.data.catalogue import Catalogue
-from labelaudit.data.votes import Annotations
+from labelaudit.data.catalogue import Annotations, Catalogue
 from labelaudit.detect.annotators import Annotators, Votes, fit_annotators
 from labelaudit.detect.confident import Beliefs
 from labelaudit.detect.constants import FLAG_ABOVE, LEAST_OF_CLASS

@@ -34,10 +34,9 @@ from labelaudit.review.moves import Relabelings, require_settled
 from labelaudit.run import documents
 from labelaudit.run.documents import Description
 from labelaudit.run.files import write_bytes
-from labelaudit.run.layout import RunFolder
+from labelaudit.run.layout import RunFolder, earlier_runs, next_run, runs_in
 from labelaudit.run.lists import unreadable_rows
 from labelaudit.run.losses import discard_from
-from labelaudit.run.series import earlier_runs, next_run, runs_in
 from labelaudit.run.tables import write_annotations, write_image_table, write_near, write_samples
 from labelaudit.text import alike, plural
 

@@ -32,10 +32,9 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.decisions import decided, digest_of, no_copies, read_decisions, without_hash
 from labelaudit.run import documents, lists
 from labelaudit.run.files import write_json, write_lines
-from labelaudit.run.findings import Findings, findings_table, write_findings
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.parquet import write_table
-from labelaudit.run.tables import read_image_table, read_near, verdict_table
+from labelaudit.run.tables import Findings, findings_table, read_image_table, read_near, verdict_table
 from labelaudit.text import listed, plural
 
 
@@ -56,10 +55,13 @@ class Fitted:
     votes: pa.Table | None
     annotators: documents.AnnotatorsNoise | None
 
+    def top(self, count: int) -> pa.Table:
+        """Return the ``count`` most suspicious samples, as `labelaudit.Audit.top` does."""
+        return lists.ranked(self.table, self.catalogue, self.verdicts.order[:count])
+
     def csv(self, *, top: int | None = None) -> str:
         """Return suspicious.csv as text: the flagged samples, or the ``top`` most suspicious ones, flagged or not."""
-        first = self.verdicts.order[: self.verdicts.flagged if top is None else top]
-        return "".join(lists.ranked_lines(lists.ranked(self.table, self.catalogue, first)))
+        return "".join(lists.ranked_lines(self.top(self.verdicts.flagged if top is None else top)))
 
 
 def fit(
@@ -87,7 +89,8 @@ def fit(
         lists.write_weights(run.weights_csv, run.weights_npy, fitted.catalogue, fitted.verdicts.weight_N)
         write_lines(run.suspicious, [fitted.csv()])
         lists.write_unreadable(run.unreadable, fitted.catalogue)
-        write_findings(run.findings, run.findings_csv, fitted.findings)
+        write_table(run.findings, fitted.findings)
+        write_lines(run.findings_csv, lists.lines_of(fitted.findings))
         if fitted.annotators is not None:
             write_table(run.annotators_table, fitted.votes)
             write_json(run.annotators, documents.as_json(fitted.annotators))

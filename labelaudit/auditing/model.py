@@ -31,13 +31,11 @@ from labelaudit.report.sentences import headline, kept_sentence, review_sentence
 from labelaudit.review.decisions import decided, read_decisions
 from labelaudit.run import documents
 from labelaudit.run.documents import Count, as_json, read_description
-from labelaudit.run.findings import read_findings
-from labelaudit.run.layout import RunFolder
+from labelaudit.run.layout import RunFolder, newest
 from labelaudit.run.lists import ranked, ranked_lines, read_flagged
 from labelaudit.run.losses import read_epochs, recorded_epochs
 from labelaudit.run.parquet import columns
-from labelaudit.run.series import newest
-from labelaudit.run.tables import read_annotations, read_samples, read_scores
+from labelaudit.run.tables import read_annotations, read_findings, read_samples, read_scores
 from labelaudit.text import printable, require_local
 
 RowArray = npt.NDArray[np.int64]

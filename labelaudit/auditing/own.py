@@ -96,8 +96,6 @@ def _read(file: Path, content: Content, catalogue: Catalogue, reporter: Reporter
             value_XD = _only_tensor(file)
         else:
             raise DataError(f"{file} is of no format that is read here", fix=f"give {_SUFFIXES}")
-    except DataError:
-        raise
     except OSError as error:
         raise DataError(f"cannot read {file}: {reason(error)}", fix="check the path") from error
     except (ValueError, TypeError, EOFError, pa.ArrowException) as error:

@@ -17,11 +17,11 @@ import numpy.typing as npt
 
 from labelaudit.auditing.own import read_embeddings
 from labelaudit.data.catalogue import Catalogue, in_parts, trainable
-from labelaudit.data.looks import look_at, table_of_looks, thumbnail
-from labelaudit.data.pixels import Pixels, load_pixels, pixel_digest
+from labelaudit.data.looks import look_at, looks_of, table_of_looks
+from labelaudit.data.pixels import Pixels, load_pixels
 from labelaudit.detect import NumberArray
-from labelaudit.detect.constants import MOST_COPIED, SIDE
-from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable, copy_statistics, image_statistics
+from labelaudit.detect.constants import MOST_COPIED
+from labelaudit.detect.images import ImageStatistics, ImageTable, copy_statistics
 from labelaudit.engine.devices import Device
 from labelaudit.engine.draws import derive_seed
 from labelaudit.engine.features import Backbone, Embeddings, embed, normalization
@@ -45,39 +45,24 @@ def _table_of_pixels(
     reporter: Reporter,
 ) -> ImageTable:
     """Return the statistics of decoded images, and of corrupted copies of at most 500 of them."""
-    rows, digests = len(sample_R), []
-    thumb_RGG = np.empty((rows, SIDE, SIDE), dtype=np.uint8)
-    value_RS = np.empty((rows, len(IMAGE_STATISTICS)), dtype=np.float32)
-    with reporter.bar("Looking at images", rows, "images") as advance:
-        for part in in_parts(range(rows), _PART):
-            x_BCHW = np.asarray(pixels_RCHW[part[0] : part[-1] + 1])
-            value_RS[part[0] : part[-1] + 1] = image_statistics(x_BCHW)
-            digests += [pixel_digest(x_CHW) for x_CHW in x_BCHW]
-            for row, x_CHW in zip(part, x_BCHW, strict=True):
-                thumb_RGG[row] = thumbnail(x_CHW)
+    looks: list[ImageStatistics] = []
+    with reporter.bar("Looking at images", len(sample_R), "images") as advance:
+        for part in in_parts(range(len(sample_R)), _PART):
+            looks += looks_of([*pixels_RCHW[part[0] : part[-1] + 1]], [""] * len(part))
             advance(len(part))
-    copied_P = np.sort(generator.permutation(rows)[:MOST_COPIED]).astype(np.int32)
-    return ImageTable(
-        sample_U=sample_R,
-        value_US=value_RS,
-        copied_P=copied_P,
-        copy_PMS=copy_statistics(np.asarray(pixels_RCHW[copied_P]), generator),
-        digest_U=np.asarray(digests, dtype=np.str_),
-        thumb_UGG=thumb_RGG,
-    )
+    copied_P = np.sort(generator.permutation(len(looks))[:MOST_COPIED]).astype(np.int32)
+    copy_PMS = copy_statistics(np.asarray(pixels_RCHW[copied_P]), generator)
+    return replace(table_of_looks(sample_R, looks), copied_P=copied_P, copy_PMS=copy_PMS)
 
 
-def numbered_as(held_out: Catalogue, training: Catalogue, reporter: Reporter) -> Catalogue:
+def numbered_as(held_out: Catalogue, training: Catalogue) -> Catalogue:
     """Return held-out images with labels and rendering of the training data; a class it lacks is a DataError."""
     foreign = sorted(set(held_out.classes) - set(training.classes))
     if foreign:
         what = f"{held_out.root} has a class that the training data lacks: {foreign[0]!r}"
         raise DataError(what, fix="use the same class folders")
     number_N = np.array([training.classes.index(name) for name in held_out.classes], dtype=np.int32)
-    rendering, notes = training.rendering.for_more(held_out.rendering)
-    for note in notes:
-        reporter.warn(f"{held_out.root}: {note}")
-    return replace(held_out, classes=training.classes, label_N=number_N[held_out.label_N], rendering=rendering)
+    return replace(held_out, classes=training.classes, label_N=number_N[held_out.label_N], rendering=training.rendering)
 
 
 Loaded = TypeVar("Loaded", Embeddings, Pixels)

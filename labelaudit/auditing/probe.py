@@ -95,7 +95,7 @@ def train_probe(
         with claimed.noting_divergence(is_main=world.is_main):
             held_out = None
             if test is not None:
-                catalogue, statistics = numbered_as(test, prepared.catalogue, reporter), prepared.statistics
+                catalogue, statistics = numbered_as(test, prepared.catalogue), prepared.statistics
                 held_out = prepare(catalogue, begun.settings, source, reporter, statistics=statistics)
             tensors = _train(claimed, begun.settings, prepared, source, reporter, held_out=held_out)
             may_add = begun.settings.network_if_doubted and test is None

@@ -18,8 +18,7 @@ from labelaudit.methods.table import find
 from labelaudit.names import EstimatorName, StatisticName
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.decisions import digest_of
-from labelaudit.run.layout import RunFolder
-from labelaudit.run.series import runs_in
+from labelaudit.run.layout import RunFolder, runs_in
 from labelaudit.text import require_local
 
 

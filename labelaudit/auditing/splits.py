@@ -14,7 +14,7 @@ from labelaudit.detect import IntArray, NumberArray
 from labelaudit.detect.constants import LEAST_OF_CLASS
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.run.documents import SplitNoise
-from labelaudit.run.findings import Findings
+from labelaudit.run.tables import Findings
 from labelaudit.text import listed, plural
 
 

@@ -33,7 +33,7 @@ def command(
 
     Or compare retrainings: test error as mean and standard deviation over the seeds, the best first.
     """
-    from labelaudit.run.series import newest
+    from labelaudit.run.layout import newest
 
     runs = [newest(folder) for folder in folders]
     are_audits = len(runs) == 2 and all(run.noise.exists() for run in runs)

@@ -29,13 +29,13 @@ DataArgument = Annotated[
 
 def newest_run(given: Path) -> Path:
     """Return the run folder that a path means: of a folder of runs by number, the newest with verdicts."""
-    from labelaudit.run.series import newest
+    from labelaudit.run.layout import newest
 
     return newest(given).root
 
 
 def _begun_run(given: Path) -> Path:
-    from labelaudit.run.series import newest
+    from labelaudit.run.layout import newest
 
     return newest(given, judged=False).root
 

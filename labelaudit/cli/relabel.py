@@ -70,7 +70,7 @@ def command(
     Dropped images go to DATA-dropped, beside DATA. A relabeling that was interrupted is finished by the same command,
     or taken back by --undo.
     """
-    from labelaudit.run.series import newest
+    from labelaudit.run.layout import newest
 
     run = newest(data)
     if undo and (out is not None or (labels is not None and not run.exists)):

@@ -77,8 +77,8 @@ def score(
         from labelaudit.report.formats import FORMATS
         from labelaudit.report.gate import Limits, make_report
         from labelaudit.run.files import behind_links, write_text
-        from labelaudit.run.lists import read_rows
-        from labelaudit.run.series import newest
+        from labelaudit.run.layout import newest
+        from labelaudit.run.lists import ranked_rows
 
         folder = newest(data, judged=False)
         is_data = not folder.exists
@@ -101,7 +101,7 @@ def score(
     found = audit.judged(folder, asked, terminal, keep=is_data or out is None)
     noise, annotators = found.summary, found.annotators
     if not terminal.quiet:
-        rows = list(read_rows(found.csv(top=min(noise.suspicious, _SHOWN))))
+        rows = list(ranked_rows(found.top(min(noise.suspicious, _SHOWN))))
         show_outcome(terminal.console, noise, rows, recorded_data(folder).root, everything=verbose)
         if annotators is not None:
             show_annotators(terminal.console, annotators, everything=verbose)
@@ -143,7 +143,7 @@ def _tell_changes(folder: RunFolder, noise: Noise, terminal: Terminal) -> None:
     from labelaudit.auditing.changes import find_changes
     from labelaudit.auditing.model import Audit
     from labelaudit.report.sentences import changes_sentence, near_sentence
-    from labelaudit.run.series import judged_before
+    from labelaudit.run.layout import judged_before
 
     if before := judged_before(folder):
         try:

@@ -1,6 +1,6 @@
 """The list of samples in a folder, and its fingerprint.
 
-Shapes: N samples.
+Shapes: N samples, V votes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import joblib
 import numpy as np
 
 from labelaudit.data.rendering import PLAIN, Rendering
-from labelaudit.data.votes import Annotations
 from labelaudit.detect import BoolArray, IntArray
 from labelaudit.errors import DataError
 from labelaudit.progress import Advance
@@ -91,6 +90,29 @@ class LeftOut:
         unit = self.suffix or ("file" if self.files == 1 else "files")
         what = f"× {self.reason}" if self.reason.startswith("a ") else f"{unit}: {self.reason}"
         return f"{self.files:,} {what} ({self.example})"
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The V votes on the samples of a catalogue, sorted: number of the sample, annotator, label.
+
+    A label that no majority chose is no class.
+    """
+
+    rows: tuple[tuple[int, str, str], ...]
+
+    @cached_property
+    def annotators(self) -> tuple[str, ...]:
+        """The names of the annotators, sorted."""
+        return tuple(sorted({annotator for _, annotator, _ in self.rows}))
+
+    def numbers(self, classes: Sequence[str]) -> tuple[IntArray, IntArray, IntArray]:
+        """Return sample_V, annotator_V and label_V as numbers; a label that is no class is −1."""
+        class_of = {name: number for number, name in enumerate(classes)}
+        annotator_of = {name: number for number, name in enumerate(self.annotators)}
+        found = [(sample, annotator_of[who], class_of.get(label, -1)) for sample, who, label in self.rows]
+        sample_V, annotator_V, label_V = np.array(found, dtype=np.int32).T
+        return sample_V, annotator_V, label_V
 
 
 @dataclass(frozen=True, kw_only=True)

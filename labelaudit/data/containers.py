@@ -8,15 +8,10 @@ looked up in that file.
 from __future__ import annotations
 
 import bisect
-import bz2
-import gzip
-import hashlib
-import lzma
 import os
 import stat
 import tarfile
 import threading
-import time
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -31,8 +26,7 @@ import pyarrow.parquet as pq
 from labelaudit.data.images import UnreadableImageError
 from labelaudit.data.labels_file import leads_out, matching
 from labelaudit.errors import DataError, LabelauditError, brief, reason
-from labelaudit.run.caches import cache_root
-from labelaudit.run.files import storage_errors, write_atomically
+from labelaudit.run.files import reading
 from labelaudit.text import listed
 
 MAX_FILE_BYTES = 1 << 30
@@ -45,10 +39,8 @@ _GROUP_BYTES = 1 << 30
 _BATCH_ROWS = 64
 """Rows that are decoded at a time, so that a group that unpacks to too much is noticed early."""
 
-_COMPRESSED = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\0": lzma.LZMAFile}
-"""First bytes of a file that is compressed as a whole, and what decompresses it."""
-_KEPT_SECONDS = 7 * 24 * 3600.0
-"""Decompressed archives that were not used for so long are deleted."""
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
+"""First bytes of a file that is compressed as a whole, by gzip, bzip2 or xz."""
 _AGAIN = "copy or download it again"
 
 
@@ -58,16 +50,12 @@ def read_file(file: Path) -> bytes:
     """
     try:
         # Without waiting for a pipe; the file that is checked is the file that is read.
-        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-        try:
-            status = os.fstat(handle)
+        with open(file, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)) as content:
+            status = os.fstat(content.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise UnreadableImageError("not a regular file")
             _require_size(status.st_size)
-            with open(handle, "rb", closefd=False) as content:
-                return content.read(MAX_FILE_BYTES)
-        finally:
-            os.close(handle)
+            return content.read(MAX_FILE_BYTES)
     except NotADirectoryError as error:
         if (found := inside(file)) is None:
             raise UnreadableImageError(reason(error)) from error
@@ -97,20 +85,15 @@ def inside(path: Path) -> tuple[Path, str] | None:
 
 
 class Archive:
-    """A zip or tar, of which only the list of its members is in memory; ``folders`` are those that it lists.
+    """A zip or tar: where its ``members`` lie in it, by path, and the ``folders`` that it lists.
 
     Raises a DataError for an archive that is damaged, or that holds links or names that lead out of it.
     """
 
-    def __init__(self, file: Path, content: Path | None = None) -> None:
-        self.file, self._content = file, content or file
+    def __init__(self, file: Path) -> None:
+        self.file = file
         self.folders: list[str] = []
-        self._members: dict[str, _Member] = {}
-
-    @property
-    def names(self) -> list[str]:
-        """The paths of the files."""
-        return list(self._members)
+        self.members: dict[str, _Member] = {}
 
     def add(self, name: str, kind: str, member: _Member) -> None:
         """Take an entry of the archive's list; ``kind`` is file, folder, or what else it is."""
@@ -121,10 +104,10 @@ class Archive:
             self.folders += [plain] if plain else []
         elif kind != "file":
             raise self.refused(f"{plain[:100]!r} is a {kind}")
-        elif plain in self._members:
+        elif plain in self.members:
             raise self.refused(f"it has {plain[:100]!r} twice")
         else:
-            self._members[plain] = member
+            self.members[plain] = member
 
     def refused(self, why: str) -> DataError:
         """Return the error that refuses the whole archive."""
@@ -132,21 +115,18 @@ class Archive:
 
     def read(self, name: str) -> bytes:
         """Return the content of a member; what is missing or damaged is an UnreadableImageError."""
-        member = self._members.get(name)
+        member = self.members.get(name)
         if member is None:
             raise UnreadableImageError(f"not in {self.file.name}")
         _require_size(member.size)
         if member.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise UnreadableImageError("encrypted, or compressed by a method other than deflate")
-        handle = os.open(self._content, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            start = member.start
+        with open(self.file, "rb") as archive:
+            archive.seek(member.start)
             if member.crc is not None:  # a zip: the header before the content has a name and an extra field
-                header = os.pread(handle, 30, start)
-                start += 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-            content = os.pread(handle, member.packed, start)
-        finally:
-            os.close(handle)
+                header = archive.read(30)
+                archive.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), 1)
+            content = archive.read(member.packed)
         if member.method == zipfile.ZIP_DEFLATED:
             try:
                 content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, member.size + 1)
@@ -188,11 +168,10 @@ def _zip(file: Path) -> Archive:
     return archive
 
 
-def _tar(file: Path, unpacked: Path | None = None) -> Archive:
-    """List a tar; ``unpacked`` is its decompressed copy."""
-    archive, size, last = Archive(file, unpacked), (unpacked or file).stat().st_size, -1
+def _tar(file: Path) -> Archive:
+    archive, size, last = Archive(file), file.stat().st_size, -1
     try:
-        with tarfile.open(unpacked or file, "r:") as content:
+        with tarfile.open(file, "r:") as content:
             for info in content:
                 # Some versions of Python go round in circles on negative sizes.
                 if info.size < 0 or info.offset <= last or info.offset_data + (info.size if info.isreg() else 0) > size:
@@ -207,44 +186,11 @@ def _tar(file: Path, unpacked: Path | None = None) -> Archive:
     return archive
 
 
-def _decompressed(file: Path, state: tuple[int, ...], start: bytes) -> Path:
-    """Return a copy in the cache of an archive that is compressed as a whole: a single image in it cannot be reached.
-
-    One that unpacks as a bomb does, or to no tar, is a DataError.
-    """
-    folder = cache_root() / "archives"
-    copy = folder / f"{hashlib.sha256(repr((str(file.resolve()), state)).encode()).hexdigest()[:32]}.tar"
-    if copy.exists():
-        os.utime(copy)
-        return copy
-    most = max(_BOMB_BYTES, _MOST_RATIO * file.stat().st_size)
-    unpack = next(unpack for beginning, unpack in _COMPRESSED.items() if start.startswith(beginning))
-
-    def write(partial: Path) -> None:
-        with open(partial, "wb") as target:
-            try:
-                with unpack(file) as content:
-                    while part := content.read(1 << 20):
-                        target.write(part)
-                        if target.tell() > most:
-                            raise Archive(file).refused(f"it unpacks to over {most >> 20:,} MiB, as a bomb does")
-            except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
-                raise DataError(f"{file} is not a whole tar archive ({brief(error)})", fix=_AGAIN) from error
-
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("*.tar"):
-            if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
-                old.unlink(missing_ok=True)
-    write_atomically(copy, write)
-    return copy
-
-
 class Table:
     """A Parquet file with a column of image files (bytes, or Hugging Face's struct of bytes and path) and of labels.
 
-    A row's name is its number from 0, in digits of equal length. Raises a DataError where the file is damaged or has no
-    such columns.
+    A row's name is its number from 0, in digits of equal length; ``label`` is the column of labels. Raises a DataError
+    where the file is damaged or has no such columns.
     """
 
     def __init__(self, file: Path) -> None:
@@ -258,7 +204,7 @@ class Table:
         except (pa.ArrowException, ValueError) as error:
             raise self._damaged(error) from error
         self._schema: pa.Schema = self._parquet.schema_arrow
-        self._image, self._label = self._columns()
+        self._image, self.label = self._columns()
 
     @property
     def names(self) -> list[str]:
@@ -270,7 +216,7 @@ class Table:
     def labels(self) -> list[str | None]:
         """The label of each row; None where it has none: null, or −1 by the convention of Hugging Face."""
         try:
-            values = self._parquet.read([self._label]).column(0).to_pylist()
+            values = self._parquet.read([self.label]).column(0).to_pylist()
         except (pa.ArrowException, OSError) as error:
             raise self._damaged(error) from error
         names = self._class_names()
@@ -279,13 +225,8 @@ class Table:
         try:
             return [None if value in (None, -1) else names[value] for value in values]
         except (IndexError, TypeError) as error:
-            what = f"{self.file}: the column {self._label!r} has labels beyond its {len(names)} class names"
+            what = f"{self.file}: the column {self.label!r} has labels beyond its {len(names)} class names"
             raise DataError(what, fix="write the file again") from error
-
-    @property
-    def labels_from(self) -> str:
-        """Where the labels are, in words."""
-        return f"the column {self._label!r}"
 
     def read(self, name: str) -> bytes:
         """Return the bytes of an image; an UnreadableImageError where the row has none."""
@@ -341,7 +282,7 @@ class Table:
         """Return the names that Hugging Face datasets wrote for the numbers of the classes, if any."""
         try:
             known = msgspec.json.decode((self._schema.metadata or {}).get(b"huggingface", b""))
-            return msgspec.convert(known["info"]["features"][self._label]["names"], list[str])
+            return msgspec.convert(known["info"]["features"][self.label]["names"], list[str])
         except (msgspec.MsgspecError, KeyError, TypeError):
             return []
 
@@ -378,12 +319,10 @@ _OPENING = threading.Lock()
 
 def opened(file: Path) -> Archive | Table:
     """Return the archive or table in a file, read anew where it has changed; any other file is a DataError."""
-    try:
+    with reading(file):
         status = os.stat(file)
         with _OPENING:  # several threads would list it at the same time
             return _opened(file, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
-    except OSError as error:
-        raise DataError(f"cannot read {file}: {reason(error)}", fix="check the path") from error
 
 
 @lru_cache(maxsize=64)
@@ -396,6 +335,7 @@ def _opened(file: Path, state: tuple[int, ...]) -> Archive | Table:
         return Table(file)
     if start[257:262] == b"ustar" or (start and file.suffix == ".tar"):
         return _tar(file)
-    if start.startswith(tuple(_COMPRESSED)):
-        return _tar(file, _decompressed(file, state, start))
+    if start.startswith(_COMPRESSED):
+        what = f"{file} is compressed as a whole, so that no single image in it can be reached"
+        raise DataError(what, fix="decompress it, as by gunzip, or unpack it")
     raise DataError(f"{file} is not a folder", fix="give a folder of class folders, a zip or tar of one, or Parquet")

@@ -22,29 +22,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from labelaudit.data.catalogue import Catalogue, each_in_parallel, in_parallel, split_places, splits_of
+from labelaudit.data.catalogue import Annotations, Catalogue, each_in_parallel, in_parallel, split_places, splits_of
 from labelaudit.data.containers import inside, read_file
 from labelaudit.data.images import Header, UnreadableImageError, read_header, read_values
 from labelaudit.data.labels_file import read_labels, require_one_here
 from labelaudit.data.remote import is_copy
 from labelaudit.data.rendering import BACKGROUNDS, DEEP_KINDS, Rendering, background_of, range_of
 from labelaudit.data.sources import in_split, walk_data
-from labelaudit.data.votes import Annotations
-from labelaudit.data.walk import (
-    BESIDE,
-    CLOSED,
-    NO_WAY_IN,
-    NOT_LISTED,
-    OTHER_SPLIT,
-    PARTS_ORDER,
-    Walk,
-    part_name,
-    printable_path,
-    summed,
-    summed_text,
-)
-from labelaudit.errors import DataError, UsageError, reason
+from labelaudit.data.walk import BESIDE, NOT_LISTED, OTHER_SPLIT, Walk, part_name, part_rank, printable_path, summed
+from labelaudit.errors import DataError, UsageError
 from labelaudit.progress import QUIET, Reporter
+from labelaudit.run.files import reading
 from labelaudit.text import listed, plural
 
 _MOST_SAMPLED = 256
@@ -84,18 +72,18 @@ def scan(
         split = _values_of_split(labels_file, table.split_of, split)
         label_of = {path: of for path, of in table.label_of.items() if not split or table.split_of[path] in split}
         for path in walk.images:
-            walk.leave_out(path, OTHER_SPLIT if path in table.label_of else NOT_LISTED)
+            walk.left[path] = OTHER_SPLIT if path in table.label_of else NOT_LISTED
         catalogue = _inspect(root, label_of, reporter)
         sample_of = {path: sample for sample, path in enumerate(sorted(label_of))}
         kept = (vote for vote in table.votes if vote.path in label_of)
         votes = [(sample_of[path], who, printable_path(label)) for path, who, label in kept]
         return replace(
             catalogue,
-            left_out=summed(entry for entry in walk.left if entry[0] not in label_of and entry[0] != own),
+            left_out=summed(walk.left_but([*label_of, own])),
             remarks=tuple(table.warnings),
             split=split,
             split_N=tuple(table.split_of[path] for path in sorted(label_of)) if split else (),
-            annotations=Annotations.of(votes) if votes else None,
+            annotations=Annotations(tuple(sorted(votes))) if votes else None,
         )
     walk, remarks, fixed = _labeled(root, split)
     if walk.labels_from:
@@ -108,7 +96,7 @@ def scan(
 
 def _values_of_split(file: Path, split_of: Mapping[str, str], asked: Sequence[str]) -> tuple[str, ...]:
     """Return the splits that a labels file names and that are asked for; all of them where none is."""
-    known = sorted(set(split_of.values()), key=lambda name: (PARTS_ORDER.find(part_name(name)[0] or "?"), name))
+    known = sorted(set(split_of.values()), key=part_rank)
     if asked and not known:
         raise UsageError(f"--split names splits, and {file} has no column split", fix="leave --split out, or add it")
     if unknown := [name for name in asked if name not in known]:
@@ -141,7 +129,7 @@ def _labeled(root: Path, split: Sequence[str]) -> tuple[Walk, tuple[str, ...], b
     bases = _bases(root, walk, split) if split else [""]
     doubt = "" if split else _refuse_split_folders(root, walk.images)
     label_of = _from_class_folders(root, walk, bases)
-    remarks = (*_lost(walk, bases, set(label_of.values())), *([doubt] if doubt else []))
+    remarks = (*walk.lost_classes(bases, set(label_of.values())), *([doubt] if doubt else []))
     return replace(walk, label_of=label_of), remarks, fixed
 
 
@@ -169,14 +157,13 @@ def class_bases(root: Path, split: Sequence[str]) -> list[str]:
 
 
 def _walk(root: Path) -> Walk:
-    try:
-        with contextlib.suppress(NotADirectoryError):
-            os.scandir(root).close()
-    except (FileNotFoundError, ValueError) as error:
-        fix = "give a folder that holds one folder of images per class"
-        raise DataError(f"there is no folder {root}", fix=fix) from error
-    except OSError as error:
-        raise DataError(f"cannot read the folder {root}: {reason(error)}", fix="check the path") from error
+    with reading(root):
+        try:
+            with contextlib.suppress(NotADirectoryError):
+                os.scandir(root).close()
+        except (FileNotFoundError, ValueError) as error:
+            fix = "give a folder that holds one folder of images per class"
+            raise DataError(f"there is no folder {root}", fix=fix) from error
     return walk_data(root)
 
 
@@ -203,7 +190,7 @@ def _from_class_folders(root: Path, walk: Walk, bases: Sequence[str]) -> dict[st
         base = next((base for base in bases if not base or path.startswith(f"{base}/")), None)
         label, slash, _ = path.removeprefix(f"{base}/").partition("/")
         if base is None or not slash:
-            walk.leave_out(path, OTHER_SPLIT if base is None else BESIDE)
+            walk.left[path] = OTHER_SPLIT if base is None else BESIDE
         else:
             label_of[path] = label
     for base in bases:
@@ -212,25 +199,11 @@ def _from_class_folders(root: Path, walk: Walk, bases: Sequence[str]) -> dict[st
             raise DataError(what, fix="leave it out, or check the folder")
     if label_of:
         return label_of
-    found = f" ({summed_text(walk.left, 3)})" if walk.left else ""
+    found = f" ({'; '.join(row.text for row in summed(walk.left)[:3])})" if walk.left else ""
     if any(posixpath.dirname(folder) in bases for folder in walk.folders):
         raise DataError(f"there are no image files in the class folders of {root}{found}", fix="check the folder")
     fix = "put the images of each class into a folder of its own, or give their labels with --labels FILE.csv"
     raise DataError(f"{root} has no class folders{found}", fix=fix)
-
-
-def _lost(walk: Walk, bases: Sequence[str], classes: set[str]) -> Iterator[str]:
-    """Yield a sentence for each class folder without samples, and one about closed folders in others."""
-    told: set[str] = set()
-    for folder in (*walk.folders, *(path for path, _, why in walk.left if why.startswith(NO_WAY_IN))):
-        base, name = posixpath.split(folder)
-        if base in bases and name not in classes and name not in told and (why := walk.lost(folder)):
-            told.add(name)
-            yield f"class {printable_path(name)!r} is not in the audit: {why}"
-    closed = [path for path, _, why in walk.left if why.startswith(CLOSED)]
-    if inner := [path for path in closed if posixpath.dirname(path) not in bases]:
-        more = f" and {len(inner) - 1} more" if len(inner) > 1 else ""
-        yield f"the images in {printable_path(inner[0])!r}{more} are not in the audit: the folder cannot be read"
 
 
 def _inspect(root: Path, label_of: Mapping[str, str], reporter: Reporter) -> Catalogue:
@@ -415,7 +388,7 @@ def _parts(top: _Folder) -> list[_Folder]:
     for rest, kind_of in sorted(groups.items(), key=lambda item: -len(item[1])):
         if len(set(kind_of.values())) < 2:
             continue
-        parts = [top.inner[name] for name in sorted(kind_of, key=lambda name: (PARTS_ORDER.find(kind_of[name]), name))]
+        parts = [top.inner[name] for name in sorted(kind_of, key=part_rank)]
         train_and_test_only = rest == "" and len(parts) == len(top.inner)
         if train_and_test_only or any(part.innermost.has_classes for part in parts):
             return parts

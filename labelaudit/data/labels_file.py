@@ -14,14 +14,14 @@ import os
 import posixpath
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from labelaudit.data.votes import Vote, majority
-from labelaudit.errors import DataError, reason
+from labelaudit.errors import DataError
+from labelaudit.run.files import reading
 from labelaudit.text import alike, folded, plural, unguarded
 
 _PATH_NAMES = ("path", "file", "filename", "filepath", "image", "imagepath", "imagename", "imagefile", "imgpath", "img")
@@ -37,6 +37,14 @@ _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical ba
 _ENCODING_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _MOST_TRIED = 100
+
+
+class Vote(NamedTuple):
+    """The label that an annotator gave an image."""
+
+    path: str
+    annotator: str
+    label: str
 
 
 class LabelsFile(NamedTuple):
@@ -108,6 +116,35 @@ def read_labels(file: Path, root: Path | None = None, images: Sequence[str] = ()
         warnings += _doubts_of_annotators(file, given, set(label_of.values()))
     voted = () if annotator_at is None else given
     return LabelsFile(header, rows, columns, separator, label_of, paths, voted, split_of, notes, warnings)
+
+
+def majority(votes: Sequence[Vote]) -> tuple[dict[str, str], int]:
+    """Return the label that most annotators gave each path, in the order of the votes, and how many were tied.
+
+    Of tied labels, the one of the annotators wins whom the others agree with most: by the sum over them of
+
+        (1 + how many others on the same images gave the same label) / (2 + how many others there were).
+
+    That is half for those who share no image; after that the order of the labels decides.
+    """
+    by_path: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for vote in votes:
+        by_path[vote.path][vote.label] += 1
+    same: Counter[str] = Counter()
+    others: Counter[str] = Counter()
+    for vote in votes:
+        same[vote.annotator] += by_path[vote.path][vote.label] - 1
+        others[vote.annotator] += by_path[vote.path].total() - 1
+    trust: defaultdict[tuple[str, str], float] = defaultdict(float)
+    for vote in votes:
+        trust[vote.path, vote.label] += (1 + same[vote.annotator]) / (2 + others[vote.annotator])
+    label_of, ties = {}, 0
+    for path, count in by_path.items():
+        most = max(count.values())
+        tied = sorted(label for label in count if count[label] == most)
+        label_of[path] = max(tied, key=lambda label: trust[path, label])
+        ties += len(tied) > 1
+    return label_of, ties
 
 
 def _said_of_majority(file: Path, votes: Sequence[Vote], ties: int) -> str:
@@ -249,14 +286,10 @@ def _normal(path: str) -> str:
 
 def _separated(file: Path, notes: list[str]) -> tuple[io.StringIO, str]:
     """Return the text, and the separator that gives its header the two columns."""
-    try:
+    with reading(file):
         content = file.read_bytes()
         encoding = next((name for mark, name in _ENCODING_MARKS.items() if content.startswith(mark)), "utf-8")
         text = content.decode(encoding)
-    except OSError as error:
-        raise DataError(f"cannot read the labels file {file}: {reason(error)}", fix="check the path") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
     first = re.split(r"[\r\n]", text, maxsplit=1)[0]
     for separator, name in _SEPARATORS.items():
         with contextlib.suppress(csv.Error):

@@ -48,41 +48,37 @@ def look_size(catalogue: Catalogue) -> int:
 
 def look_at(catalogue: Catalogue, form: PixelFormat, reporter: Reporter) -> Looked:
     """Decode every image that is used, and keep its statistics."""
-    found: dict[int, ImageStatistics | str] = {}
+    looks: dict[int, ImageStatistics] = {}
+    failures: dict[int, str] = {}
 
-    def look(numbers: Sequence[int]) -> list[ImageStatistics | str]:
-        images = [decode_sample(catalogue, number, form) for number in numbers]
-        return looks_of(images, [catalogue.sha256[number] for number in numbers])
+    def look(numbers: Sequence[int]) -> tuple[dict[int, ImageStatistics], dict[int, str]]:
+        images = {number: decode_sample(catalogue, number, form) for number in numbers}
+        arrays = {number: image for number, image in images.items() if not isinstance(image, str)}
+        seen = looks_of([*arrays.values()], [catalogue.sha256[number] for number in arrays])
+        unseen = {number: image for number, image in images.items() if isinstance(image, str)}
+        return dict(zip(arrays, seen, strict=True)), unseen
 
     used = np.flatnonzero(catalogue.used_N).tolist()
     with reporter.bar("Looking at images", len(used), "images") as advance:
-        for numbers, each in in_parallel(used, look):
-            found.update(zip(numbers, each, strict=True))
+        for numbers, (seen, unseen) in in_parallel(used, look):
+            looks |= seen
+            failures |= unseen
             advance(len(numbers))
-    looks = {number: each for number, each in found.items() if not isinstance(each, str)}
-    failures = {number: each for number, each in found.items() if isinstance(each, str)}
     return Looked(sample_R=np.array([*looks], dtype=np.int32), looks=[*looks.values()], failures=failures)
 
 
-def looks_of(images: Sequence[UInt8Array | str], hashes: Sequence[str]) -> list[ImageStatistics | str]:
-    """Return the statistics of decoded images [C, H, W] with these content hashes; a text stays as it is."""
-    arrays = [image for image in images if not isinstance(image, str)]
-    values = iter(image_statistics(np.stack(arrays)) if arrays else ())
-    results: list[ImageStatistics | str] = []
-    for image, sha256 in zip(images, hashes, strict=True):
-        if isinstance(image, str):
-            results.append(image)
-            continue
+def looks_of(images: Sequence[UInt8Array], hashes: Sequence[str]) -> list[ImageStatistics]:
+    """Return the statistics of images [C, H, W] of one size, and of the copies of those with some content hashes."""
+    looks = []
+    value_BS = image_statistics(np.stack(images)) if images else ()
+    for image, value_S, sha256 in zip(images, value_BS, hashes, strict=True):
         copy_MS = None
         if sha256.startswith(tuple(COPIED_DIGITS)):
             # Drawn from the content: the same whatever else is in the folder, and in the cache.
             copy_MS = copy_statistics(image[None], np.random.default_rng(int(sha256[:16], 16)))[0]
-        results.append(
-            ImageStatistics(
-                digest=pixel_digest(image), thumb_GG=thumbnail(image), value_S=next(values), copy_MS=copy_MS
-            )
-        )
-    return results
+        digest, thumb_GG = pixel_digest(image), thumbnail(image)
+        looks.append(ImageStatistics(digest=digest, thumb_GG=thumb_GG, value_S=value_S, copy_MS=copy_MS))
+    return looks
 
 
 def thumbnail(x_CHW: UInt8Array) -> UInt8Array:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -25,12 +23,12 @@ from labelaudit.detect.images import UInt8Array
 from labelaudit.errors import StorageError
 from labelaudit.names import ResizeName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.run.caches import CachedPixels, PixelCache, not_kept
+from labelaudit.run.caches import CACHE_VARIABLE, LIMIT_VARIABLE, CachedPixels, PixelCache, not_kept
 from labelaudit.run.files import held
 from labelaudit.text import plural
 
 RAM_SHARE = 0.5
-"""Share of the free memory that pixels may take before they go into a memory-mapped file."""
+"""Share of the free memory that pixels may take; more are read through a memory map of the cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +65,7 @@ def decode_sample(catalogue: Catalogue, number: int, form: PixelFormat) -> UInt8
 def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter = QUIET, processes: int = 1) -> Pixels:
     """Load every readable sample's pixels from the cache, or decode them and keep them there if there is room.
 
-    So many ``processes`` share the memory of this machine. No room in memory nor on disk is a StorageError.
+    So many ``processes`` share the memory of this machine. No room in memory nor in the cache is a StorageError.
     """
     sample_R = np.flatnonzero(catalogue.used_N).astype(np.int32)
     shape = (len(sample_R), form.channels, form.size, form.size)
@@ -84,7 +82,7 @@ def load_pixels(catalogue: Catalogue, form: PixelFormat, *, reporter: Reporter =
         failures = {int(sample_R[position]): reason for position, reason in cached.failures.items()}
         array = _open(cache.rows_file, (cached.rows, *shape[1:]), processes, reporter)
         return Pixels(array_RCHW=array, sample_R=np.delete(sample_R, list(cached.failures)), failures=failures)
-    array = _allocate(shape, processes, reporter)
+    array = _allocate(shape, processes)
     kept: list[int] = []
     failures = {}
     for number, image in zip(sample_R.tolist(), _decoded(catalogue, sample_R, form, reporter), strict=True):
@@ -121,14 +119,7 @@ def _cached(
             return None
         if (found := cache.find()) is not None:
             return found
-        about = cache.begun()
-        if about.done:
-            reporter.say(f"{plural(about.done, 'image was', 'images were')} decoded before an interruption")
-        try:
-            cache.append(about, _decoded(catalogue, sample_R[about.done :], form, reporter))
-        except (OSError, StorageError):
-            cache.discard()
-            raise
+        about = cache.write(_decoded(catalogue, sample_R, form, reporter))
         # An image that failed because it is not the one that was catalogued may be back the next time.
         with contextlib.suppress(UnreadableImageError):
             for position in about.failures:
@@ -141,9 +132,9 @@ def _cached(
 def _open(file: Path, shape: tuple[int, int, int, int], processes: int, reporter: Reporter) -> UInt8Array:
     if not shape[0]:
         return np.empty(shape, dtype=np.uint8)
-    if (needed := int(np.prod(shape))) * processes <= RAM_SHARE * _free_memory_bytes():
-        return np.fromfile(file, dtype=np.uint8, count=needed).reshape(shape)
-    reporter.say(f"{needed / 2**30:.1f} GiB of pixels are read through a memory map of {file}")
+    if _fits(shape, processes):
+        return np.fromfile(file, dtype=np.uint8, count=int(np.prod(shape))).reshape(shape)
+    reporter.say(f"{_size(shape)} of pixels are read through a memory map of {file}")
     return np.memmap(file, dtype=np.uint8, mode="r", shape=shape)
 
 
@@ -154,21 +145,19 @@ def _read(catalogue: Catalogue, number: int) -> bytes:
     return content
 
 
-def _allocate(shape: tuple[int, int, int, int], processes: int, reporter: Reporter) -> UInt8Array:
-    if (needed := int(np.prod(shape))) * processes <= RAM_SHARE * _free_memory_bytes():
-        return np.empty(shape, dtype=np.uint8)
-    try:
-        # The file has no name, so the space is freed however the process ends.
-        with tempfile.TemporaryFile(prefix="labelaudit-pixels-") as backing:
-            backing.truncate(needed)
-            if hasattr(os, "posix_fallocate"):  # without the space, a full disk would end the process with SIGBUS
-                os.posix_fallocate(backing.fileno(), 0, needed)
-            array = np.memmap(backing, dtype=np.uint8, mode="r+", shape=shape)
-    except OSError as error:
-        fix = "use a smaller --image-size, or set TMPDIR to a larger disk"
-        raise StorageError(f"no room for {needed / 2**30:.1f} GiB of pixels: {error.strerror}", fix=fix) from error
-    reporter.say(f"{needed / 2**30:.1f} GiB of pixels go into a memory-mapped file in {tempfile.gettempdir()}")
-    return array
+def _allocate(shape: tuple[int, int, int, int], processes: int) -> UInt8Array:
+    if not _fits(shape, processes):
+        fix = f"use a smaller --image-size, or give the cache so much room with {CACHE_VARIABLE} or {LIMIT_VARIABLE}"
+        raise StorageError(f"no room for {_size(shape)} of pixels in the memory, nor in the cache", fix=fix)
+    return np.empty(shape, dtype=np.uint8)
+
+
+def _fits(shape: tuple[int, int, int, int], processes: int) -> bool:
+    return int(np.prod(shape)) * processes <= RAM_SHARE * _free_memory_bytes()
+
+
+def _size(shape: tuple[int, int, int, int]) -> str:
+    return f"{np.prod(shape) / 2**30:.1f} GiB"
 
 
 def _free_memory_bytes() -> int:

@@ -60,23 +60,6 @@ class Rendering:
             scaled = (value_HW.astype(np.float64) - low) * (255.0 / (high - low))
         return np.rint(np.clip(np.nan_to_num(scaled, nan=0.0), 0, 255)).astype(np.uint8)
 
-    def for_more(self, own: Rendering) -> tuple[Rendering, list[str]]:
-        """Return this rule for another folder, which keeps its own range for kinds that are not in this one.
-
-        Also return a sentence for each range that cuts off most of the other folder's values.
-        """
-        chosen, notes = {}, []
-        for kind in DEEP_KINDS:
-            (low, high), (least, most), plain = (getattr(rule, kind) for rule in (self, own, PLAIN))
-            is_known = (low, high) != plain
-            chosen[kind] = (low, high) if is_known else (least, most)
-            if is_known and (least, most) != plain and min(high, most) - max(low, least) < (most - least) / 2:
-                notes.append(
-                    f"its values go from {least:g} to {most:g}, those of the training images from {low:g} to {high:g}. "
-                    "What is beyond becomes black or white"
-                )
-        return Rendering(**chosen, background=self.background), notes
-
 
 PLAIN = Rendering()
 """The rule for a folder of opaque 8-bit images."""

@@ -13,7 +13,7 @@ import io
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -25,13 +25,13 @@ from labelaudit.data.catalogue import is_in_split
 from labelaudit.data.containers import Table, inside, opened, read_file
 from labelaudit.data.images import UnreadableImageError
 from labelaudit.data.labels_file import leads_out, matching
-from labelaudit.data.walk import NO_IMAGE, NO_LABEL, OTHER_SPLIT, PARTS_ORDER, Walk, part_name, walk_folder, walk_names
+from labelaudit.data.walk import NO_IMAGE, NO_LABEL, OTHER_SPLIT, Walk, part_name, part_rank, walk_folder, walk_names
 from labelaudit.errors import DataError, brief
 from labelaudit.text import listed
 
 _METADATA = frozenset({"metadata.csv", "metadata.jsonl", "metadata.parquet"})
 _FILE_NAME = "file_name"
-_SHARDS = frozenset({".parquet", ".tar", ".tgz", ".zip"})
+_SHARDS = frozenset({".parquet", ".tar", ".zip"})
 
 
 class _Described(msgspec.Struct):
@@ -57,7 +57,7 @@ def in_split(root: Path, walk: Walk, split: Sequence[str]) -> dict[str, str]:
     label_of = dict(walk.label_of or {})
     places = {posixpath.dirname(path) for path in label_of}
     kind_of = {part: kind for place in places for part in place.split("/") if (kind := part_name(part)[0])}
-    parts = sorted(kind_of, key=lambda part: (PARTS_ORDER.find(kind_of[part]), part))
+    parts = sorted(kind_of, key=part_rank)
     names = list(dict.fromkeys(re.split(r"[-.]", part)[0] for part in parts))
     if not split and len(set(kind_of.values())) > 1:
         what = f"{root} holds {listed(names, 6)}: parts of a data set"
@@ -67,7 +67,7 @@ def in_split(root: Path, walk: Walk, split: Sequence[str]) -> dict[str, str]:
         fix = f"there are: {listed(names, 6)}" if names else "leave --split out"
         raise DataError(f"--split: there is no {' or '.join(split)} in {root}", fix=fix)
     for path in [path for path in label_of if posixpath.dirname(path) not in kept]:
-        walk.leave_out(path, OTHER_SPLIT)
+        walk.left[path] = OTHER_SPLIT
         del label_of[path]
     return label_of
 
@@ -79,22 +79,22 @@ def _walk_file(root: Path, file: Path, folder: str) -> Walk:
             raise DataError(f"there is no folder {folder} in {file}", fix=f"give {file}")
         rows = dict(zip(container.names, container.labels, strict=True))
         label_of = {row: label for row, label in rows.items() if label}
-        left = [(row, "", NO_LABEL) for row, label in rows.items() if not label]
-        return Walk(images=list(rows), left=left, label_of=label_of, labels_from=container.labels_from)
-    names = list(_below(container.names, folder))
+        left = {row: NO_LABEL for row, label in rows.items() if not label}
+        return Walk(images=list(rows), left=left, label_of=label_of, labels_from=f"the column {container.label!r}")
+    names = list(_below(container.members, folder))
     if not names:
         raise DataError(f"there are no files in {root}", fix="check the archive, or the name of the folder in it")
     walk = walk_names(root, names, _below(container.folders, folder))
     return _described(root, walk) or _paired(root, walk) or walk
 
 
-def _below(names: Sequence[str], folder: str) -> Iterator[str]:
+def _below(names: Iterable[str], folder: str) -> Iterator[str]:
     before = f"{folder}/" if folder else ""
     return (name.removeprefix(before) for name in names if name.startswith(before))
 
 
 def _walk_shards(root: Path, walk: Walk, shards: Sequence[str]) -> Walk:
-    whole = replace(walk, images=[], left=[entry for entry in walk.left if entry[0] not in shards], label_of={})
+    whole = replace(walk, images=[], left=walk.left_but(shards), label_of={})
     for shard in shards:
         found = _walk_file(root / shard, root / shard, "")
         if found.label_of is None:
@@ -119,7 +119,7 @@ def _paired(root: Path, walk: Walk) -> Walk | None:
     for path in walk.images:
         stem = os.path.splitext(path)[0]
         if stem not in texts:
-            walk.leave_out(path, NO_LABEL)
+            walk.left[path] = NO_LABEL
             continue
         try:
             content = read_file(root / texts[stem])
@@ -134,8 +134,7 @@ def _paired(root: Path, walk: Walk) -> Walk | None:
             raise DataError(f"{root / texts[stem]} is no label ({error})", fix=fix) from error
         if not label_of[path]:
             raise DataError(f"{root / texts[stem]} is empty", fix=fix)
-    left = [entry for entry in walk.left if not entry[0].endswith(end)]
-    return replace(walk, left=left, label_of=label_of, labels_from=f"the {end} files")
+    return replace(walk, left=walk.left_but(texts.values()), label_of=label_of, labels_from=f"the {end} files")
 
 
 def _described(root: Path, walk: Walk) -> Walk | None:
@@ -158,9 +157,8 @@ def _described(root: Path, walk: Walk) -> Walk | None:
     label_of = {path: label for path, label in label_of.items() if label}
     for path in walk.images:
         if path not in label_of:
-            walk.leave_out(path, NO_LABEL)
-    left = [entry for entry in walk.left if entry[0] not in label_of and entry[0] not in files]
-    return replace(walk, left=left, label_of=label_of, labels_from=listed(files, 3))
+            walk.left[path] = NO_LABEL
+    return replace(walk, left=walk.left_but([*label_of, *files]), label_of=label_of, labels_from=listed(files, 3))
 
 
 def _labels_in(file: Path) -> list[tuple[str, str, str]] | None:
@@ -195,4 +193,4 @@ def _labels_in(file: Path) -> list[tuple[str, str, str]] | None:
 
 
 def _not_images(walk: Walk) -> list[str]:
-    return [path for path, _, why in walk.left if why == NO_IMAGE]
+    return [path for path, why in walk.left.items() if why == NO_IMAGE]

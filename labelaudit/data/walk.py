@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from labelaudit.run.layout import RunFolder
 
 IN_A_RUN = "in a run folder of labelaudit"
 IN_A_TOOLS_FOLDER = "in a folder of the system or a tool"
-DROPPED = "dropped by labelaudit relabel"
 HIDDEN = "hidden: the name begins with a dot"
 NO_IMAGE = "not an image by its name"
 UNSUPPORTED = "in a format that is not read: convert it to PNG or JPEG"
@@ -36,7 +36,7 @@ def _words(text: str, separator: str | None = None) -> frozenset[str]:
     return frozenset(text.split(separator))
 
 
-NO_CLASS = frozenset({IN_A_RUN, IN_A_TOOLS_FOLDER, DROPPED, HIDDEN})
+NO_CLASS = frozenset({IN_A_RUN, IN_A_TOOLS_FOLDER, HIDDEN})
 """Reasons of files that are in no class; they are counted together, whatever their suffix."""
 
 NO_LOSS = NO_CLASS | {NO_IMAGE, OTHER_SPLIT}
@@ -72,7 +72,7 @@ _HEIF = {b"ftypheic", b"ftypheix", b"ftypmif1"}
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
-    """The images in a folder, the folders that may hold some, and (path, suffix, reason) of what is left out.
+    """The images in a folder, the folders that may hold some, and why others are left out, by path.
 
     Paths are below the folder with ``/`` between the parts; of a folder that cannot be entered, its own is left out.
     ``label_of`` has the labels that do not come from class folders, and ``labels_from`` says where they stand.
@@ -80,21 +80,16 @@ class Walk:
 
     images: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
-    left: list[tuple[str, str, str]] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
     label_of: Mapping[str, str] | None = None
     labels_from: str = ""
-
-    def leave_out(self, path: str, reason: str) -> None:
-        """Count a file as left out."""
-        suffix = "" if reason in NO_CLASS else os.path.splitext(path)[1].lower()
-        self.left.append((path, suffix, reason))
 
     def with_part(self, folder: str, part: Walk) -> Walk:
         """Return this walk and what is in a folder of it, with labels."""
         return replace(
             self,
             images=[*self.images, *(f"{folder}/{path}" for path in part.images)],
-            left=[*self.left, *((f"{folder}/{path}", suffix, why) for path, suffix, why in part.left)],
+            left={**self.left, **{f"{folder}/{path}": why for path, why in part.left.items()}},
             label_of={
                 **(self.label_of or {}),
                 **{f"{folder}/{path}": of for path, of in (part.label_of or {}).items()},
@@ -102,31 +97,44 @@ class Walk:
             labels_from=part.labels_from or self.labels_from,
         )
 
-    def lost(self, folder: str) -> str:
+    def left_but(self, paths: Iterable[str]) -> dict[str, str]:
+        """Return what is left out, but for these paths."""
+        others = set(paths)
+        return {path: why for path, why in self.left.items() if path not in others}
+
+    def lost_classes(self, bases: Sequence[str], classes: set[str]) -> Iterator[str]:
+        """Yield a sentence for each folder in the bases that is no class, and one about closed folders in others."""
+        told: set[str] = set()
+        for folder in (*self.folders, *(path for path, why in self.left.items() if why.startswith(NO_WAY_IN))):
+            base, name = posixpath.split(folder)
+            if base in bases and name not in classes and name not in told and (why := self._lost(folder)):
+                told.add(name)
+                yield f"class {printable_path(name)!r} is not in the audit: {why}"
+        closed = [path for path, why in self.left.items() if why.startswith(CLOSED)]
+        if inner := [path for path in closed if posixpath.dirname(path) not in bases]:
+            more = f" and {len(inner) - 1} more" if len(inner) > 1 else ""
+            yield f"the images in {printable_path(inner[0])!r}{more} are not in the audit: the folder cannot be read"
+
+    def _lost(self, folder: str) -> str:
         """Return why a folder without images, or a closed one, may be a lost class; empty where it is none."""
-        within = [entry for entry in self.left if entry[0] == folder or entry[0].startswith(f"{folder}/")]
-        if not within:
-            return "its folder is empty"
-        if within[0][0] == folder:
-            return f"it is {within[0][2]}"
-        return summed_text(entry for entry in within if entry[2] not in {*NO_CLASS, NO_IMAGE})
+        if folder in self.left:
+            return f"it is {self.left[folder]}"
+        within = {path: why for path, why in self.left.items() if path.startswith(f"{folder}/")}
+        lost = {path: why for path, why in within.items() if why not in {*NO_CLASS, NO_IMAGE}}
+        return "; ".join(row.text for row in summed(lost)) if within else "its folder is empty"
 
 
-def summed(left: Iterable[tuple[str, str, str]]) -> tuple[LeftOut, ...]:
+def summed(left: Mapping[str, str]) -> tuple[LeftOut, ...]:
     """Count what is left out by reason and suffix, the most frequent first."""
     found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for path, suffix, reason in left:
-        found[reason, suffix].append(path)
+    for path, reason in left.items():
+        is_counted_together = reason in NO_CLASS or reason.startswith("a ")
+        found[reason, "" if is_counted_together else os.path.splitext(path)[1].lower()].append(path)
     rows = [
         LeftOut(reason=reason, suffix=printable_path(suffix), files=len(paths), example=printable_path(paths[0]))
         for (reason, suffix), paths in found.items()
     ]
     return tuple(sorted(rows, key=lambda row: (-row.files, row.reason, row.suffix)))
-
-
-def summed_text(left: Iterable[tuple[str, str, str]], most: int | None = None) -> str:
-    """Return the ``most`` frequent of what is left out, in words."""
-    return "; ".join(row.text for row in summed(left)[:most])
 
 
 def walk_folder(root: Path) -> Walk:
@@ -139,12 +147,12 @@ def walk_folder(root: Path) -> Walk:
             identity = _identity(root / folder)
             if folder and identity in above:
                 if not excuse:
-                    walk.left.append((folder, "", "a link to a folder that it lies in"))
+                    walk.left[folder] = "a link to a folder that it lies in"
                 return
             entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
         except OSError as error:
             why = "you may not read" if isinstance(error, PermissionError) else "cannot be read"
-            walk.left.append((folder, "", CLOSED + why))
+            walk.left[folder] = CLOSED + why
             return
         if not excuse and folder:
             walk.folders.append(folder)
@@ -180,9 +188,9 @@ def _sort(walk: Walk, root: Path, path: str, excuse: str, suffixes: frozenset[st
     suffix = os.path.splitext(path)[1].lower()
     if excuse or path.rpartition("/")[2].startswith("."):
         if suffix in suffixes or excuse not in ("", HIDDEN):
-            walk.leave_out(path, excuse or HIDDEN)
+            walk.left[path] = excuse or HIDDEN
     elif reason := _why_no_image(root / path, suffix, suffixes):
-        walk.leave_out(path, reason)
+        walk.left[path] = reason
     else:
         walk.images.append(path)
 
@@ -192,9 +200,7 @@ def _excuse_of(name: str) -> str:
     name = name.lower()
     if name in _TOOLS_FOLDERS:
         return IN_A_TOOLS_FOLDER
-    if name.startswith("."):
-        return DROPPED if name == ".labelaudit-dropped" else HIDDEN
-    return ""
+    return HIDDEN if name.startswith(".") else ""
 
 
 def _excuse(folder: Path) -> str:
@@ -262,7 +268,6 @@ _PARTS = {
     **dict.fromkeys(("unlabeled", "unlabelled"), "unlabeled"),
 }
 """Names of parts of a data set, with their kind."""
-PARTS_ORDER = "train val test unlabeled"
 
 
 def part_name(name: str) -> tuple[str, str]:
@@ -274,3 +279,8 @@ def part_name(name: str) -> tuple[str, str]:
             rest = [other for other in words[:number] + words[number + 1 :] if not other.isdigit()]
             return _PARTS[word], "".join(rest)
     return "", ""
+
+
+def part_rank(name: str) -> tuple[int, str]:
+    """Return what to sort parts by: ``train`` comes before ``val`` and ``test``, other names come first."""
+    return "train val test unlabeled".find(part_name(name)[0] or "?"), name

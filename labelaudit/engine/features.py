@@ -147,13 +147,15 @@ def embed(
 
 def _embedded(images: Sequence[UInt8Array | str], hashes: Sequence[str], embedder: Embedder) -> list[Embedded]:
     """Return one result per image, in order: its embedding and statistics, or why it could not be decoded."""
-    arrays = [image for image in images if not isinstance(image, str)]
+    decoded = [(image, sha256) for image, sha256 in zip(images, hashes, strict=True) if not isinstance(image, str)]
+    arrays = [image for image, _ in decoded]
+    looks = iter(looks_of(arrays, [sha256 for _, sha256 in decoded]))
     vectors = iter(embedder(np.stack(arrays)) if arrays else ())
     return [
-        Embedded(vector_D=None, reason=look)
-        if isinstance(look, str)
-        else Embedded(vector_D=next(vectors), reason="", look=look)
-        for look in looks_of(images, hashes)
+        Embedded(vector_D=None, reason=image)
+        if isinstance(image, str)
+        else Embedded(vector_D=next(vectors), reason="", look=next(looks))
+        for image in images
     ]
 
 

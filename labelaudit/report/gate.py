@@ -26,10 +26,10 @@ from labelaudit.data.walk import NO_LOSS
 from labelaudit.detect.theory import wilson
 from labelaudit.errors import RunError, UsageError, brief, reason
 from labelaudit.names import JudgeName
+from labelaudit.run import lists
 from labelaudit.run.documents import AnnotatorsNoise, Noise
-from labelaudit.run.findings import finding_rows
-from labelaudit.run.lists import Listed, Row, code_of, list_suspicious, ranked_rows, read_baseline, unreadable_rows
-from labelaudit.run.series import newest
+from labelaudit.run.layout import newest
+from labelaudit.run.lists import Listed, Row, code_of
 from labelaudit.text import plural
 
 Outcome = Literal["passed", "failed", "skipped"]
@@ -295,15 +295,15 @@ def make_report(
                 f"--baseline {baseline} is this audit itself: nothing could be new",
                 fix="give an earlier run, or a copy of its samples.parquet",
             )
-        known = read_baseline(baseline).against(audit.catalogue)
-    rows: Iterable[Row] = ranked_rows(audit.suspicious)
+        known = lists.read_baseline(baseline).against(audit.catalogue)
+    rows: Iterable[Row] = lists.ranked_rows(audit.suspicious)
     total = noise.suspicious
     if not taken.is_all:
         rows = [row for row in rows if taken.takes(code_of(row), row["path"])]
         total = len(rows)
-    listed = list_suspicious(rows, total, most=max(top, _MOST_LISTED), baseline=known)
-    unreadable = [row for row in unreadable_rows(audit.catalogue) if taken.takes("LA005", row["path"])]
-    findings = [row for row in finding_rows(audit.findings) if taken.takes(row["code"], row["path"])]
+    listed = lists.list_suspicious(rows, total, most=max(top, _MOST_LISTED), baseline=known)
+    unreadable = [row for row in lists.unreadable_rows(audit.catalogue) if taken.takes("LA005", row["path"])]
+    findings = [row for row in lists.rows_of(audit.findings) if taken.takes(row["code"], row["path"])]
     copies = [row for row in findings if row["code"] == "LA006"]
     # The best copy of a group names none: here the next one.
     second = {row["other_path"]: row["path"] for row in reversed(copies)}
@@ -331,7 +331,7 @@ def make_report(
         ),
         top=top,
         unreadable=tuple(unreadable),
-        kept=tuple(ranked_rows(audit.kept)) if list_kept else (),
+        kept=tuple(lists.ranked_rows(audit.kept)) if list_kept else (),
         findings=tuple(findings),
         known=known_ids,
         annotators=audit.annotators,

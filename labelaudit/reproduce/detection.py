@@ -84,7 +84,7 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
     if asked.test is not None:
         require_outside(asked.out, asked.test, "--out")
         test = scan(asked.test, reporter=reporter)
-        numbered_as(test, truth, reporter)  # other classes are refused before anything is trained
+        numbered_as(test, truth)  # other classes are refused before anything is trained
     tables = Tables("Detection of wrong labels", **_COLUMNS)
 
     def measure_case(case: Case, seed: int, folder: Path) -> Iterator[dict[str, list[Row]]]:

@@ -174,7 +174,7 @@ def _read_inputs(
     truth_N = _read_truth(options.truth_csv, catalogue) if options.truth_csv else None
     held_out = None
     if options.validation is not None:
-        held_out = numbered_as(scan(options.validation, reporter=reporter), catalogue, reporter)
+        held_out = numbered_as(scan(options.validation, reporter=reporter), catalogue)
     planned = plan(catalogue, options.training, device, presets=options.presets or presets_of(entry))
     settings = replace(planned.settings, folds=1, apart=())  # one network that has seen all images
     values = dataclasses.asdict(parameters)  # type: ignore[call-overload]

@@ -9,9 +9,10 @@ import numpy as np
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.detect.sample import NONE, RIGHT, SKIPPED, WRONG, Answers
-from labelaudit.errors import DataError, reason
+from labelaudit.errors import DataError
 from labelaudit.review.corrections import NO_LABEL, read_review
 from labelaudit.review.decisions import Decision, Ledger, LedgerAction, decided, is_ledger, read_decisions
+from labelaudit.run.files import reading
 from labelaudit.run.lists import read_csv
 from labelaudit.text import csv_lines, unguarded
 
@@ -46,11 +47,8 @@ def _written(answers: Answers, sample: int, catalogue: Catalogue) -> str:
 
 def has_answers(file: Path) -> bool:
     """Return True for a CSV with a column ``answer``; raise a DataError where it cannot be read."""
-    try:
-        with open(file, "rb") as handle:
-            header = handle.readline(1 << 16).removeprefix(b"\xef\xbb\xbf").strip().split(b",")
-    except OSError as error:
-        raise DataError(f"cannot read {file}: {reason(error)}", fix="check the path") from error
+    with reading(file), open(file, "rb") as handle:
+        header = handle.readline(1 << 16).removeprefix(b"\xef\xbb\xbf").strip().split(b",")
     return b"answer" in [name.strip(b'"') for name in header]
 
 

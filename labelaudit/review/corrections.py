@@ -18,10 +18,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
 
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.errors import DataError, brief, reason
+from labelaudit.errors import DataError, brief
 from labelaudit.names import ActionName
 from labelaudit.review import decisions as ledger
 from labelaudit.review.decisions import Decision, Refusal
+from labelaudit.run.files import reading
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import UNREADABLE_COLUMNS, read_csv
 from labelaudit.text import unguarded
@@ -62,10 +63,8 @@ def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
     With ``accept_suggestions`` tags of CVAT that nobody touched are taken as accepted; else they are not reviewed.
     Raises a DataError that says the place where the file cannot be read, or is none of these.
     """
-    try:
+    with reading(file):
         content = file.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read the corrections {file}: {reason(error)}", fix="check the path") from error
     start = content.removeprefix(b"\xef\xbb\xbf").lstrip()[:4]
     found: list[_Entry]
     if start[:1] in (b"[", b"{"):

@@ -28,10 +28,10 @@ from typing import Literal, get_args
 import msgspec
 
 from labelaudit.data.catalogue import Catalogue
-from labelaudit.errors import DataError, reason
+from labelaudit.errors import DataError
 from labelaudit.names import ActionName
 from labelaudit.review.tree import RefusedError, checked_class
-from labelaudit.run.files import lock, require_regular, storage_errors
+from labelaudit.run.files import lock, reading, require_regular, storage_errors
 from labelaudit.run.layout import RunFolder
 from labelaudit.text import csv_lines, unguarded
 
@@ -150,7 +150,9 @@ def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:
     Raises a DataError where the file cannot be read, or a whole line is none of a ledger.
     """
     found = []
-    try:
+    with reading(file):
+        if not file.exists():
+            return [], 0
         with open(require_regular(file), "rb") as handle:
             handle.seek(start)
             content = handle.read()
@@ -167,14 +169,6 @@ def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:
                 where = "has a line that" if start else f"line {rows.line_num}"
                 what = f"{file} {where} is no decision: {','.join(cells)!r}"
                 raise DataError(what, fix="correct or delete that line") from error
-    except FileNotFoundError:
-        return [], 0
-    except OSError as error:
-        raise DataError(f"cannot read the decisions {file}: {reason(error)}", fix="check the path") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
-    except csv.Error as error:
-        raise DataError(f"{file} is not a readable CSV: {error}", fix="correct its quotes") from error
     return found, start + len(content)
 
 
@@ -203,12 +197,8 @@ def digest_of(*files: Path) -> str:
     """Return the SHA-256 (hex) of ledgers one after the other, or "" without any; an unreadable one is a DataError."""
     content = []
     for file in files:
-        try:
+        with reading(file), contextlib.suppress(FileNotFoundError):
             content.append(require_regular(file).read_bytes())
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise DataError(f"cannot read the decisions {file}: {reason(error)}", fix="check the path") from error
     return hashlib.sha256(b"".join(content)).hexdigest() if content else ""
 
 

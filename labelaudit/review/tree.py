@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from labelaudit.data.containers import read_file
 from labelaudit.data.images import UnreadableImageError
 from labelaudit.data.walk import is_folder
-from labelaudit.errors import DataError, reason
+from labelaudit.errors import reason
+from labelaudit.run.files import reading
 from labelaudit.text import folded
 
 OWN_PREFIX = ".labelaudit-"  # of every file and folder that relabeling writes into a data folder
@@ -114,11 +115,9 @@ class Tree:
     """
 
     def __init__(self, root: Path, bases: Sequence[str] = ("",)) -> None:
-        try:
+        with reading(root):
             self.root = root.resolve(strict=True)
             names = {entry.name for base in bases for entry in os.scandir(self.root / base) if is_folder(entry)}
-        except OSError as error:
-            raise DataError(f"cannot read the folder {root}: {reason(error)}", fix="check the path") from error
         self.bases = tuple(bases)
         self.classes = tuple(sorted(name for name in names if not name.startswith(".")))
         self._real: set[str] = set()

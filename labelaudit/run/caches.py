@@ -1,8 +1,8 @@
 """Caches of decoded pixels and of embeddings, kept across audits by the content of the images.
 
-A pixel entry is a file of raw uint8 rows and a JSON file that says how many are on the disk. Rows are appended under a
-lock, and the JSON file is written every few seconds: a crash loses the rows since then. The least recently used entries
-are deleted when the cache grows beyond its limit, whole ones and others. Others may read what is deleted.
+A pixel entry is a file of raw uint8 rows and a JSON file, which is written when the rows are on the disk, both under a
+lock. The least recently used entries are deleted when the cache grows beyond its limit, first what a crash has left.
+Others may read what is deleted.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ import contextlib
 import hashlib
 import os
 import shutil
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 import numpy as np
@@ -33,8 +31,6 @@ from labelaudit.run.parquet import write_table
 
 CACHE_VARIABLE = "LABELAUDIT_CACHE"
 LIMIT_VARIABLE = "LABELAUDIT_CACHE_GB"
-_NOTE_SECONDS = 10.0
-"""Time between two notes of what an entry has: a crash loses the rows that were decoded since the last one."""
 _LOOK_SHAPE = (1 + len(COPY_KINDS), len(IMAGE_STATISTICS))
 
 
@@ -127,18 +123,13 @@ class EmbeddingCache:
 
 def find_embeddings(wanted: set[str]) -> dict[str, Float32Array]:
     """Return embeddings of these hashes, all by the backbone that has embedded most of them; none is no error."""
-    counts: dict[str, int] = {}
+    best: dict[str, Float32Array] = {}
     with contextlib.suppress(OSError, StorageError):
-        for part in (cache_root() / "embeddings").glob("*/part-*.parquet"):
-            with contextlib.suppress(OSError, pa.ArrowException, ValueError, KeyError):
-                table = pq.read_table(require_regular(part).absolute(), columns=["sha256", "reason"])
-                rows = zip(table.column("sha256").to_pylist(), table.column("reason").to_pylist(), strict=True)
-                usable = sum(sha256 in wanted and not reason for sha256, reason in rows)
-                counts[part.parent.name] = counts.get(part.parent.name, 0) + usable
-        if any(counts.values()):
-            found = EmbeddingCache(max(sorted(counts), key=counts.__getitem__)).load(wanted)
-            return {sha256: one.vector_D for sha256, one in found.items() if one.vector_D is not None}
-    return {}
+        for folder in sorted((cache_root() / "embeddings").iterdir()):
+            found = EmbeddingCache(folder.name).load(wanted)
+            vectors = {sha256: one.vector_D for sha256, one in found.items() if one.vector_D is not None}
+            best = max(best, vectors, key=len)
+    return best
 
 
 def _read_part(path: Path, wanted: set[str]) -> dict[str, Embedded]:
@@ -166,15 +157,10 @@ def _unpacked(digest: str, look_VS: Float32Array, thumb_GG: UInt8Array) -> Image
 
 
 class CachedPixels(msgspec.Struct):
-    """The JSON file of an entry: what it has so far, and why images have no row, by position among all."""
+    """The JSON file of an entry: the number of its rows, and why other images have none, by position among all."""
 
     rows: int = 0
     failures: dict[int, str] = msgspec.field(default_factory=dict)
-
-    @property
-    def done(self) -> int:
-        """The number of decoded images, those without a row included."""
-        return self.rows + len(self.failures)
 
 
 class PixelCache:
@@ -188,73 +174,65 @@ class PixelCache:
         self.row_bytes, self.count = row_bytes, count
         self.about, self.rows_file, self.lock = (self.folder / f"{key}.{suffix}" for suffix in ("json", "u8", "lock"))
 
-    def begun(self) -> CachedPixels:
-        """Return what the entry has so far: nothing where it is damaged."""
-        with contextlib.suppress(OSError, RunError):
-            about = read_record(self.about, CachedPixels, "")
-            if self.rows_file.stat().st_size >= about.rows * self.row_bytes and about.done <= self.count:
-                return about
-        return CachedPixels()
-
     def find(self) -> CachedPixels | None:
         """Return the entry if it is there and whole, and mark it as used."""
-        if (about := self.begun()).done < self.count:
+        try:
+            about = read_record(self.about, CachedPixels, "")
+            size = self.rows_file.stat().st_size
+        except (OSError, RunError):
+            return None
+        if size < about.rows * self.row_bytes or about.rows + len(about.failures) != self.count:
             return None
         with contextlib.suppress(OSError):
             os.utime(self.about)
+        _delete(self.lock)  # of a process that was killed when the entry was whole
         return about
 
     def make_room(self) -> bool:
         """Delete the least recently used entries until this one fits below the limit; False if it can never fit."""
         needed = self.count * self.row_bytes
-        others = (path for path in self.folder.glob("*.json") if path != self.about)
-        entries = sorted(others, key=lambda path: _status(path).st_mtime)
-        sizes = {path: _status(path.with_suffix(".u8")).st_size for path in entries}
+        others = (path for path in self.folder.glob("*.u8") if path != self.rows_file)
+        entries = sorted(others, key=lambda path: _status(path.with_suffix(".json")).st_mtime)
+        sizes = {path: _status(path).st_size for path in entries}
         used = sum(sizes.values())
         limit = cache_limit_bytes(used)
         if needed > limit:
             return False
         for path, size in sizes.items():
             if used + needed > limit and holder(path.with_suffix(".lock")) is None:
-                _delete(path, path.with_suffix(".u8"))
+                _delete(path, path.with_suffix(".json"))
                 used -= size
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         return True
 
-    def append(self, about: CachedPixels, images: Iterable[UInt8Array | str]) -> None:
-        """Append the rows of the next images, or the reasons why there are none, to what the entry has (``about``)."""
-        if not about.done:
-            _delete(self.rows_file)  # a reader may have it open
-        noted = time.monotonic()
-        with open(self.rows_file, "ab") as handle:
-            handle.truncate(about.rows * self.row_bytes)
-            for image in images:
-                if isinstance(image, str):
-                    about.failures[about.done] = image
-                else:
-                    handle.write(image.data)
-                    about.rows += 1
-                # The last note makes the entry whole, and is the caller's.
-                if time.monotonic() - noted > _NOTE_SECONDS and about.done < self.count:
-                    _flush(handle)
-                    self.note(about)
-                    noted = time.monotonic()
-            _flush(handle)
+    def write(self, images: Iterable[UInt8Array | str]) -> CachedPixels:
+        """Write the rows of all images, or the reasons why there are none; `note` makes the entry whole."""
+        about = CachedPixels()
+        self.discard()  # not overwritten: a reader may have it open
+        try:
+            with open(self.rows_file, "wb") as handle:
+                for position, image in enumerate(images):
+                    if isinstance(image, str):
+                        about.failures[position] = image
+                    else:
+                        handle.write(image.data)
+                        about.rows += 1
+                handle.flush()
+                os.fsync(handle.fileno())
+        except BaseException:
+            self.discard()
+            raise
+        return about
 
     def note(self, about: CachedPixels) -> CachedPixels:
-        """Write what the entry has, and return it."""
+        """Write the JSON file, and return its content."""
         write_bytes(self.about, msgspec.json.encode(about))
         return about
 
     def discard(self) -> None:
-        """Delete what was written."""
+        """Delete the entry."""
         _delete(self.about, self.rows_file)
-
-
-def _flush(handle: BinaryIO) -> None:
-    handle.flush()
-    os.fsync(handle.fileno())
 
 
 def _status(path: Path) -> os.stat_result:

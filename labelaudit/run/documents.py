@@ -1,7 +1,7 @@
 """run.json and noise.json as typed records: the only place that writes, reads and checks them.
 
 Anybody can edit the files of a run folder, so reading checks every value. A record's field is the file's key, unless
-`msgspec.field(name=…)` says otherwise. Shares are in [0, 1].
+`msgspec.field(name=…)` says otherwise; unknown keys are ignored. Shares are in [0, 1].
 """
 
 from __future__ import annotations
@@ -41,11 +41,7 @@ PathText = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00]*\Z")]
 Interval = tuple[Share, Share]
 
 
-class JsonRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An object in a JSON file; unknown keys are ignored."""
-
-
-class RecordedData(JsonRecord, frozen=True, kw_only=True):
+class RecordedData(msgspec.Struct, frozen=True, kw_only=True):
     """The entry ``data`` of run.json: the images of an audit, of which ``readable`` take part; ``root`` is absolute."""
 
     root: PathText
@@ -80,7 +76,7 @@ class RecordedData(JsonRecord, frozen=True, kw_only=True):
         )
 
 
-class Description(JsonRecord, frozen=True, kw_only=True):
+class Description(msgspec.Struct, frozen=True, kw_only=True):
     """The content of the run.json of an audit.
 
     Attributes:
@@ -104,7 +100,7 @@ class Description(JsonRecord, frozen=True, kw_only=True):
     normalization: Mapping[str, tuple[float, ...]] | None = None
 
 
-class MixtureNoise(JsonRecord, frozen=True, kw_only=True):
+class MixtureNoise(msgspec.Struct, frozen=True, kw_only=True):
     """Two Gaussians fitted to the suspicion, the lower one first; see `labelaudit.detect.mixture`."""
 
     weight: tuple[Share, Share]
@@ -115,7 +111,7 @@ class MixtureNoise(JsonRecord, frozen=True, kw_only=True):
     log_likelihood: float
 
 
-class EstimatorNoise(JsonRecord, frozen=True, kw_only=True, omit_defaults=True):
+class EstimatorNoise(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one estimator says; ``mixture`` only for those that have one."""
 
     rank_by: str
@@ -124,7 +120,7 @@ class EstimatorNoise(JsonRecord, frozen=True, kw_only=True, omit_defaults=True):
     mixture: MixtureNoise | None = None
 
 
-class ClassNoise(JsonRecord, frozen=True, kw_only=True):
+class ClassNoise(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of one class."""
 
     name: str = msgspec.field(name="class")
@@ -133,7 +129,7 @@ class ClassNoise(JsonRecord, frozen=True, kw_only=True):
     suspicious: Count
 
 
-class SplitNoise(JsonRecord, frozen=True, kw_only=True):
+class SplitNoise(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of one split.
 
     Attributes:
@@ -149,7 +145,7 @@ class SplitNoise(JsonRecord, frozen=True, kw_only=True):
     contradicting: Count
 
 
-class Confused(JsonRecord, frozen=True, kw_only=True):
+class Confused(msgspec.Struct, frozen=True, kw_only=True):
     """How many suspicious samples have this pair of labels."""
 
     given: str
@@ -157,7 +153,7 @@ class Confused(JsonRecord, frozen=True, kw_only=True):
     count: Count
 
 
-class KindsNoise(JsonRecord, frozen=True, kw_only=True):
+class KindsNoise(msgspec.Struct, frozen=True, kw_only=True):
     """How many samples are of each kind, and how many of the corrupted copies would be called corrupted."""
 
     samples: Mapping[KindName, Count]
@@ -167,7 +163,7 @@ class KindsNoise(JsonRecord, frozen=True, kw_only=True):
     copies: tuple[Copies, ...] = ()
 
 
-class ReviewedClass(JsonRecord, frozen=True, kw_only=True):
+class ReviewedClass(msgspec.Struct, frozen=True, kw_only=True):
     """What the reviewed sample says of one class."""
 
     name: str = msgspec.field(name="class")
@@ -176,7 +172,7 @@ class ReviewedClass(JsonRecord, frozen=True, kw_only=True):
     reviews: Count
 
 
-class ReviewedNoise(JsonRecord, frozen=True, kw_only=True):
+class ReviewedNoise(msgspec.Struct, frozen=True, kw_only=True):
     """What the reviewed sample says, whatever the losses say; see `labelaudit.detect.sample`.
 
     Attributes:
@@ -201,7 +197,7 @@ class ReviewedNoise(JsonRecord, frozen=True, kw_only=True):
         return self.right + self.wrong + self.skipped
 
 
-class Noise(JsonRecord, frozen=True, kw_only=True):
+class Noise(msgspec.Struct, frozen=True, kw_only=True):
     """The content of noise.json: everything that an audit says of the data as a whole.
 
     Attributes:
@@ -252,7 +248,7 @@ class Noise(JsonRecord, frozen=True, kw_only=True):
         return self.noise_rate_interval if self.reviewed is None else self.reviewed.noise_rate_interval
 
 
-class AnnotatorNoise(JsonRecord, frozen=True, kw_only=True):
+class AnnotatorNoise(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of one annotator.
 
     Attributes:
@@ -269,7 +265,7 @@ class AnnotatorNoise(JsonRecord, frozen=True, kw_only=True):
     confusion: tuple[Confused, ...] = ()
 
 
-class Disagreement(JsonRecord, frozen=True, kw_only=True):
+class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
     """How many images two annotators both labeled, and how many of these differently."""
 
     annotators: tuple[str, str]
@@ -277,7 +273,7 @@ class Disagreement(JsonRecord, frozen=True, kw_only=True):
     different: Count
 
 
-class AnnotatorsNoise(JsonRecord, frozen=True, kw_only=True):
+class AnnotatorsNoise(msgspec.Struct, frozen=True, kw_only=True):
     """The content of annotators.json.
 
     Attributes:
@@ -323,7 +319,7 @@ def read_noise(run: RunFolder) -> Noise:
     return read_record(run.noise, Noise, fix)
 
 
-def as_json(record: JsonRecord) -> dict[str, object]:
+def as_json(record: msgspec.Struct) -> dict[str, object]:
     """Return a record as its file has it; raise a ValueError where a figure is not finite, which JSON cannot hold."""
     values: dict[str, object] = json.loads(json.dumps(msgspec.to_builtins(record), allow_nan=False))
     return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import fcntl
 import functools
@@ -68,6 +69,20 @@ def storage_errors(path: Path) -> Iterator[None]:
         elif error.errno in _NOT_ALLOWED:
             what, fix = f"{path} is not writable ({(error.strerror or '').lower()})", "choose another folder"
         raise StorageError(what, fix=fix) from error
+
+
+@contextlib.contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Turn what fails in the body, where a file that a user gave is read, into a DataError about it."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {reason(error)}", fix="check the path") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
+    except csv.Error as error:
+        what = f"{file} is not a readable CSV: {error}"
+        raise DataError(what, fix="check its quotes, or save it as CSV again") from error
 
 
 @contextlib.contextmanager
@@ -210,11 +225,8 @@ def require_regular(path: Path) -> Path:
 
 def file_digest(file: Path) -> str:
     """Return ``sha256:<hex>`` of a file that a user gave; raise a DataError where it cannot be read."""
-    try:
-        with open(require_regular(file), "rb") as handle:
-            return f"sha256:{hashlib.file_digest(handle, 'sha256').hexdigest()}"
-    except OSError as error:
-        raise DataError(f"cannot read {file}: {reason(error)}", fix="check the path") from error
+    with reading(file), open(require_regular(file), "rb") as handle:
+        return f"sha256:{hashlib.file_digest(handle, 'sha256').hexdigest()}"
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:

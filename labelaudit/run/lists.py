@@ -21,12 +21,10 @@ import pyarrow as pa
 
 from labelaudit.codes import BY_NAME, CODES
 from labelaudit.data.catalogue import LONELY, Catalogue
-from labelaudit.errors import DataError, RunError, reason
-from labelaudit.names import KINDS
-from labelaudit.run.files import require_regular, write_bytes, write_lines
-from labelaudit.run.layout import RunFolder
+from labelaudit.errors import DataError, RunError
+from labelaudit.run.files import reading, require_regular, write_bytes, write_lines
+from labelaudit.run.layout import RunFolder, newest
 from labelaudit.run.parquet import columns, read_table
-from labelaudit.run.series import newest
 from labelaudit.text import csv_lines, listed, unguarded
 
 Row = dict[str, str]
@@ -60,13 +58,12 @@ def ranked(table: pa.Table, catalogue: Catalogue, samples: npt.NDArray[np.int64]
 
 def ranked_rows(table: pa.Table) -> Iterator[Row]:
     """Yield the rows of suspicious.csv of a table that is `ranked`."""
-    for part in _written(table).to_batches(max_chunksize=4096):
-        yield from rows_of(part.to_pydict())
+    return rows_of(_written(table))
 
 
 def ranked_lines(table: pa.Table) -> Iterator[str]:
     """Yield the lines of suspicious.csv of a table that is `ranked`."""
-    return lines_of(_written(table).to_pydict())
+    return lines_of(_written(table))
 
 
 def _written(table: pa.Table) -> pa.Table:
@@ -93,28 +90,23 @@ def write_unreadable(path: Path, catalogue: Catalogue) -> None:
     write_lines(path, csv_lines(UNREADABLE_COLUMNS, (tuple(row.values()) for row in unreadable_rows(catalogue))))
 
 
-def rows_of(columns: Mapping[str, Iterable[object]]) -> Iterator[Row]:
-    """Yield the rows of these columns as a list has them; empty for None."""
-    return (dict(zip(columns, row, strict=True)) for row in _texts(columns))
+def rows_of(table: pa.Table) -> Iterator[Row]:
+    """Yield the rows of a table as a list has them; empty for null."""
+    for part in table.to_batches(max_chunksize=4096):
+        yield from (dict(zip(table.column_names, row, strict=True)) for row in _texts(part))
 
 
-def lines_of(columns: Mapping[str, Iterable[object]]) -> Iterator[str]:
-    """Yield the lines of a list of these columns."""
-    return csv_lines(list(columns), _texts(columns), numbers=_FORMATS)
+def lines_of(table: pa.Table) -> Iterator[str]:
+    """Yield the lines of a list with the content of a table."""
+    return csv_lines(table.column_names, _texts(table), numbers=_FORMATS)
 
 
-def _texts(columns: Mapping[str, Iterable[object]]) -> Iterator[tuple[str, ...]]:
-    def texts(name: str) -> Iterator[str]:
+def _texts(table: pa.Table | pa.RecordBatch) -> Iterator[tuple[str, ...]]:
+    def texts(name: str, values: Iterable[object]) -> Iterator[str]:
         form = _FORMATS.get(name, "")
-        return ("" if value is None else format(value, form) for value in columns[name])
+        return ("" if value is None else format(value, form) for value in values)
 
-    return zip(*map(texts, columns), strict=True)
-
-
-def read_rows(text: str) -> Iterator[Row]:
-    """Yield the rows of a list that labelaudit wrote, given as text."""
-    for row in csv.DictReader(io.StringIO(text, newline="")):
-        yield {name: unguarded(cell) for name, cell in row.items()}
+    return zip(*(texts(*column) for column in table.to_pydict().items()), strict=True)
 
 
 def read_flagged(path: Path, count: int) -> npt.NDArray[np.int64]:
@@ -135,16 +127,14 @@ class Listed:
     """The first suspicious labels of an audit, in the order of suspicious.csv, and how many there are (``total``).
 
     Where there is a baseline, ``rows`` are new since it and ``known_rows`` are not; ``new`` counts the new ones, listed
-    or not, and ``gone`` those of its suspicious labels that no longer are; None where it does not say what it found.
-    ``copies`` are the rows of findings.csv about near duplicates, ``of_no_class`` those about images of no class whose
-    label is not suspicious.
+    or not. ``copies`` are the rows of findings.csv about near duplicates, ``of_no_class`` those about images without a
+    class whose label is not suspicious.
     """
 
     rows: list[Row]
     known_rows: list[Row] = field(default_factory=list)
     total: int
     new: int | None = None
-    gone: int | None = 0
     copies: list[Row] = field(default_factory=list)
     of_no_class: list[Row] = field(default_factory=list)
 
@@ -160,8 +150,6 @@ def code_of(row: Row) -> str:
     return row.get("code") or next((each.code for each in CODES if each.name == name), BY_NAME["mislabeled"].code)
 
 
-_OF_LABELS = frozenset(BY_NAME[kind].code for kind in KINDS)
-"""Codes of a suspicious label: which of them it has may change from audit to audit."""
 _OF_COPIES = frozenset(BY_NAME[name].code for name in ("duplicate", "near-duplicate", "leaked"))
 _FILES = columns("path:str class:str sha256:str split:str")
 """The columns of samples.parquet that a baseline needs; ``split`` may be missing."""
@@ -169,15 +157,12 @@ _FILES = columns("path:str class:str sha256:str split:str")
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """What an earlier audit found, or all files that it had: nothing about those is new.
+    """The files of an earlier audit, or those that a list of it names: nothing about them is new.
 
-    ``suspicious`` are its suspicious labels, None where it does not say; ``by_code`` its findings by code. ``files``
-    are by path: image, given label and split. ``added`` are paths of a later audit, see `against`.
+    ``files`` are by path: image, given label and split. ``added`` are paths of a later audit, see `against`.
     """
 
-    suspicious: frozenset[Finding] | None
-    by_code: frozenset[tuple[str, Finding]] = frozenset()
-    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    files: Mapping[str, tuple[str, ...]]
     added: frozenset[str] = frozenset()
 
     def against(self, catalogue: Catalogue) -> Baseline:
@@ -199,25 +184,17 @@ class Baseline:
         return replace(self, added=frozenset(added))
 
     @cached_property
-    def _had(self) -> frozenset[Finding]:
+    def findings(self) -> frozenset[Finding]:
+        """The files by their content."""
         return frozenset((image, label) for image, label, _ in self.files.values())
 
     def knows(self, row: Row) -> bool:
-        """Return whether a row of suspicious.csv, unreadable.csv or findings.csv is not new.
+        """Return whether a row of suspicious.csv, unreadable.csv or findings.csv is about a file that is not new.
 
-        Of files all are known, whatever is found in them now, but what is about copies is new of an added file. Else
-        the code was found then, or some code of a suspicious label.
+        Whatever is found in it now; but what is about copies is new of an added file.
         """
-        code, finding = code_of(row), _finding(row)
-        if self.files:
-            return finding in self._had and not (code in _OF_COPIES and row["path"] in self.added)
-        codes = _OF_LABELS if code in _OF_LABELS else {code}
-        suspicious = self.suspicious or frozenset()
-        return any((each, finding) in self.by_code for each in codes) or (codes is _OF_LABELS and finding in suspicious)
-
-
-def _finding(row: Mapping[str, str]) -> Finding:
-    return row["sha256"] or row.get("path", ""), row["given_label"]
+        finding = row["sha256"] or row["path"], row["given_label"]
+        return finding in self.findings and not (code_of(row) in _OF_COPIES and row["path"] in self.added)
 
 
 def list_suspicious(rows: Iterable[Row], total: int, *, most: int, baseline: Baseline | None = None) -> Listed:
@@ -228,47 +205,35 @@ def list_suspicious(rows: Iterable[Row], total: int, *, most: int, baseline: Bas
     if baseline is None:
         return Listed(rows=list(itertools.islice(rows, most)), total=total)
     found: tuple[list[Row], list[Row]] = ([], [])
-    counts, gone = [0, 0], set(baseline.suspicious or ())
+    counts = [0, 0]
     for row in rows:
         known = baseline.knows(row)
-        gone.discard(_finding(row))
         counts[known] += 1
         if counts[known] <= most:
             found[known].append(row)
-    left = None if baseline.suspicious is None else len(gone)
-    return Listed(rows=found[0], known_rows=found[1], total=sum(counts), new=counts[0], gone=left)
+    return Listed(rows=found[0], known_rows=found[1], total=sum(counts), new=counts[0])
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Read what an earlier audit had or found: its run folder, or a copy of samples.parquet or of a list of findings.
+    """Read which files an earlier audit had: its run folder, or a copy of samples.parquet or of a list of findings.
 
-    A folder without verdicts is a RunError, as is a damaged table; a file that is no such list is a DataError.
+    What is no run folder, and a damaged table, is a RunError, a file that is no such list a DataError.
     """
     fix = "give a run folder, or the samples.parquet, suspicious.csv or findings.csv of an audit"
     if path.is_dir():
         folder = newest(path)
         folder.read_description()
-        if not folder.suspicious.exists():
-            raise RunError(f"{folder.root} has no verdicts yet", fix=f"run labelaudit fit {folder.root}")
-        return replace(read_baseline(folder.suspicious), files=_read_files(folder.samples, fix))
+        return Baseline(files=_read_files(folder.samples, fix))
     if path.suffix == ".parquet":
-        return Baseline(suspicious=None, files=_read_files(path, fix))
-    suspicious, by_code = set(), set()
-    for line, row in read_csv(path, ("given_label", "sha256"), fix):
-        code, label = row.get("code") or "", row["given_label"]
+        return Baseline(files=_read_files(path, fix))
+    files = {}
+    for _, row in read_csv(path, ("path", "given_label", "sha256"), fix):
         if "action" in row:
             what = f"{path} has decisions, and a baseline has findings"
             raise DataError(what, fix="copy it to decisions.csv in the run folder, and run labelaudit fit on that")
-        image = row["sha256"] or (code and unguarded(row.get("path") or ""))
-        if label is None or not (image or code):  # it would match nothing
-            raise DataError(f"{path} line {line} has no content hash", fix=fix)
-        finding = (image, unguarded(label))
-        if code:
-            by_code.add((code, finding))
-        # A finding of another code has a suggested label only where its label was suspicious.
-        if code in ("", "LA001", "LA003") or (code in _OF_LABELS and row.get("suggested_label")):
-            suspicious.add(finding)
-    return Baseline(suspicious=frozenset(suspicious), by_code=frozenset(by_code))
+        image = unguarded(row["path"] or "")
+        files[image] = row["sha256"] or image, unguarded(row["given_label"] or ""), ""
+    return Baseline(files=files)
 
 
 def _read_files(path: Path, fix: str) -> dict[str, tuple[str, ...]]:
@@ -281,8 +246,8 @@ def _read_files(path: Path, fix: str) -> dict[str, tuple[str, ...]]:
 
 def write_weights(csv_path: Path, npy_path: Path, catalogue: Catalogue, weight_N: npt.NDArray[np.float64]) -> None:
     """Write loss weights (how much a sample counts, not how often it is drawn) as CSV and as a float64 array."""
-    columns = {"path": catalogue.paths, "weight": weight_N.tolist(), "sha256": catalogue.sha256}
-    write_lines(csv_path, lines_of(columns))
+    table = pa.table({"path": catalogue.paths, "weight": weight_N, "sha256": catalogue.sha256})
+    write_lines(csv_path, lines_of(table))
     content = io.BytesIO()
     np.save(content, weight_N.astype(np.float64))
     write_bytes(npy_path, content.getvalue())
@@ -322,18 +287,10 @@ def read_csv(
 
     Its ``content`` is given where it was read before: of a pipe there is no second time.
     """
-    try:
-        with open(path, "rb") if content is None else io.BytesIO(content) as source:
-            handle = io.TextIOWrapper(source, encoding="utf-8-sig", newline="")  # a spreadsheet may add a mark
-            reader = csv.DictReader(handle, strict=True)
-            if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
-                raise DataError(f"{path} has no column {' and '.join(missing)}", fix=fix)
-            for row in reader:
-                yield reader.line_num, row
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {reason(error)}", fix=fix) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
-    except csv.Error as error:
-        what = f"{path} is not a readable CSV: {error}"
-        raise DataError(what, fix="check its quotes, or save it as CSV again") from error
+    with reading(path), open(path, "rb") if content is None else io.BytesIO(content) as source:
+        handle = io.TextIOWrapper(source, encoding="utf-8-sig", newline="")  # a spreadsheet may add a mark
+        reader = csv.DictReader(handle, strict=True)
+        if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
+            raise DataError(f"{path} has no column {' and '.join(missing)}", fix=fix)
+        for row in reader:
+            yield reader.line_num, row

@@ -1,11 +1,12 @@
-"""The tables of a run folder: samples.parquet and scores.parquet.
+"""The tables of a run folder: samples.parquet, scores.parquet, findings.parquet and others.
 
-Shapes: N samples.
+Shapes: N samples, F findings of one kind, P pairs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from labelaudit.data.catalogue import Catalogue
-from labelaudit.data.votes import Annotations
-from labelaudit.detect import BoolArray, Float32Array, IntArray, NumberArray
+from labelaudit.codes import BY_CODE, BY_NAME
+from labelaudit.data.catalogue import Annotations, Catalogue
+from labelaudit.detect import BoolArray, Float32Array, FloatArray, IntArray, NumberArray
 from labelaudit.detect.curves import STATISTICS, CurveStatistics
 from labelaudit.detect.images import IMAGE_STATISTICS, ImageTable
 from labelaudit.detect.kinds import Kinds
 from labelaudit.detect.sample import Design
 from labelaudit.detect.verdicts import Verdicts
 from labelaudit.errors import RunError, brief
-from labelaudit.names import COPY_KINDS, KINDS
+from labelaudit.names import COPY_KINDS, KINDS, FindingName
 from labelaudit.run.parquet import columns, read_table, write_table
 
 _SAMPLES = columns(
@@ -109,7 +110,7 @@ def read_annotations(path: Path, samples: int) -> Annotations | None:
     rows = list(zip(*(table.column(name).to_pylist() for name in _ANNOTATIONS.names), strict=True))
     if not rows or any(None in row or not 0 <= row[0] < samples for row in rows):
         raise RunError(f"{path} is damaged, or of other data", fix=fix)
-    return Annotations.of(rows)
+    return Annotations(tuple(sorted(rows)))
 
 
 def verdict_table(
@@ -281,3 +282,63 @@ def read_near(path: Path, samples: int) -> tuple[NumberArray, Float32Array]:
     if not np.issubdtype(pair_P2.dtype, np.integer) or ((pair_P2 < 0) | (pair_P2 >= samples)).any():
         raise RunError(f"{path} is damaged, or of other samples", fix=fix)
     return pair_P2, table.column("similarity").to_numpy()
+
+
+_FINDINGS = columns(
+    "code:str kind:str sample:int32 path:str given_label:str suggested_label:str other_path:str group:int32 score "
+    "sha256:str"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """The findings of one kind, in the order in which they are listed.
+
+    Attributes:
+        sample_F: Sample numbers.
+        score_F: How sure or how bad, high is worse; NaN where nothing is to be said.
+        group_F: Which of them belong together; −1 for none.
+        other_F: The sample that a finding is about besides its own; −1 for none.
+    """
+
+    name: FindingName
+    sample_F: NumberArray
+    score_F: FloatArray | None = None
+    group_F: NumberArray | None = None
+    other_F: NumberArray | None = None
+
+
+def findings_table(catalogue: Catalogue, suggested: pa.Array, found: Sequence[Findings]) -> pa.Table:
+    """Return the findings in the order of their codes; ``suggested`` are N labels, null for none."""
+    paths, given = pa.array(catalogue.paths, pa.string()), [catalogue.classes[label] for label in catalogue.label_N]
+    tables = [_FINDINGS.empty_table()]
+    for each in sorted(found, key=lambda one: BY_NAME[one.name].code):
+        sample_F = pa.array(each.sample_F, pa.int32())
+        count, none_F = len(sample_F), np.full(len(sample_F), -1, dtype=np.int32)
+        group_F, other_F = (none_F if value is None else value for value in (each.group_F, each.other_F))
+        score_F = np.full(count, np.nan) if each.score_F is None else each.score_F
+        values = {
+            "code": [BY_NAME[each.name].code] * count,
+            "kind": [each.name] * count,
+            "sample": sample_F,
+            "path": paths.take(sample_F),
+            "given_label": pa.array(given, pa.string()).take(sample_F),
+            "suggested_label": suggested.take(sample_F),
+            "other_path": paths.take(pa.array(other_F, pa.int32(), mask=other_F < 0)),
+            "group": pa.array(group_F, pa.int32(), mask=group_F < 0),
+            "score": pa.array(score_F, pa.float64(), mask=np.isnan(score_F)),
+            "sha256": pa.array(catalogue.sha256, pa.string()).take(sample_F),
+        }
+        tables.append(pa.table(values, schema=_FINDINGS))
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def read_findings(path: Path) -> pa.Table:
+    """Read findings.parquet; raise a RunError where it is missing, damaged or of a later version."""
+    fix = f"run labelaudit fit {path.parent}"
+    table = read_table(path, _FINDINGS, fix)
+    if table.column("code").null_count or table.column("path").null_count or table.column("given_label").null_count:
+        raise RunError(f"{path} is damaged (no values in code, path or given_label)", fix=fix)
+    if unknown := set(table.column("code").unique().to_pylist()) - BY_CODE.keys():
+        raise RunError(f"{path} has codes that this version does not know: {', '.join(sorted(unknown))}", fix=fix)
+    return table

@@ -5,7 +5,7 @@ import pytest
 
 from labelaudit.auditing.splits import find_leaked, judged_apart, split_figures
 from labelaudit.data.catalogue import splits_of
-from labelaudit.run.findings import Findings
+from labelaudit.run.tables import Findings
 from tests.detect.helpers import verdicts_with
 from tests.run.helpers import catalogue_of
 

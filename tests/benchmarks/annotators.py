@@ -18,7 +18,7 @@ import numpy.typing as npt
 import typer
 
 import labelaudit
-from labelaudit.data.votes import Vote, majority
+from labelaudit.data.labels_file import Vote, majority
 
 Array = npt.NDArray[Any]
 

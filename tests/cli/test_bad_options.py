@@ -12,7 +12,7 @@ from tests.cli.helpers import QUICK, run, write_images
 SCORE = {
     "--epochs 0": "--epochs 0 is too small; give at least 1",
     "--momentum 1": "--momentum 1 must be below 1; give a smaller number",
-    "--labels .": "cannot read the labels file .: is a directory; ",
+    "--labels .": "cannot read .: is a directory; ",
     "--top 3": "--top 3 says how many rows --out gets; add -o FILE, or -o - for stdout",
     "--device tpu": "unknown device 'tpu'; use auto, cpu, cuda or cuda:0",
     "--probe frozen --preset paper": "the paper's probe is trained from scratch; ",

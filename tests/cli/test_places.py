@@ -138,7 +138,7 @@ def test_an_audit_without_a_cache_is_the_same_and_says_so_in_a_line(
         cache_folder.parent.mkdir(exist_ok=True)
         cache_folder.write_text("mine")
     else:
-        for name in ("EmbeddingCache.add", "PixelCache.append"):
+        for name in ("EmbeddingCache.add", "PixelCache.write"):
             monkeypatch.setattr(f"labelaudit.run.caches.{name}", mock.Mock(side_effect=StorageError("no space")))
     outcome = succeed("train-probe", photos, "--run", "audit", *options)
     (warned,) = (line for line in outcome.err.splitlines() if line.startswith("Warning: "))

@@ -143,7 +143,7 @@ def test_contradictory_options_are_refused(file: Path) -> None:
         "photos x.csv --undo": "--undo takes no corrections, and x.csv is given; leave it out",
         "photos --undo --out x": "--undo takes moves in DATA back, and --out makes none; delete",
         "photos c.csv --labels l.csv": "the labels of photos are not those of folders, so that no file can be moved; ",
-        "photos none.csv --yes": "cannot read the corrections none.csv: no such file or directory; check",
+        "photos none.csv --yes": "cannot read none.csv: no such file or directory; check",
         "nowhere corrections.csv --yes": "there is no folder nowhere; give a folder",
     }.items():
         assert run("relabel", *words.split()).only_error.startswith(error)

@@ -131,23 +131,10 @@ def test_damaged_archives_say_so_in_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
-def test_a_compressed_tar_is_read_from_the_cache_and_bombs_are_refused(tmp_path, compress, monkeypatch, cache_folder):
-    plain = tar_of(tmp_path / "a.tar", {"cat/1.png": PNG, "dog/2.png": os.urandom(9000)})
-    file = tmp_path / "a.tgz"
-    file.write_bytes(compress(plain.read_bytes()))
-    assert opened(file).names == opened(plain).names
-    assert read_file(file / "dog/2.png") == read_file(plain / "dog/2.png")
-    assert len(list((cache_folder / "archives").iterdir())) == 1
-    for content, message in (
-        (compress(plain.read_bytes())[:-40], r"a\.tgz is not a whole tar archive"),
-        (compress(b"no tar" * 999), r"a\.tgz is not a whole tar"),
-    ):
-        file.write_bytes(content)
-        with pytest.raises(DataError, match=message):
-            opened(file)
-    monkeypatch.setattr(containers, "_BOMB_BYTES", 1 << 20)
-    file.write_bytes(compress(bytes(9 << 20)))
-    with pytest.raises(DataError, match=r"a\.tgz is refused: it unpacks to over \d+ MiB, as a bomb does"):
+def test_a_compressed_tar_is_refused_with_what_to_do(tmp_path, compress):
+    file = tar_of(tmp_path / "a.tgz", {"cat/1.png": PNG})
+    file.write_bytes(compress(file.read_bytes()))
+    with pytest.raises(DataError, match=r"a\.tgz is compressed as a whole.*; decompress it, as by gunzip"):
         opened(file)
 
 

@@ -94,7 +94,7 @@ def test_a_labels_file_replaces_the_folders(tmp_path):
     expected = {"0": "cat", "cat/0.png": "dog", "dog": "dog", "flat.png": "wolf", "nowhere.png": "dog"}
     assert given_in(catalogue) == expected
     assert catalogue.paths == tuple(expected)
-    assert catalogue.reasons == ("", "", "not a regular file", "", "no such file or directory")
+    assert catalogue.reasons == ("", "", "is a directory", "", "no such file or directory")
     assert [row.text for row in catalogue.left_out] == ["1 .png: not in the labels file (dog/0.png)"]
 
 
@@ -104,14 +104,14 @@ def test_unusable_folders_are_refused(tmp_path, monkeypatch):
     for name, message in (
         ("nowhere", r"there is no folder .*nowhere\W give a folder that holds one folder"),
         ("file.png", r"file\.png is not a folder"),
-        ("x" * 300, r"cannot read the folder .*: file name too long\W check the path"),
+        ("x" * 300, r"cannot read .*: file name too long\W check the path"),
         ("flat", r"has no class folders \(1 \.png: beside .* \(0\.png\); 1 file: hidden.*\).* or .* --labels"),
         ("data", r"no image files in .* \(2 \.dat: not an image by its name \(cat/0\.dat\)\)"),
     ):
         with pytest.raises(DataError, match=message):
             scan(tmp_path / name)
     monkeypatch.setattr(os, "scandir", failing(errno.EACCES))
-    with pytest.raises(DataError, match=r"cannot read the folder .*: permission denied"):
+    with pytest.raises(DataError, match=r"cannot read .*: permission denied"):
         scan(tmp_path)
 
 
@@ -127,7 +127,7 @@ def test_nothing_is_written_into_the_image_folder(tmp_path):
 
 def test_everything_that_is_no_sample_is_counted_by_reason_and_suffix(tmp_path):
     images = ("cat/.thumb.png", "cat/.cache/0.png", ".git/0.png", "top.png", "@eaDir/cat/0.png", "run/0.png")
-    images += ("cat/__MACOSX/0.png", "runs/one/losses/0.png", ".labelaudit-dropped/cat/9.png")
+    images += ("cat/__MACOSX/0.png", "runs/one/losses/0.png")
     others = ("cat/.DS_Store", "cat/notes.txt", "dog/deep/more.txt", "raw/0.CR2", "annotations/0.xml", "dog/nothing")
     files = {**PAIR, **dict.fromkeys(images, plain_png()), **dict.fromkeys(others, b"BAD")}
     runs = {"runs/one/run.json": b'{"schema_version": 1}', "run/run.json": b'{"config": 1}'}
@@ -146,7 +146,6 @@ def test_everything_that_is_no_sample_is_counted_by_reason_and_suffix(tmp_path):
         (walk.UNSUPPORTED, ".cr2"): 1,
         (walk.IN_A_TOOLS_FOLDER, ""): 2,
         (walk.IN_A_RUN, ""): 2,
-        (walk.DROPPED, ""): 1,
         ("a link that leads nowhere", ""): 1,
     }
     assert [row.files for row in catalogue.left_out] == sorted((row.files for row in catalogue.left_out), reverse=True)

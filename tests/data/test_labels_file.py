@@ -1,13 +1,8 @@
-import io
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from labelaudit.data.folder import scan
-from labelaudit.data.labels_file import read_labels
+from labelaudit.data.labels_file import Vote, majority, read_labels
 from labelaudit.errors import DataError
-from labelaudit.text import csv_lines
 from tests.data.helpers import labels_csv, plain_png, write_files
 
 
@@ -34,20 +29,6 @@ def test_names_are_read_as_they_are_and_without_the_guard_against_formulas(tmp_p
         assert read_labels(file).label_of == {f"a{character}b.png": "cat"}
     file = labels_csv(tmp_path, "path,label\n'=1.png,'-cat\n''=1.png,'tis\n=2.png,+raw\n")
     assert read_labels(file).label_of == {"=1.png": "-cat", "'=1.png": "'tis", "=2.png": "+raw"}
-
-
-names = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1).filter(
-    lambda name: name.strip() and name not in (".", "..")
-)
-
-
-@settings(max_examples=20)
-@given(st.dictionaries(names | names.map('a,"b"\nc\r{}\u2028'.format), names.map(str.strip), min_size=1))
-def test_written_names_are_read_back(tmp_path_factory, labels):
-    text = io.StringIO(newline="")
-    text.writelines(csv_lines(("path", "label"), labels.items()))
-    file = labels_csv(tmp_path_factory.getbasetemp(), text.getvalue())
-    assert read_labels(file).label_of == labels
 
 
 @pytest.mark.parametrize(
@@ -159,3 +140,56 @@ def test_a_file_without_a_path_of_the_folder_is_refused(tmp_path):
     for listed, fix in (("cat/a.jpg", meant), ("'cat/a.png", meant), ("b.png", below)):
         with pytest.raises(DataError, match=f"none of the 1 paths in .* leads to a file .*{fix}"):
             scan(root, labels_file=labels_csv(tmp_path, f"path,label\n{listed},cat\n"))
+
+
+def votes_csv(folder, *lines):
+    return labels_csv(folder, "\n".join(["path,label,annotator", *lines]) + "\n")
+
+
+def test_the_majority_by_hand():
+    """Ann agrees with 3 of 4 others (trust 4/6), Bob with 2 of 3 (3/5), Cid with 1 of 3 (2/5)."""
+    votes = [Vote("1", "ann", "x"), Vote("1", "bob", "x"), Vote("1", "cid", "y"), Vote("2", "ann", "y")]
+    votes += [Vote("2", "cid", "y"), Vote("3", "bob", "a"), Vote("3", "ann", "z"), Vote("4", "dot", "w")]
+    assert majority(votes) == ({"1": "x", "2": "y", "3": "z", "4": "w"}, 1)
+    swapped = [
+        vote._replace(annotator={"ann": "bob", "bob": "ann"}.get(vote.annotator, vote.annotator)) for vote in votes
+    ]
+    assert majority(swapped)[0] == {"1": "x", "2": "y", "3": "z", "4": "w"}
+    assert majority([*swapped[:5], Vote("3", "cid", "a"), Vote("3", "ann", "z")])[0]["3"] == "z"
+
+
+def test_annotators_who_share_no_image_are_tied_by_the_label():
+    assert majority([Vote("1", "ann", "y"), Vote("1", "bob", "x")]) == ({"1": "x"}, 1)
+
+
+def test_votes_are_read_and_numbered(tmp_path):
+    images = {f"{name}.png": plain_png() for name in "abcd"}
+    root = write_files(tmp_path / "images", images)
+    lines = ["b.png,dog,bo", "a.png,cat,bo", "a.png,cat,ann", "a.png,otter,cy", "c.png,cat,ann", "d.png,dog,ann"]
+    file = votes_csv(tmp_path, *lines)
+    table = read_labels(file, root, list(images))
+    assert table.label_of == {"b.png": "dog", "a.png": "cat", "c.png": "cat", "d.png": "dog"}
+    assert table.notes == [f"6 labels by 3 annotators in {file}: each of 4 images has the label of most"]
+    assert table.warnings == [f"1 label is of no class in {file}, as 'otter': no image has it from most"]
+    spelled = read_labels(votes_csv(tmp_path, "a.png,cat,Ann", "b.png,cat,ann", "b.png,dog,Ann"))
+    assert "the annotators 'Ann' and 'ann' in" in spelled.warnings[0]
+    assert spelled.notes[0].endswith("; 1 tie goes to those whom the others agree with most")
+    catalogue = scan(root, labels_file=votes_csv(tmp_path, *lines))
+    assert catalogue.classes == ("cat", "dog")
+    assert catalogue.label_N.tolist() == [0, 1, 0, 1]
+    sample_V, annotator_V, label_V = catalogue.annotations.numbers(catalogue.classes)
+    assert catalogue.annotations.annotators == ("ann", "bo", "cy")
+    assert sample_V.tolist() == [0, 0, 0, 1, 2, 3]
+    assert annotator_V.tolist() == [0, 1, 2, 1, 0, 0]
+    assert label_V.tolist() == [0, 0, -1, 1, 0, 1]
+
+
+def test_another_vote_is_other_data_also_with_the_same_majority(tmp_path):
+    root = write_files(tmp_path / "images", {f"{name}.png": plain_png() for name in "ab"})
+    fingerprints = {
+        scan(root, labels_file=votes_csv(tmp_path, "a.png,cat,ann", "a.png,cat,bo", last, "b.png,dog,bo")).fingerprint
+        for last in ("a.png,cat,cy", "a.png,dog,cy", "a.png,dog,di")
+    }
+    assert len(fingerprints) == 3
+    plain = labels_csv(tmp_path, "path,label\na.png,cat\nb.png,dog\n")
+    assert scan(root, labels_file=plain).annotations is None

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,18 +82,12 @@ def test_a_shuffle_by_hand_and_its_permutation():
     assert (first != np.arange(48)).mean() > 0.8
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_gaussian_pixels_have_the_mean_and_variance_of_the_image(channels):
+def test_gaussian_pixels_have_mean_and_variance_of_the_image_and_nothing_else_of_it():
     generator = np.random.default_rng(0)
-    pixels_HWC = generator.integers(90, 154, (64, 64, channels)).astype(np.uint8)  # hardly anything is clipped
+    pixels_HWC = generator.integers(90, 154, (64, 64, 3)).astype(np.uint8)  # hardly anything is clipped
     noise = gaussian_pixels(pixels_HWC, generator).astype(float)
     count, std = noise.size, pixels_HWC.std()
     assert abs(noise.mean() - pixels_HWC.mean()) < 4 * std / np.sqrt(count)
     assert abs(noise.var() - pixels_HWC.var()) < 4 * std**2 * np.sqrt(2 / count) + 1 / 6
-    # Nothing of the image is left, and no pixel depends on its neighbour or its other channels.
-    pairs = [(noise, pixels_HWC), (noise[:-1], noise[1:]), (noise[..., 0], noise[..., -1])]
-    for one, other in pairs if channels == 3 else pairs[:2]:
+    for one, other in [(noise, pixels_HWC), (noise[:-1], noise[1:]), (noise[..., 0], noise[..., -1])]:
         assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 4 / np.sqrt(one.size)
-    stripes_HWC = np.tile(np.uint8([[[0]], [[255]]]), (8, 16, 1))
-    assert np.ptp(gaussian_pixels(stripes_HWC, generator)) == 255
-    assert (gaussian_pixels(np.full((8, 8, 1), 20, np.uint8), generator) == 20).all()

@@ -1,19 +1,12 @@
-import errno
-import os
-import tempfile
-
 import numpy as np
 import pytest
 
-from labelaudit.data import catalogue as parts
 from labelaudit.data import pixels
 from labelaudit.data.folder import scan
 from labelaudit.data.pixels import PixelFormat, load_pixels, pixel_digest
 from labelaudit.errors import StorageError
-from labelaudit.run import caches
-from tests.cli.helpers import interrupted
 from tests.data.helpers import plain_png, write_files
-from tests.helpers import Listener, failing
+from tests.helpers import Listener
 
 GREY_4 = PixelFormat(size=4, channels=1)
 BYTES = 150 * 16
@@ -31,15 +24,6 @@ def require_rows(loaded, catalogue):
     values = [int(catalogue.paths[sample][2:5]) for sample in loaded.sample_R]
     assert loaded.array_RCHW[:, 0, 0, 0].tolist() == values
     assert (loaded.array_RCHW == loaded.array_RCHW[:, :, :1, :1]).all()
-
-
-def load_until_interrupted(shades, monkeypatch):
-    """Stop after 100 images, of which a whole part of 64 is noted."""
-    with monkeypatch.context() as patched, interrupted("labelaudit.data.pixels.decode", call=101):
-        patched.setattr(caches, "_NOTE_SECONDS", -1.0)
-        patched.setattr(parts, "READERS", 1)
-        with pytest.raises(KeyboardInterrupt):
-            load_pixels(shades, GREY_4)
 
 
 def test_rows_are_the_readable_images_in_order(shades):
@@ -67,22 +51,12 @@ def test_damaged_images_are_left_out_with_the_reason(shades, monkeypatch, cache)
     require_rows(loaded, shades)
 
 
-def test_pixels_that_do_not_fit_into_memory_go_into_a_file_if_there_is_room(shades, monkeypatch, tmp_path):
+def test_pixels_that_fit_neither_into_memory_nor_into_the_cache_are_refused(shades, monkeypatch):
     monkeypatch.setenv("LABELAUDIT_CACHE_GB", "0")
-    listener = Listener()
-    for free, is_mapped in ((BYTES / pixels.RAM_SHARE, False), (BYTES / pixels.RAM_SHARE - 2, True)):
-        monkeypatch.setattr(pixels, "_free_memory_bytes", lambda free=free: free)
-        loaded = load_pixels(shades, GREY_4, reporter=listener)
-        assert isinstance(loaded.array_RCHW, np.memmap) == is_mapped
-    require_rows(loaded, shades)
-    (line,) = listener.lines
-    assert f"memory-mapped file in {tempfile.gettempdir()}" in line
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "posix_fallocate", failing(errno.ENOSPC), raising=False)
-        with pytest.raises(StorageError, match=r"no room for 0\.0 GiB of pixels: No space.*--image-size.*TMPDIR"):
-            load_pixels(shades, GREY_4)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
-    with pytest.raises(StorageError, match=r"no room for .* No such file or directory"):
+    monkeypatch.setattr(pixels, "_free_memory_bytes", lambda: BYTES / pixels.RAM_SHARE)
+    require_rows(load_pixels(shades, GREY_4), shades)
+    monkeypatch.setattr(pixels, "_free_memory_bytes", lambda: BYTES / pixels.RAM_SHARE - 2)
+    with pytest.raises(StorageError, match=r"no room for 0\.0 GiB of pixels .*--image-size.*LABELAUDIT_CACHE_GB"):
         load_pixels(shades, GREY_4)
 
 
@@ -103,23 +77,13 @@ def test_a_second_load_reads_the_cache(shades, monkeypatch):
     assert np.array_equal(mapped.array_RCHW, first.array_RCHW)
 
 
-@pytest.mark.parametrize("interrupted", [False, True])
-def test_an_image_that_was_missing_for_a_moment_is_not_remembered_as_damaged(shades, monkeypatch, interrupted):
+def test_an_image_that_was_missing_for_a_moment_is_not_remembered_as_damaged(shades):
     path = shades.root / shades.paths[5]
     content = path.read_bytes()
     path.unlink()
-    if interrupted:
-        load_until_interrupted(shades, monkeypatch)
     assert load_pixels(shades, GREY_4).failures.keys() == {5}
     path.write_bytes(content)
     assert load_pixels(shades, GREY_4).failures == {}
-
-
-def test_interrupted_decoding_continues_after_the_last_note(shades, monkeypatch):
-    load_until_interrupted(shades, monkeypatch)
-    listener = Listener()
-    require_rows(load_pixels(shades, GREY_4, reporter=listener), shades)
-    assert listener.lines == ["64 images were decoded before an interruption"]
 
 
 def test_a_changed_image_or_another_format_is_another_entry(shades):

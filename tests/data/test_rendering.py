@@ -11,7 +11,7 @@ from PIL import Image
 from labelaudit.data.folder import scan
 from labelaudit.data.images import decode, decode_small, decode_whole, read_header
 from labelaudit.data.pixels import PixelFormat, load_pixels
-from labelaudit.data.rendering import PLAIN, Rendering, background_of, range_of
+from labelaudit.data.rendering import Rendering, background_of, range_of
 from tests.data.helpers import encoded, png_of, write_files
 from tests.helpers import Listener
 
@@ -64,15 +64,6 @@ def test_values_become_eight_bit_in_order_and_are_clipped():
     rendering = Rendering(integers=(100, 355), reals=(-1, 1))
     assert rendering.eight_bit(np.array([[0, 100, 101, 355, 60000]])).tolist() == [[0, 0, 1, 255, 255]]
     assert rendering.eight_bit(np.array([[-1.0, 0.0, 1.0, np.nan]])).tolist() == [[0, 128, 255, 0]]
-
-
-def test_more_images_follow_the_rule_of_the_first_where_it_has_one():
-    trained = Rendering(integers=(100, 300), background=0)
-    rendering, notes = trained.for_more(Rendering(integers=(1000, 3000), reals=(-5, 5), background=128))
-    assert rendering == Rendering(integers=(100, 300), reals=(-5, 5), background=0)
-    assert "from 1000 to 3000" in notes[0]
-    assert trained.for_more(Rendering(integers=(120, 320)))[1] == []
-    assert PLAIN.for_more(trained) == (Rendering(integers=(100, 300)), [])
 
 
 def icon(shade, size=8):

@@ -219,7 +219,7 @@ Contents = Callable[[bytes], st.SearchStrategy[bytes]]
 CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
     "labels.csv": (b"path,label", csv_files, each(read_labels)),
     "w.csv": (b"path,weight,sha256", csv_files, each(lambda file: read_weights(file, read_catalogue(run_of(file))))),
-    "baseline.csv": (b"sha256,given_label", csv_files, each(read_baseline)),
+    "baseline.csv": (b"path,sha256,given_label", csv_files, each(read_baseline)),
     "corrections.csv": (b"path,action,label", csv_files, read_corrections),
     "filled.csv": (b"path,answer,given_label,sha256", csv_files, read_corrections),
     "sample.parquet": (None, tables, read_sample),

@@ -40,7 +40,7 @@ JOBS = {
 QUICK_JOBS = {"score", "pixel cache", "embedding cache"}
 """The others write as these do, and are killed in the long run only."""
 
-CONSTANTS = {"labelaudit.run.caches._NOTE_SECONDS": 0.0, "labelaudit.engine.features._PART": 64}
+CONSTANTS = {"labelaudit.engine.features._PART": 64}
 """Set in the killed processes: small caches are written as large ones are."""
 
 

@@ -220,7 +220,7 @@ BOTH = ("--data", "photos/train", "--test", "photos/test")
         ("detection", (*NOISE, "--epochs", "0"), "--epochs 0 is too small"),
         ("detection", (*NOISE, "--also-model", "no_such_model"), "no_such_model"),
         ("detection", (*NOISE, "--test", "photos/test", "--out", "photos/test/out"), "lies in the image folder"),
-        ("detection", ("--noisy-labels", "nowhere.csv"), "cannot read the labels file nowhere.csv"),
+        ("detection", ("--noisy-labels", "nowhere.csv"), "cannot read nowhere.csv"),
         ("detection", (*NOISE, "--out", "photos/train/out"), "lies in the image folder"),
         ("prioritization", (), "there are no test images"),
         ("prioritization", (*BOTH, "--data-set", "gausian:0.5"), "unknown --data-set 'gausian:0.5'; did you mean"),

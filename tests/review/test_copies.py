@@ -26,7 +26,7 @@ COPIED = {"copied": 4}
 @pytest.fixture
 def root(tmp_path):
     root = write_tree(tmp_path / "photos", FILES)
-    return write_tree(root, [".git/config", "cat/.hidden", ".labelaudit-dropped/cat/0.png"])
+    return write_tree(root, [".git/config", "cat/.hidden", ".dropped/cat/0.png"])
 
 
 @pytest.fixture

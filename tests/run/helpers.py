@@ -1,14 +1,16 @@
 """Samples, records, a full disk and damaged files, shared by the tests of `labelaudit.run`."""
 
 import contextlib
+import csv
+import io
 import resource
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.run.losses import EpochLosses
+from labelaudit.text import unguarded
 from tests.data.helpers import catalogue_of as catalogue_of_labels
 
 AWKWARD_PATHS = (
@@ -17,16 +19,6 @@ AWKWARD_PATHS = (
     *("'=1+1/formula with an apostrophe.png", "'tis/an apostrophe.png", "-1;+2/three\n=formulas.png"),
     "cat/not utf-8 \\xff.png",
 )
-
-damages = pytest.mark.parametrize(
-    "damage",
-    [
-        pytest.param(lambda content: b"", id="empty"),
-        pytest.param(lambda content: content[: len(content) // 2], id="truncated"),
-        pytest.param(lambda content: b"sample,loss\n1,0.5\n", id="csv"),
-    ],
-)
-"""What can happen to the bytes of a file."""
 
 
 def catalogue_of(paths=AWKWARD_PATHS, *, reasons=None, root=Path("/data")) -> Catalogue:
@@ -63,6 +55,12 @@ def room_for(count: int):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def read_rows(text: str) -> list[dict[str, str]]:
+    """Return the rows of a list, without the guard against formulas."""
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    return [{name: unguarded(cell) for name, cell in row.items()} for row in rows]
 
 
 def names_in(folder: Path) -> list[str]:

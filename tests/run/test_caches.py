@@ -14,27 +14,18 @@ from labelaudit.detect.images import IMAGE_STATISTICS, ImageStatistics
 from labelaudit.errors import UsageError
 from labelaudit.names import COPY_KINDS
 from labelaudit.run import caches
-from labelaudit.run.caches import (
-    CachedPixels,
-    Embedded,
-    EmbeddingCache,
-    PixelCache,
-    cache_limit_bytes,
-    cache_root,
-    find_embeddings,
-)
 from labelaudit.run.files import held
-from tests.run.helpers import damages, names_in
+from tests.run.helpers import names_in
 
 D = 4
 ROW_BYTES = 100
 
 
-FAILED = Embedded(vector_D=None, reason="damaged: x")
+FAILED = caches.Embedded(vector_D=None, reason="damaged: x")
 
 
 def embedded(value):
-    return Embedded(vector_D=np.full(D, value, dtype=np.float32), reason="")
+    return caches.Embedded(vector_D=np.full(D, value, dtype=np.float32), reason="")
 
 
 def hashes(*numbers):
@@ -43,7 +34,7 @@ def hashes(*numbers):
 
 def filled(*parts):
     """A cache with a part for each of these tuples; an image's embedding is its number."""
-    cache = EmbeddingCache("resnet-224")
+    cache = caches.EmbeddingCache("resnet-224")
     for numbers in parts:
         cache.add(hashes(*numbers), [embedded(number) for number in numbers])
     return cache
@@ -54,15 +45,15 @@ def numbers_found(cache, *wanted):
 
 
 def test_the_cache_lies_where_the_variable_says_else_in_the_users_cache(cache_folder, monkeypatch):
-    assert EmbeddingCache("resnet-224").load(set(hashes(1, 2))) == {}
+    assert caches.EmbeddingCache("resnet-224").load(set(hashes(1, 2))) == {}
     assert not cache_folder.exists()
     filled((1,))
     assert names_in(cache_folder / "embeddings") == ["resnet-224"]
-    assert numbers_found(EmbeddingCache("resnet-96"), 1) == []
+    assert numbers_found(caches.EmbeddingCache("resnet-96"), 1) == []
     monkeypatch.setattr("platformdirs.user_cache_path", lambda name: Path("/users") / name)
     for change in (lambda: monkeypatch.setenv("LABELAUDIT_CACHE", ""), lambda: monkeypatch.delenv("LABELAUDIT_CACHE")):
         change()
-        assert cache_root() == Path("/users/labelaudit")
+        assert caches.cache_root() == Path("/users/labelaudit")
 
 
 @pytest.mark.parametrize("copied", [True, False])
@@ -76,8 +67,8 @@ def test_embeddings_failures_and_statistics_come_back_by_content_bit_for_bit(cop
         copy_MS=value_VS[1:] if copied else None,
     )
     vector_D = generator.normal(size=D).astype(np.float32)
-    EmbeddingCache("a").add(hashes(5, 3), [replace(embedded(0), vector_D=vector_D, look=look), FAILED])
-    found = EmbeddingCache("a").load(set(hashes(3, 5, 9)))
+    caches.EmbeddingCache("a").add(hashes(5, 3), [replace(embedded(0), vector_D=vector_D, look=look), FAILED])
+    found = caches.EmbeddingCache("a").load(set(hashes(3, 5, 9)))
     assert found.keys() == set(hashes(3, 5))
     first, second = (found[sha256] for sha256 in hashes(5, 3))
     assert second == FAILED
@@ -87,7 +78,7 @@ def test_embeddings_failures_and_statistics_come_back_by_content_bit_for_bit(cop
         np.testing.assert_array_equal(getattr(first.look, name), getattr(look, name))
 
 
-@damages
+@pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[: len(content) // 2]])
 def test_a_damaged_part_is_deleted_and_the_others_are_used(damage):
     cache = filled((1, 2))
     assert pq.read_table(cache.folder).column_names == ["sha256", "embedding", "reason", "digest", "look", "thumbnail"]
@@ -119,20 +110,19 @@ def row(value):
 
 
 def entry(key, count=10):
-    return PixelCache(key, ROW_BYTES, count)
+    return caches.PixelCache(key, ROW_BYTES, count)
 
 
-def fill(key, images=None, count=None):
-    """Write an entry; of more images than are given, stop as if the process had been killed after a note."""
+def fill(key, images=()):
+    """Write an entry, by default of ten images."""
     images = images or [row(value) for value in range(10)]
-    cache = entry(key, count or len(images))
+    cache = entry(key, len(images))
     cache.folder.mkdir(parents=True, exist_ok=True)
-    cache.append(about := cache.begun(), images)
-    return cache.note(about)
+    return cache.note(cache.write(images))
 
 
 def path_of(key, suffix="u8"):
-    return cache_root() / "pixels" / f"{key}.{suffix}"
+    return caches.cache_root() / "pixels" / f"{key}.{suffix}"
 
 
 def use_ago(**seconds):
@@ -149,7 +139,8 @@ def make_room(rows):
 def test_an_entry_holds_the_rows_in_order_and_the_failures_by_position():
     assert entry("a").find() is None
     written = fill("a", [row(7), "damaged", row(9)])
-    assert entry("a", 3).find() == written == CachedPixels(rows=2, failures={1: "damaged"})
+    path_of("a", "lock").touch()  # of a killed process
+    assert entry("a", 3).find() == written == caches.CachedPixels(rows=2, failures={1: "damaged"})
     assert path_of("a").read_bytes() == bytes([7] * 100 + [9] * 100)
     assert names_in(path_of("a").parent) == ["a.json", "a.u8"]
     assert entry("a", 4).find() is None
@@ -157,36 +148,21 @@ def test_an_entry_holds_the_rows_in_order_and_the_failures_by_position():
 
 
 @pytest.mark.parametrize("damage", [999, "", "null", '{"rows": "many", "failures": {}}'])
-@pytest.mark.parametrize("count", [10, 11])
-def test_a_damaged_entry_is_begun_again(damage, count):
-    fill("a", count=count)
+def test_a_damaged_entry_is_written_again(damage):
+    fill("a")
     if isinstance(damage, int):
         os.truncate(path_of("a"), damage)
     else:
         path_of("a", "json").write_text(damage)
-    assert entry("a", count).find() is None
-    assert fill("a", [row(3)], count).done == 1
-    assert path_of("a").read_bytes() == bytes([3] * 100)
+    assert entry("a").find() is None
+    assert fill("a") == entry("a").find()
 
 
-def test_rows_after_the_last_note_are_written_again(monkeypatch):
-    def images():
-        for seconds, some in ((-1.0, [row(1), "damaged"]), (1000.0, [row(99)])):
-            monkeypatch.setattr(caches, "_NOTE_SECONDS", seconds)
-            yield from some
-        raise KeyboardInterrupt
-
-    cache = entry("a", 3)
-    cache.folder.mkdir(parents=True)
-    with pytest.raises(KeyboardInterrupt):
-        cache.append(cache.begun(), images())
-    about = cache.begun()
-    assert about.done == 2
-    monkeypatch.setattr(caches, "_NOTE_SECONDS", -1.0)
-    cache.append(about, [row(2)])
-    assert cache.find() is None  # it is whole when the caller says so
-    assert cache.note(about) == cache.find() == CachedPixels(rows=2, failures={1: "damaged"})
-    assert path_of("a").read_bytes() == bytes([1] * 100 + [2] * 100)
+def test_what_is_broken_off_leaves_nothing():
+    fill("a")
+    with pytest.raises(ZeroDivisionError):
+        entry("a").write(row(1 // number) for number in (1, 0))
+    assert names_in(path_of("a").parent) == []
 
 
 def test_the_least_recently_used_entries_are_deleted_for_one_that_fits(monkeypatch):
@@ -207,19 +183,19 @@ def test_finding_an_entry_counts_as_using_it_and_readers_keep_what_is_deleted(mo
     assert array[-1] == 9
 
 
-def test_entries_that_were_begun_make_room_too_unless_they_are_being_written(monkeypatch):
-    monkeypatch.setenv("LABELAUDIT_CACHE_GB", "2e-6")
+def test_what_a_crash_has_left_makes_room_first_unless_it_is_being_written(monkeypatch):
+    monkeypatch.setenv("LABELAUDIT_CACHE_GB", "3e-6")
+    use_ago(whole=300)
     for key in ("left", "now"):
-        fill(key, count=11)
-    os.utime(path_of("now", "json"), (0, 0))
-    with held(entry("now").lock, cache_root()):
+        path_of(key).write_bytes(bytes(1000))
+    with held(entry("now").lock, caches.cache_root()):
         assert make_room(10)
-        assert [path_of(key).exists() for key in ("left", "now")] == [False, True]
+    assert [path_of(key).exists() for key in ("whole", "left", "now")] == [True, False, True]
 
 
 def test_the_limit_is_half_of_what_the_disk_could_give(monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _path: type("Usage", (), {"free": 1000})())
-    assert cache_limit_bytes(200) == 600
+    assert caches.cache_limit_bytes(200) == 600
     for value in ("", "much", "-1", "nan", "inf"):
         monkeypatch.setenv("LABELAUDIT_CACHE_GB", value)
         with pytest.raises(UsageError, match="is not a size"):
@@ -227,12 +203,12 @@ def test_the_limit_is_half_of_what_the_disk_could_give(monkeypatch):
 
 
 def test_embeddings_of_any_backbone_are_found_by_content():
-    assert find_embeddings({"a"}) == {}
+    assert caches.find_embeddings({"a"}) == {}
     vectors = np.arange(12, dtype=np.float32).reshape(4, 3)
-    one, other = EmbeddingCache("one"), EmbeddingCache("other")
-    one.add(["a", "b"], [Embedded(vector_D=vectors[0], reason=""), Embedded(vector_D=None, reason="damaged")])
-    other.add(["a", "b", "c"], [Embedded(vector_D=vector_D, reason="") for vector_D in vectors[1:]])
+    one, other = caches.EmbeddingCache("one"), caches.EmbeddingCache("other")
+    one.add(["a", "b"], [caches.Embedded(vector_D=vectors[0], reason=""), FAILED])
+    other.add(["a", "b", "c"], [caches.Embedded(vector_D=vector_D, reason="") for vector_D in vectors[1:]])
     (other.folder / "part-x.parquet").write_bytes(b"no parquet")
-    found = find_embeddings({"a", "b", "z"})
+    found = caches.find_embeddings({"a", "b", "z"})
     assert {name: vector_D.tolist() for name, vector_D in found.items()} == {"a": [3, 4, 5], "b": [6, 7, 8]}
-    assert find_embeddings({"z"}) == {}
+    assert caches.find_embeddings({"z"}) == {}

@@ -40,13 +40,9 @@ NOISE = {
     "no rate": {"noise_rate": "0.1"},
     "a rate above 1": {"noise_rate": 1.5},
     "not a number": {"noise_rate": float("nan")},
-    "half an interval": {"noise_rate_interval": [0.1]},
-    "a negative count": {"suspicious": -1},
     "a huge count": {"epochs": 1 << 60},
     "an unknown statistic": {"fit": {"rank_by": "guess", "estimator": "gmm"}},
-    "a class without figures": {"classes": [{"class": "ant"}]},
     "a rate of a class": {"classes": [{"class": "ant", "samples": 3, "noise_rate": float("nan"), "suspicious": 0}]},
-    "half an estimator": {"estimators": {"gmm": 3}},
     "half a review": {"reviewed": {"noise_rate": 0.1}},
     "a lone surrogate": {"warnings": ["\ud800"]},
 }
@@ -84,8 +80,6 @@ DESCRIPTION = {"status": "trained", "data": DATA, "settings": {}}
         {"settings": None},
         {"data": "photos"},
         {"data": {**DATA, "root": "nul\0"}},
-        {"data": {**DATA, "classes": "ant"}},
-        {"data": {**DATA, "split": [3]}},
         {"data": {**DATA, "rendering": {"integers": [1, 0], "reals": [0, 1], "background": 255}}},
     ],
 )

@@ -8,8 +8,6 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from labelaudit.errors import RunError, StorageError
 from labelaudit.run.files import read_json, write_atomically, write_bytes, write_json, write_lines, write_text
@@ -99,16 +97,6 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
     reader.join(5)
     assert received == ["new"]
     assert pipe.is_fifo()
-
-
-@settings(max_examples=20)
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
-def test_text_lines_and_json_come_back_as_they_were(tmp_path_factory, lines):
-    file = tmp_path_factory.getbasetemp() / "text"
-    write_lines(file, iter(lines))
-    assert file.read_bytes() == "".join(lines).encode()
-    write_json(file, {"lines": lines})
-    assert read_json(file) == {"lines": lines}
 
 
 def test_json_is_readable_and_without_nan(file):

@@ -1,4 +1,3 @@
-import csv
 import itertools
 import shutil
 from dataclasses import replace
@@ -17,7 +16,7 @@ from labelaudit.run.lists import Baseline
 from labelaudit.run.tables import verdict_table, write_samples
 from tests.detect.helpers import beliefs_of, statistics_of, verdicts_with
 from tests.report.helpers import row
-from tests.run.helpers import AWKWARD_PATHS, catalogue_of
+from tests.run.helpers import AWKWARD_PATHS, catalogue_of, read_rows
 
 NAN = float("nan")
 FOUR = ("cat/0.png", "cat/1.png", "dog/2.png", "dog/3.png")
@@ -64,10 +63,6 @@ def ranked(count=1, catalogue=None, **changes):
     return "".join(lists.ranked_lines(lists.ranked(table, catalogue, FOUR_VERDICTS.order[:count])))
 
 
-def rows_of(text):
-    return list(csv.DictReader(text.splitlines()))
-
-
 def written(file, content):
     file.write_bytes(content.encode() if isinstance(content, str) else content)
     return file
@@ -80,9 +75,9 @@ def test_the_ranked_list_begins_with_the_most_suspicious():
     )
     statistics = four_statistics()
     nothing = replace(statistics.transition, true_N=np.full(4, -1, dtype=np.int32))
-    (row,) = rows_of(ranked(statistics=replace(statistics, transition=nothing)))
+    (row,) = read_rows(ranked(statistics=replace(statistics, transition=nothing)))
     assert row["suggested_label"] == ""
-    assert [(row["rank"], row["sample"]) for row in rows_of(ranked(3))] == [("1", "1"), ("2", "2"), ("3", "0")]
+    assert [(row["rank"], row["sample"]) for row in read_rows(ranked(3))] == [("1", "1"), ("2", "2"), ("3", "0")]
 
 
 def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
@@ -94,7 +89,7 @@ def test_the_ranked_list_is_read_back_whatever_the_paths_are(tmp_path):
     table = lists.ranked(table, catalogue_of(), verdicts.order)
     file = written(tmp_path / "suspicious.csv", "".join(lists.ranked_lines(table)))
     assert lists.read_flagged(file, count).tolist() == verdicts.order.tolist()
-    rows = list(lists.read_rows(file.read_bytes().decode()))
+    rows = read_rows(file.read_bytes().decode())
     assert [row["path"] for row in rows] == list(AWKWARD_PATHS[::-1])
     assert list(lists.ranked_rows(table)) == rows
 
@@ -104,7 +99,7 @@ def test_no_spreadsheet_runs_a_name_and_numbers_stay_numbers(tmp_path):
     catalogue = replace(catalogue_of(["=cat/0.png", "=cat/1.png", "+dog/2.png", "+dog/3.png"]), classes=names)
     (line,) = written(tmp_path / "suspicious.csv", ranked(catalogue=catalogue)).read_text().splitlines()[1:]
     assert line == f"1,'=cat/1.png,'=cat,'+dog,0.750000,0.250000,-10,-9,,1,{1:064x}"
-    (row,) = lists.read_rows((tmp_path / "suspicious.csv").read_text())
+    (row,) = read_rows((tmp_path / "suspicious.csv").read_text())
     assert (row["path"], row["given_label"], row["suggested_label"], row["aum"]) == ("=cat/1.png", *names, "-9")
     lists.write_weights(tmp_path / "weights.csv", tmp_path / "weights.npy", catalogue, WEIGHT_4)
     assert (tmp_path / "weights.csv").read_text().splitlines()[3].startswith("'+dog/2.png,0,")
@@ -118,8 +113,8 @@ def test_no_spreadsheet_runs_a_name_and_numbers_stay_numbers(tmp_path):
         (b"sample,path\n1,\xff.png\n", "is missing or damaged"),
         ('sample,path\n1,"cut', "is missing or damaged"),
         ("sample\n1\n1\n", r"has other samples than .*samples\.parquet"),
-        *((f"sample\n{sample}\n", "has other samples than") for sample in (-1, 2)),
-        *((f"path,sample\na{cell}\n", "is missing or damaged") for cell in ("", ",x", f",{10**20}")),
+        ("sample\n2\n", "has other samples than"),
+        (f"path,sample\na,{10**20}\n", "is missing or damaged"),
     ],
 )
 def test_a_ranked_list_that_is_not_ours_is_refused(tmp_path, content, message):
@@ -174,46 +169,23 @@ def test_without_a_baseline_the_first_rows_are_listed_and_the_others_not_read():
     assert (ranks(listed.rows), listed.total, listed.counted, listed.new) == (["1", "2"], 5, 5, None)
 
 
-FIRST, COPY = row(1), row(2, sha256=row(1)["sha256"])
-KNOWN = {(FIRST["sha256"], "ant")}
+def test_a_baseline_tells_new_labels_from_known_ones():
+    finding_of = {number: (row(number)["sha256"], "ant") for number in (2, 5, 9)}
+    files = {f"{number}.png": (*finding, "") for number, finding in finding_of.items()}
+    rows = [row(1), row(2, path="moved.png"), row(3), row(4), row(5, given_label="bee")]
+    listed = lists.list_suspicious(rows, 99, most=3, baseline=Baseline(files=files))
+    assert (ranks(listed.rows), ranks(listed.known_rows)) == (["1", "3", "4"], ["2"])
+    assert (listed.total, listed.new, listed.counted) == (5, 4, 4)
 
 
-@pytest.mark.parametrize(
-    ("rows", "baseline", "new", "known", "gone"),
-    [
-        ([row(1), row(2), row(3), row(4)], {(row(2)["sha256"], "ant"), (row(9)["sha256"], "ant")}, "134", "2", 1),
-        ([row(1, path="elsewhere/new name.png")], KNOWN, "", "1", 0),
-        ([row(1, given_label="bee")], KNOWN, "1", "", 1),
-        ([FIRST, COPY], KNOWN, "", "12", 0),
-        ([FIRST, COPY], {(row(3)["sha256"], "ant")}, "12", "", 1),
-        ([FIRST, {**COPY, "given_label": "bee"}], KNOWN, "2", "1", 0),
-        ([FIRST], set(), "1", "", 0),
-    ],
-    ids=["both", "moved", "relabeled", "known copies", "new copies", "a copy relabeled", "empty baseline"],
-)
-def test_a_baseline_tells_new_labels_from_known_ones(rows, baseline, new, known, gone):
-    listed = lists.list_suspicious(rows, 99, most=2, baseline=Baseline(suspicious=frozenset(baseline)))
-    assert (ranks(listed.rows), ranks(listed.known_rows)) == (list(new[:2]), list(known[:2]))
-    assert (listed.total, listed.new, listed.counted, listed.gone) == (len(rows), len(new), len(new), gone)
-
-
-def test_a_baseline_is_hash_and_label_whatever_the_other_columns_are(tmp_path):
-    text = '\ufeffpath,given_label,sha256\n"new\nline.png","a,""b""\r\nc",ff\nx,猫,ee\ny,猫,ee\n'
+def test_a_list_is_a_baseline_of_the_files_in_it(tmp_path):
+    text = '\ufeffgiven_label,path,sha256\n"a,""b""\r\nc","new\nline.png",ff\n猫,\'=x,ee\n'
     found = lists.read_baseline(written(tmp_path / "a.csv", text))
-    assert found == Baseline(suspicious=frozenset({("ff", 'a,"b"\r\nc'), ("ee", "猫")}))
-
-
-def test_a_list_of_findings_knows_each_code_and_labels_by_any_of_theirs(tmp_path):
-    rows = ("LA001,ant,ff,a,bee", "LA006,bee,ee,b,", "LA005,bee,,c,", "LA008,cat,dd,d,", "LA004,dog,cc,e,ant")
-    text = "\n".join(("code,given_label,sha256,path,suggested_label", *rows))
+    assert found.files == {"new\nline.png": ("ff", 'a,"b"\r\nc', ""), "=x": ("ee", "猫", "")}
+    rows = ("LA001,ant,ff,a", "LA006,ant,ff,a", "LA005,bee,,c")
+    text = "\n".join(("code,given_label,sha256,path", *rows))
     found = lists.read_baseline(written(tmp_path / "findings.csv", text))
-    assert found.suspicious == {("ff", "ant"), ("cc", "dog")}  # what may be gone; the stray image was none
-    for code, label, sha256, known in (
-        *(("LA003", "ant", "ff", True), ("LA001", "bee", "ff", False), ("LA006", "ant", "ff", False)),
-        *(("LA006", "bee", "ee", True), ("LA007", "bee", "ee", False), ("LA005", "bee", "", True)),
-        *(("LA001", "cat", "dd", True), ("LA005", "cat", "", False)),
-    ):
-        assert found.knows({"code": code, "given_label": label, "sha256": sha256, "path": "c"}) == known, code
+    assert found == Baseline(files={"a": ("ff", "ant", ""), "c": ("c", "bee", "")})
 
 
 def audited(*files, **changes):
@@ -228,14 +200,11 @@ def test_a_run_folder_and_a_copy_of_its_samples_stand_for_all_its_files(tmp_path
         lists.read_baseline(tmp_path)
     folder = RunFolder(tmp_path)
     folder.write_description({"status": "trained"})
-    with pytest.raises(RunError, match="has no verdicts yet; run labelaudit fit"):
-        lists.read_baseline(tmp_path)
-    written(folder.suspicious, "path,given_label,sha256\na.png,ant,ff\n")
     write_samples(folder.samples, audited(("ant/a.png", "ff"), ("ant/b.png", "")))
     files = {"ant/a.png": ("ff", "ant", ""), "ant/b.png": ("ant/b.png", "ant", "")}
-    assert lists.read_baseline(tmp_path) == Baseline(suspicious=frozenset({("ff", "ant")}), files=files)
+    assert lists.read_baseline(tmp_path) == Baseline(files=files)
     copy = shutil.copy(folder.samples, tmp_path / "labels.parquet")
-    assert lists.read_baseline(Path(copy)) == Baseline(suspicious=None, files=files)
+    assert lists.read_baseline(Path(copy)) == Baseline(files=files)
 
 
 BEFORE = (("ant/a.png", "aa"), ("bee/b.png", "bb"), ("bee/c.png", ""), ("bee/d.png", "dd"))
@@ -258,7 +227,7 @@ BEFORE = (("ant/a.png", "aa"), ("bee/b.png", "bb"), ("bee/c.png", ""), ("bee/d.p
 def test_of_files_that_were_there_nothing_is_new(now, code, new):
     files = [tuple(word.split("=")) for word in now.split()]
     given = {path: (sha256 or path, path.split("/")[0], "") for path, sha256 in BEFORE}
-    known = Baseline(suspicious=None, files=given).against(audited(*files))
+    known = Baseline(files=given).against(audited(*files))
     rows = [{"code": code, "path": path, "given_label": path.split("/")[0], "sha256": sha256} for path, sha256 in files]
     assert [row["path"] for row in rows if not known.knows(row)] == new.split()
 
@@ -267,7 +236,7 @@ def test_of_files_that_were_there_nothing_is_new(now, code, new):
 def test_an_image_that_was_put_into_another_split_is_a_new_leak(before, new):
     files = {"ant/a.png": ("aa", "ant", before), "ant/b.png": ("aa", "ant", before)}
     later = audited(("ant/a.png", "aa"), ("ant/b.png", "aa"), split_N=("train", "test"))
-    known = Baseline(suspicious=None, files=files).against(later)
+    known = Baseline(files=files).against(later)
     rows = [{"code": "LA007", "path": path, "given_label": "ant", "sha256": "aa"} for path in files]
     assert [row["path"] for row in rows if not known.knows(row)] == new
 
@@ -275,11 +244,13 @@ def test_an_image_that_was_put_into_another_split_is_a_new_leak(before, new):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"cannot read .*a\.csv: no such file or directory; give a run folder, or the samples.parquet"),
-        ("action,given_label,sha256\nkeep,ant,ff\n", "has decisions, .*; copy it to decisions.csv in the run folder"),
-        ("", r"a\.csv has no column given_label and sha256"),
-        ("given_label,sha256\nant\n", r"a\.csv line 2 has no content hash"),
-        ('given_label,sha256\n"cut,ff', "is not a readable CSV"),
+        (None, r"cannot read .*a\.csv: no such file or directory; check the path"),
+        (
+            "action,path,given_label,sha256\nkeep,a,ant,ff\n",
+            "has decisions, .*; copy it to decisions.csv in the run folder",
+        ),
+        ("", r"a\.csv has no column path and given_label and sha256"),
+        ('path,given_label,sha256\n"cut,ff', "is not a readable CSV"),
     ],
 )
 def test_what_is_no_baseline_is_refused(tmp_path, content, message):

@@ -17,8 +17,8 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.report.exports.formats import FORMATS, ExportFormat, Job, Sample
 from labelaudit.report.gate import ChosenCodes
 from labelaudit.run.files import read_json, storage_errors, write_bytes, write_json, write_lines
-from labelaudit.run.findings import finding_rows
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.lists import rows_of
 from labelaudit.text import listed, plural
 
 _MARK = ".labelaudit-export.json"  # marks a folder as an export, which the next one may overwrite
@@ -74,7 +74,7 @@ def export(
     taken = options.selection
     samples = _choose_samples(audit, count=count if taken is None else options.top, ranked=entry.ranked)
     if taken is not None:
-        found = {row["path"] for row in finding_rows(audit.findings) if taken.takes(row["code"], row["path"])}
+        found = {row["path"] for row in rows_of(audit.findings) if taken.takes(row["code"], row["path"])}
         samples = [sample for sample in samples if sample.path in found]
     if entry.reads_images:
         missing = [repr(sample.path) for sample in samples if not (root / sample.path).is_file()]

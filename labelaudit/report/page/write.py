@@ -39,10 +39,9 @@ from labelaudit.review.corrections import read_review
 from labelaudit.review.decisions import Decision, Key, group_of, is_ledger, read_decisions
 from labelaudit.run.documents import OWN_EMBEDDINGS, PREDICTIONS, Noise
 from labelaudit.run.files import behind_links, write_text
-from labelaudit.run.layout import RunFolder
+from labelaudit.run.layout import RunFolder, judged_before
 from labelaudit.run.lists import Listed, read_baseline, unreadable_rows
 from labelaudit.run.losses import read_epochs
-from labelaudit.run.series import judged_before
 from labelaudit.text import plural, printable
 
 SCRIPTS = (
@@ -440,7 +439,7 @@ def _content(
     }
     if not sampled and (before := judged_before(run)):
         try:
-            known = read_baseline(before.suspicious).suspicious or ()
+            known = read_baseline(before.suspicious).findings
             findings = zip(digests, catalogue.label_N[samples], strict=False)
             new = np.array([(sha256, catalogue.classes[label]) not in known for sha256, label in findings], dtype=bool)
             content["since"] = {"name": before.root.name, "new": (suspicious_N[samples] & new).tolist()}

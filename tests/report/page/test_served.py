@@ -18,7 +18,7 @@ from labelaudit.report.page.write import served_page
 from labelaudit.review.decisions import Decision, Ledger, append_decisions, read_decisions
 from labelaudit.review.server import Site, serving
 from labelaudit.run.caches import Embedded, EmbeddingCache
-from labelaudit.run.findings import finding_rows
+from labelaudit.run.lists import rows_of
 from labelaudit.run.tables import write_near
 from tests.cli.helpers import QUICK, edit, reviewing, run, succeed, write_images
 from tests.data.helpers import write_files
@@ -193,7 +193,7 @@ def test_of_copies_the_best_stays_or_another_and_a_false_group_is_not_shown_agai
     dropped = sorted(str(path.relative_to(f"{root}-dropped")) for path in Path(f"{root}-dropped").rglob("*.png"))
     assert dropped == ["ant/011.png", "ant/012.png", "bee/same.png"]
     fit(made.run)
-    assert {row["path"] for row in finding_rows(Audit(made.run).findings) if row["code"] == "LA006"} == {
+    assert {row["path"] for row in rows_of(Audit(made.run).findings) if row["code"] == "LA006"} == {
         *("ant/large.png", "ant/011.png", "ant/012.png", "ant/same.png", "bee/same.png")
     }
 
