@@ -19,9 +19,8 @@ from xml.etree import ElementTree
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import DataError, brief, reason
-from labelaudit.names import ActionName
 from labelaudit.review import decisions as ledger
-from labelaudit.review.decisions import Decision, Refusal
+from labelaudit.review.decisions import Decision, LedgerAction, Refusal
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import UNREADABLE_COLUMNS, read_csv
 from labelaudit.text import unguarded
@@ -29,7 +28,10 @@ from labelaudit.text import unguarded
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewFile:
-    """The decisions of a file with this SHA-256 (hex), the unclear ones, and the number of samples without one."""
+    """The decisions of a file with this SHA-256 (hex), the unclear ones, and the number of samples without one.
+
+    What was answered about a drawn sample is among the decisions, also where it changes nothing: wrong and skip.
+    """
 
     file: Path
     digest: str
@@ -38,11 +40,10 @@ class ReviewFile:
     unclear: tuple[Refusal, ...] = ()
 
 
-NO_LABEL, UNSURE = "is wrong, and nobody said what is right", "was skipped"
-"""Why answers to a drawn sample change no label."""
+COLUMNS = ("path", "given_label", "action", "label", "sha256")
+"""The columns of a CSV of corrections; only path, action and label have to be there."""
 
-_COLUMNS = ("path", "given_label", "action", "label", "sha256")
-_ACTIONS: dict[str, ActionName] = {name: name for name in ledger.ACTIONS}
+_ACTIONS: dict[str, LedgerAction] = {name: name for name in (*ledger.ACTIONS, *ledger.UNDECIDED)}
 
 MAX_BYTES = 1 << 29  # of an annotations.xml, so that a small archive cannot fill the memory
 _DAMAGED = (OSError, EOFError, RuntimeError, ValueError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
@@ -51,7 +52,7 @@ _FOR_CVAT = "export the task from CVAT as 'CVAT for images 1.1'"
 _FOR_LABEL_STUDIO = "export the annotations as JSON (not JSON-MIN) from Label Studio"
 
 _Entry = Decision | Refusal | None  # a decision, an unclear one, or a sample without one
-_Said = tuple[ActionName, str] | str  # action and label, or why there are none
+_Said = tuple[LedgerAction, str] | str  # action and label, or why there are none
 
 
 def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
@@ -119,24 +120,25 @@ def _entries(about: Sequence[tuple[Decision, Sequence[str]]]) -> list[_Entry]:
     dropped = {one.path: replace(one, action="drop", label="", where=one.time) for one in copies}
     found: list[_Entry] = [*dropped.values()]
     for one, paths in about:
-        if one.action in ("wrong", "skip"):
-            why = NO_LABEL if one.action == "wrong" else UNSURE
-            found += [Refusal(path=path, where=one.time, reason=why) for path in paths]
-        elif one.action in _ACTIONS:
+        if one.action in _ACTIONS:
             found += [replace(one, path=path, where=one.time) for path in paths if path not in dropped]
     return found
 
 
-def _read_csv(file: Path, content: bytes) -> Iterator[Decision]:
+def _read_csv(file: Path, content: bytes) -> Iterator[Decision | None]:
     fix = "give a decisions.csv, an unreadable.csv, Label Studio's JSON export or CVAT's export for images"
     header = content.partition(b"\n")[0].decode("utf-8-sig", "replace").rstrip()
     is_unreadable = tuple(header.replace('"', "").split(",")) == UNREADABLE_COLUMNS
     for line, row in read_csv(file, ("path",) if is_unreadable else ("path", "action", "label"), fix, content):
         where = f"line {line}"
-        cells = {name: unguarded(row.get(name) or "") for name in _COLUMNS}
-        word = "drop" if is_unreadable else cells["action"].strip().lower()
+        cells = {name: unguarded(row.get(name) or "") for name in COLUMNS}
+        # In a sample the right label alone says enough.
+        word = "drop" if is_unreadable else cells["action"].strip().lower() or ("change" if cells["label"] else "")
+        if not word:
+            yield None
+            continue
         if word not in _ACTIONS:
-            raise DataError(f"{file} {where}: {word!r} is no action", fix="write keep, change or drop")
+            raise DataError(f"{file} {where}: {word!r} is no action", fix=f"write one of {', '.join(_ACTIONS)}")
         if word == "change" and not cells["label"]:
             what = f"{file} {where}: no label to change {cells['path']!r} to"
             raise DataError(what, fix="give one, or write keep or drop")

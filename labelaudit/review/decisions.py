@@ -41,6 +41,8 @@ Key = tuple[str, ...]
 """SHA-256 (hex) of an image's content, and the label it was given; about a copy, its group and path too."""
 ACTIONS: tuple[ActionName, ...] = get_args(ActionName)
 COPY_ACTIONS: tuple[CopyAction, ...] = get_args(CopyAction)
+UNDECIDED: dict[LedgerAction, str] = {"wrong": "is wrong, and nobody said what is right", "skip": "was skipped"}
+"""Answers to a drawn sample that change no label, and why."""
 _GROUP = re.compile("[0-9a-f]{16}")
 _SHA256 = re.compile("[0-9a-f]{64}", re.IGNORECASE)
 

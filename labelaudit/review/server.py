@@ -98,7 +98,7 @@ class Site:
     def is_applied(self) -> bool:
         """True when there are decisions, and no image to be changed or dropped is still where it was audited."""
         found = self._review().corrections if self._moves else ()
-        for correction in (correction for correction in found if correction.action != "keep"):
+        for correction in (correction for correction in found if correction.action in ("change", "drop")):
             with contextlib.suppress(UnreadableImageError):
                 if hashlib.sha256(read_file(self._root / correction.path)).hexdigest() == correction.sha256:
                     return False

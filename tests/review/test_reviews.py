@@ -32,8 +32,9 @@ def test_each_row_is_a_decision(tmp_path):
         keep("cat/3.png", given_label="cat", where="line 4"),
     ]
     assert (review.unreviewed, review.unclear) == (0, ())
-    text = "\ufeffnote,label,path,action\nx,dog,cat/1.png, Change \n"  # fewer columns, more, and in another order
-    assert without_places(read(tmp_path, text)) == [change("cat/1.png", "dog")]
+    # Fewer columns, more, and in another order; a label without an action, and neither.
+    review = read(tmp_path, "\ufeffnote,label,path,action\nx,dog,cat/1.png, Change \nx,=a,2.png,\nx,,3.png,\n")
+    assert (without_places(review), review.unreviewed) == ([change("cat/1.png", "dog"), change("2.png", "=a")], 1)
 
 
 # Label Studio
@@ -158,7 +159,7 @@ XML_UTF_16 = "<?xml version='1.0' encoding='utf-16-le'?>"
     ("content", "message"),
     [
         ("", "has no column path and action and label; give a decisions.csv, an unreadable.csv"),
-        ("path,action,label\ncat/1.png,rename,dog\n", " line 2: 'rename' is no action; write keep, change or drop"),
+        ("path,action,label\ncat/1.png,rename,dog\n", " line 2: 'rename' is no action; write one of keep, change"),
         ("path,action,label\ncat/1.png,change,\n", " line 2: no label to change 'cat/1.png' to"),
         ('path,action,label\n"cat/1.png,keep,\n', "is not a readable CSV"),
         (b"path,action,label\n\xff,keep,\n", "is not UTF-8 text"),
