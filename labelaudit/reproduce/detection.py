@@ -20,7 +20,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import ExperimentOptions, curves, runner
 from labelaudit.reproduce.runner import NOTHING, Case, Cell, Row, Rows, Tables, grouped, pivot
-from labelaudit.reproduce.truth import AUDITED, ESTIMATES, OURS, RANKINGS, TrueAudit, audit
+from labelaudit.reproduce.truth import OURS, TrueAudit, audit
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
 
@@ -56,14 +56,6 @@ FOLDS = 5
 CLEANLABS = ("self_confidence", "normalized_margin")
 PAPER_NOISE = (*(f"uniform:0.{tenth}" for tenth in range(1, 10)), *(f"pair-flip:0.{tenth}" for tenth in range(1, 5)))
 """That of the AUL paper's Figures 7 and 9."""
-
-_COLUMNS = {
-    "audits": AUDITED + "samples:int64 wrong:int64 noise_rate low high held suggestion epochs:int64",
-    "ranking": RANKINGS,
-    "estimates": ESTIMATES,
-    **curves.COLUMNS,
-}
-"""``held``: whether the interval contains the truth, NaN for none. ``suggestion``: see `TrueAudit.suggestion`."""
 
 
 def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
@@ -85,7 +77,7 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
         require_outside(asked.out, asked.test, "--out")
         test = scan(asked.test, reporter=reporter)
         numbered_as(test, truth, reporter)  # other classes are refused before anything is trained
-    tables = Tables("Detection of wrong labels", **_COLUMNS)
+    tables = Tables("Detection of wrong labels")
 
     def measure_case(case: Case, seed: int, folder: Path) -> Iterator[dict[str, list[Row]]]:
         options, data = replace(asked.training, seed=seed), runner.noisy_data(truth, case, folder, seed)
@@ -122,6 +114,7 @@ def _about(asked: ExperimentOptions, truth: Catalogue, found: TrueAudit) -> str:
 
 
 def _rows(found: TrueAudit) -> dict[str, list[Row]]:
+    """Return the rows of an audit; ``held``: whether the interval contains the truth, NaN for none."""
     rate, (low, high) = found.true_rate, found.interval
     held = math.nan if math.isnan(low) else float(low <= rate <= high)
     audited = {"samples": len(found.wrong_U), "wrong": int(found.wrong_U.sum()), "noise_rate": rate, "held": held}
@@ -233,8 +226,7 @@ def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, repo
     settings = replace(settings_from_json(found.settings, str(found.run.description)), heads_epochs=0)
     source = Source(device=set_up_device(options), weights_file=options.network_weights, offline=options.offline)
 
-    @cache
-    def computed() -> dict[str, list[Row]]:
+    def compute() -> dict[str, list[Row]]:
         prepared = prepare(catalogue, settings, source, reporter)
 
         def used(value_R: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -260,9 +252,8 @@ def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, repo
         }
 
     asked = {"fingerprint": catalogue.fingerprint, "settings": settings.as_json()}
-    ranking = runner.remembered(folder / "ranking.parquet", asked, RANKINGS, lambda: computed()["ranking"])
-    estimates = runner.remembered(folder / "estimates.parquet", asked, ESTIMATES, lambda: computed()["estimates"])
-    return {"ranking": ranking, "estimates": estimates}
+    rows: dict[str, list[Row]] = runner.remembered(folder / "peers.json", asked, compute)
+    return rows
 
 
 def _threshold_trainings(

@@ -147,7 +147,6 @@ def test_prioritization(clean: Path) -> None:
     assert [row["selected_share"] for row in standard] == [0, 0, 0.5, 0.5]
     assert 0.2 < standard[3]["changed_share"] < 0.5
     assert all(48 < row["backpropagated"] < 96 for row in epochs if row["algorithm"] == "sb-50" and row["epoch"] == 2)
-    assert {row["seed"] for row in rows("out", "results")} == {0, -1}
     trained = json.loads(Path("out/clean-seed0/sb-50/run.json").read_text())
     assert "mirror_test" not in trained  # 42 tests of flips would take longer than all else
     most, least = ([row for row in rows("out", "picks") if row["end"] == end] for end in ("most", "least"))
@@ -196,7 +195,7 @@ def test_table1_trains_methods_on_the_digits_with_what_each_needs() -> None:
     assert "| DivideMix by an audit |" in fewer
     assert [row["method"] for row in rows("out", "runs")] == ["standard", "dividemix", "co-teaching"]
     other = run("reproduce", *asked, "standard,co-teaching", "--epochs", 3)
-    assert "standard.parquet is of other settings" in other.error
+    assert "standard.json is of other settings" in other.error
 
 
 def test_a_training_that_diverges_is_a_result(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +203,7 @@ def test_a_training_that_diverges_is_a_result(clean: Path, monkeypatch: pytest.M
     monkeypatch.setitem(table1.SCALES, "small", replace(small, training=replace(small.training, lr=1e30, epochs=2)))
     page = measured("table1", "--data", clean, "--noise", "uniform:0.25", "--methods", "standard")
     assert [row["status"] for row in rows("out", "runs")] == ["diverged"]
-    assert rows("out", "audits") == []  # none of these needs one
+    assert not Path("out/audits.parquet").exists()  # none of these needs one
     assert "| Standard | diverged |" in page
 
 
