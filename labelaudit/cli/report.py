@@ -249,10 +249,8 @@ def _show_formats(wanted: bool) -> None:
     if wanted:
         from labelaudit.report.exports.formats import FORMATS
 
-        rows = [
-            (each.name, "suspicious" if each.ranked else "all", each.summary, ", ".join(each.files)) for each in FORMATS
-        ]
-        print_table(("format", "samples", "what is written", "files"), rows)
+        rows = [(each.name, "suspicious" if each.ranked else "all", each.summary) for each in FORMATS]
+        print_table(("format", "samples", "what is written"), rows)
         raise typer.Exit
 
 

@@ -110,7 +110,7 @@ def export(
             write_bytes(folder / name, content)
         elif not isinstance(content, Path):
             write_lines(folder / name, content)
-    return Exported(samples=len(samples), folder=folder, main_file=folder / entry.files[-1])
+    return Exported(samples=len(samples), folder=folder, main_file=folder / [*contents][-1])
 
 
 def _check(entry: ExportFormat, options: ExportOptions) -> None:

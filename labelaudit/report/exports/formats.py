@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 from labelaudit import __version__
 from labelaudit.errors import DataError
@@ -95,25 +95,24 @@ NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 """What XML 1.0 (section 2.2) has no way to write, not even as a reference."""
 
 
-def _xml(text: str, what: str) -> str:
-    """Return text as the content of an XML element; a DataError calls it ``what`` if XML 1.0 cannot hold it."""
+def _legal(text: str, what: str) -> str:
+    """Return text; a DataError calls it ``what`` if XML 1.0 cannot hold it."""
     if bad := NOT_IN_XML.search(text):
         raise DataError(
             f"{what} {text!r} has the character U+{ord(bad[0]):04X}, which XML cannot hold",
             fix="rename it and audit again, or export to another format",
         )
-    return escape(text, {"\r": "&#13;"})
+    return text
 
 
-def _attribute(text: str, what: str) -> str:
-    """Return the same as an attribute's value, in double quotes."""
-    inner = _xml(text, what).replace('"', "&quot;").replace("\t", "&#9;").replace("\n", "&#10;")
-    return f'"{inner}"'
+def _xml(text: str) -> str:
+    """Return the name of a class as the content of an XML element."""
+    return escape(_legal(text, "the class"), {"\r": "&#13;"})
 
 
 def label_studio(job: Job) -> Mapping[str, Content]:
     """Return tasks with the proposed label and its probability as a prediction, and the labeling configuration."""
-    choices = (f"    <Choice value={_attribute(name, 'the class')}/>\n" for name in job.classes)
+    choices = (f"    <Choice value={quoteattr(_legal(name, 'the class'))}/>\n" for name in job.classes)
     tasks = (_json(_task(sample, job.url_prefix)) for sample in job.samples)
     return {
         "config.xml": [_VIEW, *choices, "  </Choices>\n</View>\n"],
@@ -158,7 +157,7 @@ def _annotations(job: Job) -> Iterator[str]:
     yield '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n'
     yield f"  <meta><task><size>{len(job.samples)}</size><mode>annotation</mode>\n    <labels>\n"
     for name in job.classes:
-        yield f"      <label><name>{_xml(name, 'the class')}</name><attributes>"
+        yield f"      <label><name>{_xml(name)}</name><attributes>"
         for attribute in _ATTRIBUTES:
             yield f"<attribute><name>{attribute}</name><mutable>False</mutable><input_type>text</input_type>"
             yield "<default_value></default_value><values></values></attribute>"
@@ -167,11 +166,11 @@ def _annotations(job: Job) -> Iterator[str]:
     for number, sample in enumerate(job.samples):
         values = (sample.given_label, sample.suggested_label or "", f"{sample.p_mislabeled:.6f}", str(sample.rank))
         attributes = "".join(
-            f'<attribute name="{name}">{_xml(value, "the class")}</attribute>'
+            f'<attribute name="{name}">{_xml(value)}</attribute>'
             for name, value in zip(_ATTRIBUTES, values, strict=True)
         )
-        name = _attribute(sample.path, "the path")
-        label = _attribute(sample.proposed_label, "the class")
+        name = quoteattr(_legal(sample.path, "the path"))
+        label = quoteattr(_legal(sample.proposed_label, "the class"))
         yield f'  <image id="{number}" name={name} width="{sample.width}" height="{sample.height}">\n'
         yield f'    <tag label={label} source="auto">{attributes}</tag>\n  </image>\n'
     yield "</annotations>\n"
@@ -391,16 +390,15 @@ def _field(name: str) -> dict[str, object]:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportFormat:
-    """One format; ``files`` are what it has besides links, of which the last one is to be opened.
+    """One format.
 
     It has the suspicious samples where it is ``ranked``, else every sample in the order of the paths. With
-    ``reads_images`` the other tool reads the images on this machine. ``contents`` gives what each file is, by its name;
-    a DataError says that the format cannot hold a name.
+    ``reads_images`` the other tool reads the images on this machine. ``contents`` gives what each file is, by its name,
+    the one to be opened last; a DataError says that the format cannot hold a name.
     """
 
     name: ExportName
     summary: str
-    files: tuple[str, ...]
     ranked: bool = False
     reads_images: bool = False
     contents: Callable[[Job], Mapping[str, Content]]
@@ -409,42 +407,36 @@ class ExportFormat:
 FORMATS = (
     ExportFormat(
         name="label-studio",
-        summary="Tasks with a prediction each, and a labeling configuration with all classes.",
-        files=("config.xml", "tasks.json"),
         ranked=True,
         contents=label_studio,
+        summary="Tasks with a prediction each, and a labeling configuration with all classes.",
     ),
     ExportFormat(
         name="cvat",
-        summary="CVAT for images 1.1: a tag per image, and the labels for the task.",
-        files=("labels.json", "annotations.xml"),
         ranked=True,
         contents=cvat,
+        summary="CVAT for images 1.1: a tag per image, and the labels for the task.",
     ),
     ExportFormat(
         name="fiftyone",
-        summary="An image classification dataset: the given labels, with the verdicts as attributes.",
-        files=("data.json", "labels.json"),
         reads_images=True,
         contents=fiftyone,
+        summary="An image classification dataset: the given labels, with the verdicts as attributes.",
     ),
     ExportFormat(
         name="huggingface",
-        summary="An imagefolder for datasets.load_dataset: links to the images, and metadata.jsonl.",
-        files=("README.md", "metadata.jsonl"),
         reads_images=True,
         contents=huggingface,
+        summary="An imagefolder for datasets.load_dataset: links to the images, and metadata.jsonl.",
     ),
     ExportFormat(
         name="cleanlab",
-        summary="The label issues as cleanlab's Datalab has them, for pandas.",
-        files=("label_issues.parquet",),
         contents=cleanlab,
+        summary="The label issues as cleanlab's Datalab has them, for pandas.",
     ),
     ExportFormat(
         name="croissant",
-        summary="A table of all verdicts, described in Croissant 1.1.",
-        files=("verdicts.parquet", "croissant.json"),
         contents=croissant,
+        summary="A table of all verdicts, described in Croissant 1.1.",
     ),
 )

