@@ -19,7 +19,6 @@ from labelaudit.text import plural
 if TYPE_CHECKING:
     from labelaudit.auditing.model import Data
     from labelaudit.review.plan import RelabelingPlan
-    from labelaudit.review.relabel import WayName
     from labelaudit.run.layout import RunFolder
 
 EPILOG = o.examples(
@@ -29,12 +28,6 @@ EPILOG = o.examples(
     "labelaudit relabel photos label-studio.json --out photos-corrected",
     "labelaudit relabel flat decisions.csv --labels labels.csv --out corrected.csv",
 )
-_WAYS: dict[WayName, str] = {
-    "linked": "hard links",
-    "copied": "copies (hard links are not possible between these file systems)",
-    "symbolic": "symbolic links",
-    "skipped": "left out that are no files",
-}
 _MOST_PAIRS = 30
 _MOST_NAMED = 10
 
@@ -112,10 +105,8 @@ def command(
         relabel_labels(data, review, labels, out, split=folders, show=agree, reporter=terminal)
         told, labels, folders = f"Corrected labels: {out}", out, ()
     elif out is not None:
-        counts = relabel_copy(data, review, out, split=folders, show=agree, reporter=terminal)
-        ways = ", ".join(f"{counts[way]:,} {what}" for way, what in _WAYS.items() if counts[way])
-        told = f"Corrected copy: {out} ({ways or 'empty'})"
-        data = out
+        files = relabel_copy(data, review, out, split=folders, show=agree, reporter=terminal)
+        told, data = f"Corrected copy: {out} ({plural(files, 'file')})", out
     elif outcome := relabel(data, review, split=folders, agree=agree, reporter=terminal):
         told = f"Moved {plural(outcome.moved, 'file')}. To undo: labelaudit relabel {data} --undo"
     else:

@@ -20,7 +20,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from labelaudit.data.catalogue import in_parts
 from labelaudit.errors import DataError, RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.corrections import ReviewFile
@@ -29,7 +28,6 @@ from labelaudit.review.tree import OWN_PREFIX, RefusedError, Tree, checked_move,
 from labelaudit.run.files import NO_LINKS, flush_folder, holder, read_json, storage_errors, write_json
 
 LOCK = f"{OWN_PREFIX}relabel.lock"
-BATCH = 256  # moves whose new names are flushed together, before the old ones are deleted
 
 StateName = Literal["moving", "moved", "undoing"]
 _BY_HAND = "it lists what was moved: repair it, or put the files back by hand and delete it"
@@ -196,18 +194,17 @@ _FoundName = Literal["linked", "moved", "taken", "gone"]
 def _make_moves(
     tree: Tree, moves: Sequence[Pair], title: str, reporter: Reporter, rename: Callable[[int], None] | None = None
 ) -> Outcome:
-    """Make moves in batches; ``rename`` gives another name to the move of a number whose name is taken."""
+    """Make moves; ``rename`` gives another name to the move of a number whose name is taken."""
     for path in itertools.chain.from_iterable(moves):
         _require_real(tree, path)
     begun: list[tuple[_FoundName, Pair]] = []
     with reporter.bar(title, len(moves), "files") as advance:
-        for numbers in in_parts(range(len(moves)), BATCH):
-            for number in numbers:
-                while (found := _link_new_name(tree, *moves[number])) == "taken" and rename:
-                    rename(number)
-                begun.append((found, moves[number]))
-            _unlink_old_names(tree, begun[-len(numbers) :])
-            advance(len(numbers))
+        for number in range(len(moves)):
+            while (found := _link_new_name(tree, *moves[number])) == "taken" and rename:
+                rename(number)
+            begun.append((found, moves[number]))
+            advance(1)
+    _unlink_old_names(tree, begun)
     _flush_folders(tree, (source for source, _ in moves))
     return Outcome(
         moved=sum(found in ("linked", "moved") for found, _ in begun),

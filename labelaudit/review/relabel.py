@@ -13,11 +13,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import stat
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 from labelaudit.data.catalogue import splits_of
 from labelaudit.data.folder import class_bases, fixed_labels
@@ -31,9 +28,6 @@ from labelaudit.review.plan import RelabelingPlan, plan_labels, plan_moves
 from labelaudit.review.tree import Tree
 from labelaudit.run.files import flush_folder, held, link_or_copy, storage_errors, write_lines
 from labelaudit.text import csv_lines, guarded, listed, plural, unguarded
-
-WayName = Literal["linked", "copied", "symbolic", "skipped"]
-"""How an entry gets into a copy; one that is no file is skipped."""
 
 HALF = ".labelaudit-file"
 """In a growing copy, a file that is not whole yet."""
@@ -135,11 +129,11 @@ def relabel_copy(
     split: Sequence[str] = (),
     show: Callable[[RelabelingPlan], object] = lambda _plan: None,
     reporter: Reporter = QUIET,
-) -> Counter[WayName]:
+) -> int:
     """Write a corrected copy of a data folder; ``show`` is called with the plan before anything is written.
 
-    Dropped and hidden files and empty folders are left out. Symbolic links keep their targets. Returns the number of
-    entries by way.
+    Dropped and hidden files, empty folders and what is no file are left out. Symbolic links keep their targets. Returns
+    the number of files.
     """
     tree = _tree(root, split)
     require_apart(out, tree.root)
@@ -148,16 +142,18 @@ def relabel_copy(
     show(plan)
     target_of = {step.path: step.target for step in plan.steps if step.action == "change"}
     dropped = {step.path for step in plan.steps if step.action == "drop"}
-    counts: Counter[WayName] = Counter()
     with growing(out) as folder:
         files = [path for path in _files(tree) if path not in dropped]
         with reporter.bar("Copying files", len(files), "files") as advance:
             for path in files:
                 place = folder / target_of.get(path, path)
                 place.parent.mkdir(parents=True, exist_ok=True)
-                counts[_put(tree.root / path, place, folder / HALF)] += 1
+                if (tree.root / path).is_symlink():
+                    place.symlink_to(os.path.realpath(tree.root / path))
+                else:
+                    link_or_copy(tree.root / path, place, folder / HALF)
                 advance(1)
-    return counts
+    return len(files)
 
 
 def require_apart(out: Path, root: Path) -> None:
@@ -195,7 +191,7 @@ def growing(out: Path) -> Iterator[Path]:
 
 
 def _files(tree: Tree) -> Iterator[str]:
-    """Yield everything below the data folder that is not hidden and no folder, sorted."""
+    """Yield the files and symbolic links below the data folder that are not hidden, sorted."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -204,18 +200,8 @@ def _files(tree: Tree) -> Iterator[str]:
         links = [name for name in folders if Path(folder, name).is_symlink()]
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in links)
         shown = sorted(name for name in (*names, *links) if not name.startswith("."))
-        yield from (Path(folder, name).relative_to(tree.root).as_posix() for name in shown)
-
-
-def _put(source: Path, place: Path, half: Path) -> WayName:
-    """Put a file or a symbolic link at ``place``; return how it is there."""
-    mode = source.lstat().st_mode
-    if stat.S_ISLNK(mode):
-        place.symlink_to(os.path.realpath(source))
-        return "symbolic"
-    if not stat.S_ISREG(mode):
-        return "skipped"
-    return "linked" if link_or_copy(source, place, half) else "copied"
+        paths = (Path(folder, name) for name in shown)
+        yield from (path.relative_to(tree.root).as_posix() for path in paths if path.is_symlink() or path.is_file())
 
 
 def relabel_labels(
