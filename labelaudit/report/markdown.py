@@ -9,20 +9,19 @@ from labelaudit.errors import StorageError
 from labelaudit.report import sentences
 from labelaudit.report.gate import Check, Report
 from labelaudit.run.changes import Changes
-from labelaudit.run.documents import AnnotatorsNoise, Noise
+from labelaudit.run.documents import AnnotatorsNoise
 from labelaudit.run.files import storage_errors
 from labelaudit.run.lists import Row
 from labelaudit.text import printable
 
 VARIABLE = "GITHUB_STEP_SUMMARY"  # the environment variable that names the file of a step's summary
 MOST_BYTES = 1 << 20  # GitHub drops the whole summary of a step above this
-_MOST_LISTED_BYTES = 60_000  # of the list of suspicious labels, which is most of the text
 _MOST_ITEMS, _LONGEST_NAME, _LONGEST_TEXT = 20, 120, 500
 _OUTCOMES = {"passed": "✅ passed", "failed": "❌ failed", "skipped": "not checked"}
 
 
 def render(report: Report) -> str:
-    """Return verdict, checks, warnings, and the first suspicious labels; bounded, whatever the names are."""
+    """Return verdict, checks, warnings, and the first suspicious labels, with names of bounded length."""
     noise, listed = report.noise, report.listed
     verdict, checked = "audited", any(check.outcome != "skipped" for check in report.checks)
     if checked:
@@ -44,7 +43,8 @@ def render(report: Report) -> str:
         lines += ["### Unreadable images", "", _text(sentence), "", *_items(named)]
     if left_out := [_text(line) for line in sentences.left_out_sentences(noise)]:
         lines += ["### Left out", "", left_out[0], "", *_items(left_out[1:])]
-    lines += _kinds(noise)
+    if kinds := [_text(line) for line in sentences.kinds_sentences(noise)]:
+        lines += ["### Kinds", "", *_items(kinds)]
     if found := sentences.found_sentence(report.found, report.new_found):
         named = [_finding(row) for row in report.new_others]
         lines += ["### Findings by code", "", _text(found), "", *_items(named)]
@@ -70,15 +70,10 @@ def _said(check: Check) -> str:
 
 def _suspicious(report: Report) -> list[str]:
     kinds = ["kind"] if any(row["kind"] for row in report.shown) else []
-    rows: list[Sequence[str]] = []
-    size = 0
+    rows = []
     for row in report.shown:
         cells = [_text(row["rank"]), *(_code(row[name]) for name in ("path", "given_label")), _suggested(row)]
-        cells += [f"{float(row['p_mislabeled']):.3f}", *(_text(row[name]) for name in kinds)]
-        size += len(_line(cells).encode()) + 1
-        if size > _MOST_LISTED_BYTES:
-            break
-        rows.append(cells)
+        rows.append([*cells, f"{float(row['p_mislabeled']):.3f}", *(_text(row[name]) for name in kinds)])
     lines = [f"### Most suspicious{' of the new' if report.listed.new is not None else ''}", ""]
     lines += table((">rank", "image", "given", "suggested", ">P(mislabeled)", *kinds), rows)
     left = report.listed.counted - len(rows)
@@ -88,14 +83,6 @@ def _suspicious(report: Report) -> list[str]:
 def _suggested(row: Row) -> str:
     text = sentences.suggestion(row)
     return _code(text) if row["suggested_label"] else _text(text)
-
-
-def _kinds(noise: Noise) -> list[str]:
-    items, rows = [*map(_text, sentences.kinds_sentences(noise))], sentences.copies_rows(noise)
-    lines = ["### Kinds", "", *_items(items)] if items or rows else []
-    if rows:
-        lines += [sentences.COPIES_NOTE, "", *table(sentences.COPIES_HEADER, rows)]
-    return lines
 
 
 def _annotators(found: AnnotatorsNoise) -> list[str]:
