@@ -109,7 +109,7 @@ def command(
 
     config = read_config()
     if config.where:
-        terminal.say(config.sentence)
+        terminal.say(f"Limits: {config.where}")
     limits = limits_of(
         config,
         max_of_code or (),

@@ -35,9 +35,8 @@ def show_table(console: Console, report: Report) -> None:
     listed = report.listed
     if listed.new is not None:
         are = "suspicious label is" if listed.new == 1 else "suspicious labels are"
-        gone = "" if listed.gone is None else f", {listed.gone:,} gone"
         known = listed.total - listed.new
-        console.print(f"Against the baseline: [bold]{listed.new:,}[/bold] {are} new, {known:,} known{gone}")
+        console.print(f"Against the baseline: [bold]{listed.new:,}[/bold] {are} new, {known:,} known")
     if others := sentences.found_sentence(report.found, report.new_found):
         console.print(shown(others))
     for row in report.unreadable[: report.top]:
@@ -58,7 +57,7 @@ def render_json(report: Report) -> str:
     baseline = None
     if listed.new is not None:
         known, new_found = listed.total - listed.new, report.new_found
-        baseline = {"new": listed.new, "known": known, "gone": listed.gone, "new_found": new_found}
+        baseline = {"new": listed.new, "known": known, "new_found": new_found}
     value = {
         **as_json(report.noise),
         "top": report.shown,

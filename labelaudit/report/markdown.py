@@ -28,8 +28,7 @@ def render(report: Report) -> str:
         verdict = "❌ the gate failed" if report.failures else "✅ the gate passed"
     summary = f"{sentences.headline(noise, lambda figure: f'**{figure}**')}, {_text(sentences.basis(noise))}."
     if listed.new is not None:
-        gone = f", and {listed.gone:,} {'is' if listed.gone == 1 else 'are'} gone" if listed.gone is not None else ""
-        summary += f" Against the baseline **{listed.new:,}** {'is' if listed.new == 1 else 'are'} new{gone}."
+        summary += f" Against the baseline **{listed.new:,}** {'is' if listed.new == 1 else 'are'} new."
     notes = [*sentences.review_sentences(noise), *filter(None, [sentences.kept_sentence(noise)])]
     lines = [f"## Labels: {verdict}", "", " ".join([summary, *map(_text, notes)]), ""]
     if checked:

@@ -135,7 +135,7 @@ class Listed:
     """The first suspicious labels of an audit, in the order of suspicious.csv, and how many there are (``total``).
 
     Where there is a baseline, ``rows`` are new since it and ``known_rows`` are not; ``new`` counts the new ones, listed
-    or not, and ``gone`` those of its suspicious labels that no longer are; None where it does not say what it found.
+    or not.
     ``copies`` are the rows of findings.csv about near duplicates, ``of_no_class`` those about images of no class whose
     label is not suspicious.
     """
@@ -144,7 +144,6 @@ class Listed:
     known_rows: list[Row] = field(default_factory=list)
     total: int
     new: int | None = None
-    gone: int | None = 0
     copies: list[Row] = field(default_factory=list)
     of_no_class: list[Row] = field(default_factory=list)
 
@@ -171,11 +170,11 @@ _FILES = columns("path:str class:str sha256:str split:str")
 class Baseline:
     """What an earlier audit found, or all files that it had: nothing about those is new.
 
-    ``suspicious`` are its suspicious labels, None where it does not say; ``by_code`` its findings by code. ``files``
-    are by path: image, given label and split. ``added`` are paths of a later audit, see `against`.
+    ``suspicious`` are its suspicious labels, ``by_code`` its findings by code. ``files`` are by path: image, given
+    label and split. ``added`` are paths of a later audit, see `against`.
     """
 
-    suspicious: frozenset[Finding] | None
+    suspicious: frozenset[Finding] = frozenset()
     by_code: frozenset[tuple[str, Finding]] = frozenset()
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     added: frozenset[str] = frozenset()
@@ -212,8 +211,9 @@ class Baseline:
         if self.files:
             return finding in self._had and not (code in _OF_COPIES and row["path"] in self.added)
         codes = _OF_LABELS if code in _OF_LABELS else {code}
-        suspicious = self.suspicious or frozenset()
-        return any((each, finding) in self.by_code for each in codes) or (codes is _OF_LABELS and finding in suspicious)
+        if codes is _OF_LABELS and finding in self.suspicious:
+            return True
+        return any((each, finding) in self.by_code for each in codes)
 
 
 def _finding(row: Mapping[str, str]) -> Finding:
@@ -228,15 +228,13 @@ def list_suspicious(rows: Iterable[Row], total: int, *, most: int, baseline: Bas
     if baseline is None:
         return Listed(rows=list(itertools.islice(rows, most)), total=total)
     found: tuple[list[Row], list[Row]] = ([], [])
-    counts, gone = [0, 0], set(baseline.suspicious or ())
+    counts = [0, 0]
     for row in rows:
         known = baseline.knows(row)
-        gone.discard(_finding(row))
         counts[known] += 1
         if counts[known] <= most:
             found[known].append(row)
-    left = None if baseline.suspicious is None else len(gone)
-    return Listed(rows=found[0], known_rows=found[1], total=sum(counts), new=counts[0], gone=left)
+    return Listed(rows=found[0], known_rows=found[1], total=sum(counts), new=counts[0])
 
 
 def read_baseline(path: Path) -> Baseline:
@@ -252,7 +250,7 @@ def read_baseline(path: Path) -> Baseline:
             raise RunError(f"{folder.root} has no verdicts yet", fix=f"run labelaudit fit {folder.root}")
         return replace(read_baseline(folder.suspicious), files=_read_files(folder.samples, fix))
     if path.suffix == ".parquet":
-        return Baseline(suspicious=None, files=_read_files(path, fix))
+        return Baseline(files=_read_files(path, fix))
     suspicious, by_code = set(), set()
     for line, row in read_csv(path, ("given_label", "sha256"), fix):
         code, label = row.get("code") or "", row["given_label"]

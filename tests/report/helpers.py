@@ -76,7 +76,6 @@ def report(
     *,
     known_rows: list[dict[str, str]] | None = None,
     top: int = 10,
-    gone: int = 0,
     bad: tuple[dict[str, str], ...] = (),
     findings: tuple[dict[str, str], ...] = (),
     known: tuple[tuple[str, str], ...] = (),
@@ -90,7 +89,7 @@ def report(
     counts = {"suspicious": len(rows) + len(known_rows or []), "unreadable": len(bad)}
     content = noise(**{**counts, **changes})
     new = None if known_rows is None else len(rows)
-    listed = Listed(rows=rows, known_rows=known_rows or [], total=content.suspicious, new=new, gone=gone)
+    listed = Listed(rows=rows, known_rows=known_rows or [], total=content.suspicious, new=new)
     counts = {"found": Counter(row["code"] for row in findings), "known": Counter(code for code, _ in known)}
     checks = check(content, limits or Limits(), listed=listed, **(counts if findings else {}))
     lists = {"unreadable": bad, "findings": findings, "known": frozenset(known)}

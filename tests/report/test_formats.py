@@ -254,15 +254,15 @@ def test_a_step_summary_grows_up_to_what_github_shows(tmp_path):
 
 
 def test_every_format_tells_new_from_known_labels(validator):
-    content = report([row(3)], known_rows=[row(1), row(2)], gone=4)
+    content = report([row(3)], known_rows=[row(1), row(2)])
     value = as_json(content)
-    assert value["baseline"] == {"new": 1, "known": 2, "gone": 4, "new_found": {}}
+    assert value["baseline"] == {"new": 1, "known": 2, "new_found": {}}
     assert ([entry["rank"] for entry in value["top"]], value["passed"]) == (["3"], True)
     results = sarif_run(content, validator)["results"]
     assert [result["baselineState"] for result in results] == ["new", "unchanged", "unchanged"]
     assert [result["properties"]["rank"] for result in results] == ["3", "1", "2"]
     text = markdown.render(content)
-    for part in ("**3** of 300 labels", "baseline **1** is new, and 4 are gone.", "### Most suspicious of the new"):
+    for part in ("**3** of 300 labels", "baseline **1** is new.", "### Most suspicious of the new"):
         assert part in text
     assert "ant/3.png" in text
     assert "ant/1.png" not in text
@@ -283,7 +283,7 @@ def test_what_a_baseline_knows_is_new_in_no_format(validator):
     known = ("LA004", "ant/old.png"), ("LA005", "ant/bad.png"), ("LA006", "ant/far.png")
     rows, bad = [row(2, path="bee/copy.png", kind="duplicate")], (unreadable("ant/cut.png"), unreadable("ant/bad.png"))
     limits = Limits(max={"LA004": 0, "LA005": 0, "LA006": 0})
-    content = report(rows, limits, known_rows=[], gone=None, bad=bad, findings=findings, known=known)
+    content = report(rows, limits, known_rows=[], bad=bad, findings=findings, known=known)
     text = "1 duplicate image is new since the baseline (1 of images that it has is not counted), more than 0"
     assert failure(content, "LA004") == [text, "bee/copy.png (see ant/old.png)"]
     assert failure(content, "LA005")[1:] == ["ant/cut.png: empty file"]
@@ -295,7 +295,7 @@ def test_what_a_baseline_knows_is_new_in_no_format(validator):
     said = 'Labeled "ant", looks like "bee": P(mislabeled) 0.988. See also "ant/old.png".'
     assert results[1]["message"]["text"] == said
     value = as_json(content)
-    assert value["baseline"] == {"new": 1, "known": 0, "gone": None, "new_found": {"LA004": 1, "LA005": 1}}
+    assert value["baseline"] == {"new": 1, "known": 0, "new_found": {"LA004": 1, "LA005": 1}}
     assert value["findings_top"] == []
     table = shown_table(content)
     assert "Against the baseline: 1 suspicious label is new, 0 known\n" in table

@@ -440,7 +440,7 @@ def _content(
     }
     if not sampled and (before := judged_before(run)):
         try:
-            known = read_baseline(before.suspicious).suspicious or ()
+            known = read_baseline(before.suspicious).suspicious
             findings = zip(digests, catalogue.label_N[samples], strict=False)
             new = np.array([(sha256, catalogue.classes[label]) not in known for sha256, label in findings], dtype=bool)
             content["since"] = {"name": before.root.name, "new": (suspicious_N[samples] & new).tolist()}
