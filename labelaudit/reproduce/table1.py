@@ -176,52 +176,52 @@ SCALES: dict[ScaleName, Scale] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trainings:
-    """What is trained on noisy labels: right labels, test images, rows and how much."""
-
-    clean: Catalogue
-    test: Path
-    rows: Sequence[str]
-    scale: Scale
-
-    def measure(self, reporter: Reporter, case: Case, seed: int, folder: Path) -> Iterator[dict[str, list[Row]]]:
-        """Plant errors, do the audits that are needed, and train every method; yield the row of each."""
-        rows, scale = np.flatnonzero(self.clean.used_N), self.scale
-        drawn = np.random.default_rng([seed, scale.subset]).permutation(rows)[: scale.subset]
-        chosen = runner.take(self.clean, np.sort(drawn))
-        data, rate = runner.noisy_data(chosen, case, folder, seed), round(case.rate * len(chosen)) / len(chosen)
-        truth_csv = folder / "truth.csv"
-        if not truth_csv.exists():
-            write_text(truth_csv, runner.labels_text(chosen, chosen.label_N))
-        same, runs = {"noise": case.name, "rate": rate, "seed": seed}, {}
-        for name in sorted(AUDITS):
-            runs[name] = RunFolder(folder / f"audit-{name}")
-            if name in map(audit_of, self.rows):
-                options = replace(scale.audits[name], seed=seed)
-                found = audit(case.name, data, runs[name], self.clean, options, reporter, AUDITS[name])
-                yield {"audits": [{**same, **found.flags, "audit": name, "noise_rate": found.noise_rate}]}
-        for row in dict.fromkeys(self.rows):
-            reporter.say(f"{case.name}, seed {seed}: {row}")
-            method, run = method_of(row), runs[audit_of(row) or "default"]
-            needs, presets = method.needs, presets_of(method)
-            own, hyperparameters = published(row, case, len(self.clean.classes))
-            if row == "aul":
-                own = {"cut": 0.0}  # in the paper all labels count
-            presets["paper"] = replace(presets["paper"], **hyperparameters)
-            asked = RetrainOptions(
-                method=method.name,
-                parameters={**own, **scale.parameters.get(row, {})},
-                weights_csv=run.weights_csv if "weights" in needs else None,
-                truth_csv=truth_csv if "truth" in needs else None,
-                audit=run.root if "noise_rate" in needs else None,
-                validation=self.test,
-                measure_every=scale.measure_every,
-                training=replace(scale.training, seed=seed),
-                presets=presets if hyperparameters and scale.training.preset == "paper" else None,
-            )
-            start = {**same, "method": row, "status": DIVERGED, "epochs": 0, **_NO_FIGURES}
-            yield {"runs": train_method(start, data, asked, folder, reporter)}
+def train_rows(
+    clean: Catalogue,
+    test: Path,
+    rows: Sequence[str],
+    scale: Scale,
+    reporter: Reporter,
+    case: Case,
+    seed: int,
+    folder: Path,
+) -> Iterator[dict[str, list[Row]]]:
+    """Plant errors, do the audits that are needed, and train every method; yield the row of each."""
+    used = np.flatnonzero(clean.used_N)
+    drawn = np.random.default_rng([seed, scale.subset]).permutation(used)[: scale.subset]
+    chosen = runner.take(clean, np.sort(drawn))
+    data, rate = runner.noisy_data(chosen, case, folder, seed), round(case.rate * len(chosen)) / len(chosen)
+    truth_csv = folder / "truth.csv"
+    if not truth_csv.exists():
+        write_text(truth_csv, runner.labels_text(chosen, chosen.label_N))
+    same, runs = {"noise": case.name, "rate": rate, "seed": seed}, {}
+    for name in sorted(AUDITS):
+        runs[name] = RunFolder(folder / f"audit-{name}")
+        if name in map(audit_of, rows):
+            options = replace(scale.audits[name], seed=seed)
+            found = audit(case.name, data, runs[name], clean, options, reporter, AUDITS[name])
+            yield {"audits": [{**same, **found.flags, "audit": name, "noise_rate": found.noise_rate}]}
+    for row in dict.fromkeys(rows):
+        reporter.say(f"{case.name}, seed {seed}: {row}")
+        method, run = method_of(row), runs[audit_of(row) or "default"]
+        needs, presets = method.needs, presets_of(method)
+        own, hyperparameters = published(row, case, len(clean.classes))
+        if row == "aul":
+            own = {"cut": 0.0}  # in the paper all labels count
+        presets["paper"] = replace(presets["paper"], **hyperparameters)
+        asked = RetrainOptions(
+            method=method.name,
+            parameters={**own, **scale.parameters.get(row, {})},
+            weights_csv=run.weights_csv if "weights" in needs else None,
+            truth_csv=truth_csv if "truth" in needs else None,
+            audit=run.root if "noise_rate" in needs else None,
+            validation=test,
+            measure_every=scale.measure_every,
+            training=replace(scale.training, seed=seed),
+            presets=presets if hyperparameters and scale.training.preset == "paper" else None,
+        )
+        start = {**same, "method": row, "status": DIVERGED, "epochs": 0, **_NO_FIGURES}
+        yield {"runs": train_method(start, data, asked, folder, reporter)}
 
 
 def train_method(start: Row, data: Data, options: RetrainOptions, folder: Path, reporter: Reporter) -> list[Row]:
@@ -385,7 +385,6 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
         f"{asked.seeds_text}; labelaudit {__version__}."
     )
     paper = 100 if classes == 100 else 10
-    trainings = Trainings(clean=clean, test=test, rows=rows, scale=scale)
     tables = Tables("Robust training on noisy labels", about)
-    measure_case = partial(trainings.measure, reporter)
+    measure_case = partial(train_rows, clean, test, rows, scale, reporter)
     return runner.run_cases(asked, cases, tables, measure_case, partial(page_tables, paper), reporter)

@@ -11,7 +11,7 @@ from labelaudit.progress import QUIET
 from labelaudit.reproduce import ExperimentOptions, curves, prioritization, table1
 from labelaudit.reproduce.prioritization import results
 from labelaudit.reproduce.runner import Row, Tables, draw, parse_noise
-from labelaudit.reproduce.table1 import ROWS, SCALES, Trainings, cells_of, published, with_parameters
+from labelaudit.reproduce.table1 import ROWS, SCALES, cells_of, published, train_rows, with_parameters
 from labelaudit.selectors.table import build_selector, describe_selector
 from tests.cli.helpers import write_images
 
@@ -69,8 +69,7 @@ def test_published_steps_reach_the_training_at_the_papers_scale(image_folder, tm
     monkeypatch.setattr(table1, "train_method", lambda start, data, options, *_: asked.append(options) or [])
     clean, noise = scan(image_folder()), parse_noise("pair-flip:0.4", ())
     for scale in (SCALES["paper"], SCALES["small"]):
-        trainings = Trainings(clean=clean, test=tmp_path, rows=["elr"], scale=scale)
-        list(trainings.measure(QUIET, noise, 0, tmp_path))
+        list(train_rows(clean, tmp_path, ["elr"], scale, QUIET, noise, 0, tmp_path))
     preset = asked[0].presets["paper"]
     assert (preset.epochs, preset.schedule, preset.lr, asked[1].presets) == (120, "milestones", 0.02, None)
 

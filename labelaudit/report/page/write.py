@@ -36,7 +36,7 @@ from labelaudit.report import sentences
 from labelaudit.report.page import charts
 from labelaudit.report.page.examples import choose_examples
 from labelaudit.review.decisions import Decision, Key, group_of, read_decisions
-from labelaudit.run.documents import OWN_EMBEDDINGS, PREDICTIONS, Noise
+from labelaudit.run.documents import OWN_EMBEDDINGS, PREDICTIONS
 from labelaudit.run.files import behind_links, write_text
 from labelaudit.run.lists import Listed, read_baseline, unreadable_rows
 from labelaudit.run.losses import read_epochs
@@ -284,7 +284,6 @@ def _render(
         new=new,
         unreadable_files=list(islice(unreadable_rows(audit.catalogue), _MOST_FILES)),
         estimators=_ESTIMATORS,
-        review=_review_shares(noise),
         rows=len(content["rows"]["sample"]),
         sampled=content["sampled"],
         groups=groups,
@@ -332,13 +331,6 @@ def rate_sentence(rate: float | None) -> str:
     if of_hundred == 0:
         return "Fewer than one label in a hundred looks wrong."
     return f"About {plural(of_hundred, 'label')} in a hundred look{'s' * (of_hundred == 1)} wrong."
-
-
-def _review_shares(noise: Noise) -> list[tuple[int, str]]:
-    """Return numbers of rows to review and the shares of the estimated errors in them, up to all errors."""
-    shares = [(row.top, f"{row.caught:.0%}") for row in noise.review]
-    whole = next((at for at, (_, share) in enumerate(shares) if share == "100%"), len(shares))
-    return shares[: whole + 1]
 
 
 def embedded_json(value: object) -> str:
