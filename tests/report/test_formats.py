@@ -349,11 +349,3 @@ def test_names_are_only_text_in_every_format(validator, name):
         assert [cell.strip() for cell in ranked[1][2:4]] == [shown.strip()] * 2
     else:
         assert len(ranked[1][2]) == 120
-
-
-def test_what_xml_cannot_hold_is_replaced():
-    bad = "".join(map(chr, [0, 8, 11, 12, 14, 31, 0xFFFE, 0xFFFF]))
-    good = "\t <&\x7f\x85\ud7ff\ue000\ufffd\U00010000\U0010ffff"
-    content = report([], Limits(fail_on_warning=True), warnings=[bad, good])
-    assert "\ufffe" not in formats.render_junit(content)
-    cases(content)

@@ -4,16 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labelaudit.auditing.options import TrainingOptions
 from labelaudit.data.folder import scan
 from labelaudit.methods.table import METHODS as TABLE
 from labelaudit.progress import QUIET
-from labelaudit.reproduce import ExperimentOptions, curves, prioritization, table1
+from labelaudit.reproduce import curves, prioritization, table1
 from labelaudit.reproduce.prioritization import results
 from labelaudit.reproduce.runner import Row, Tables, draw, parse_noise
 from labelaudit.reproduce.table1 import ROWS, SCALES, cells_of, published, train_rows, with_parameters
 from labelaudit.selectors.table import build_selector, describe_selector
-from tests.cli.helpers import write_images
 
 NAN = math.nan
 
@@ -72,13 +70,6 @@ def test_published_steps_reach_the_training_at_the_papers_scale(image_folder, tm
         list(train_rows(clean, tmp_path, ["elr"], scale, QUIET, noise, 0, tmp_path))
     preset = asked[0].presets["paper"]
     assert (preset.epochs, preset.schedule, preset.lr, asked[1].presets) == (120, "milestones", 0.02, None)
-
-
-def test_with_100_classes_the_papers_figures_are_those_of_cifar_100(tmp_path, monkeypatch) -> None:
-    photos = write_images(tmp_path / "photos", classes=tuple(f"c{number:02d}" for number in range(100)), each=2)
-    monkeypatch.setattr(table1.runner, "run_cases", lambda *given: given[4].args)
-    folders = {"data": photos, "test": photos, "out": tmp_path / "out"}
-    assert table1.measure(ExperimentOptions(name="table1", training=TrainingOptions(), **folders)) == (100,)
 
 
 def curve(algorithm: str, errors: list[float], per_epoch: int, *, seed: int = 0, share: float = 0.5) -> list[Row]:

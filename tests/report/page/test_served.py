@@ -242,30 +242,6 @@ def test_the_file_decides_on_copies_too_and_its_csv_says_all(tmp_path: Path, tab
     assert tab.texts(".copies .state") == states
 
 
-@pytest.mark.parametrize("served", [(25, 12)], indirect=True)
-def test_in_duplicates_a_number_goes_on_and_an_image_is_shown_large_with_its_new_label(
-    served: Served, tab: Tab
-) -> None:
-    tab.open(served.address)
-    tab.choose("#words", "ant/011")
-    tab.press("c")
-    tab.click("#tab-copies")
-    group = ".copies:nth-of-type(1)"
-    assert tab.texts(f"{group} li p:first-of-type") == ["best · ant · 24 × 20", "ant → bee · 12 × 10"]
-    tab.click(f"{group} li:nth-of-type(2) img")
-    shows(tab, "#copy-path", "ant/011.png")
-    assert f"/image/{served.made.catalogue.paths.index('ant/011.png')}" in str(tab.on("#copy img", "return node.src"))
-    tab.press("Escape", "2")  # of two files one is left: the second group
-    assert tab.on(".copies:nth-of-type(2)", "return node.classList.contains('active')")
-    tab.click("#copies-finish")
-    changed = "0 labels are changed, 1 image dropped, 0 kept; 1 changed image is dropped as a copy"
-    assert tab.text("#end-counts") == changed
-    assert tab.texts("#end-pairs li") == []
-    tab.click("#plan")
-    tab.page.wait_for_selector("#apply:not([hidden])")
-    assert tab.text("#plan-text").startswith("0 labels are changed, 1 image dropped, 0 kept")
-
-
 def sample_of(tab: Tab, position: int) -> int:
     return int(tab.evaluate(f"document.querySelectorAll('article img')[{position}].src.split('/').at(-1)"))
 
@@ -395,15 +371,6 @@ def test_a_server_that_has_ended_is_told_and_what_was_not_written_is_counted(ser
     tab.page.wait_for_selector("#not-stored", state="hidden")
     assert len(served.decided) == 1
     tab._heard.clear()  # the browser's own lines about the requests that failed
-
-
-def test_an_image_that_changed_is_not_shown_but_said(served: Served, tab: Tab) -> None:
-    write_files(served.made.catalogue.root, {"ant/000.png": noise_png(999)})
-    tab.open(served.address)
-    tab.choose("#words", "ant/000")
-    tab.page.wait_for_selector("article .thumbnail.none")
-    assert tab.text("article .thumbnail") == "the file has changed since the audit"
-    tab._heard.clear()  # the browser's own line about the image that failed
 
 
 def test_a_hostile_page_can_neither_read_nor_decide_even_with_the_token(served: Served, browser: Browser) -> None:
