@@ -96,20 +96,16 @@ COLUMNS = ("time", "reviewer", "path", "given_label", "action", "label", "sha256
 def append_decisions(file: Path, decisions: Iterable[Decision]) -> None:
     """Append decisions to the disk, as several processes may do; raise a StorageError where that fails."""
     header, *lines = csv_lines(COLUMNS, map(attrgetter(*COLUMNS), decisions))
-    with storage_errors(file):
-        handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-        try:
-            lock(handle, fcntl.LOCK_EX)
-            before = os.pread(handle, os.fstat(handle).st_size, 0)
-            size = _whole(before)
-            os.ftruncate(handle, size)
-            is_open = size > 0 and not before[:size].endswith(b"\n")
-            content = ("\n" * is_open + "".join(lines if size else [header, *lines])).encode()
-            while content:
-                content = content[os.write(handle, content) :]
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+    with storage_errors(file), os.fdopen(os.open(file, flags, 0o644), "r+b") as handle:
+        lock(handle.fileno(), fcntl.LOCK_EX)
+        before = handle.read()
+        size = _whole(before)
+        handle.truncate(size)
+        is_open = size > 0 and not before[:size].endswith(b"\n")
+        handle.write(("\n" * is_open + "".join(lines if size else [header, *lines])).encode())
+        handle.flush()
+        os.fsync(handle.fileno())
 
 
 def _whole(content: bytes) -> int:
@@ -132,11 +128,6 @@ def read_decisions(file: Path) -> Mapping[Key, Decision]:
         if decision.action != "undo":
             found[decision.key] = decision
     return found
-
-
-def without_hash(file: Path) -> int:
-    """Return how many lines have no SHA-256, and so are about no image."""
-    return sum(not _SHA256.fullmatch(decision.sha256) for decision in decisions_from(file)[0])
 
 
 def is_ledger(file: Path) -> bool:
@@ -164,11 +155,13 @@ def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:
         for cells in filter(None, rows):
             try:
                 named = dict(zip(COLUMNS, map(unguarded, cells), strict=True))
+                if not _SHA256.fullmatch(named["sha256"]):
+                    raise ValueError("it is about no image")
                 found.append(msgspec.convert({**named, "sha256": named["sha256"].lower()}, Decision))
             except ValueError as error:  # also msgspec's
                 where = "has a line that" if start else f"line {rows.line_num}"
                 what = f"{file} {where} is no decision: {','.join(cells)!r}"
-                raise DataError(what, fix="correct or delete that line") from error
+                raise DataError(what, fix="correct or delete it; its sha256 is in suspicious.csv") from error
     except FileNotFoundError:
         return [], 0
     except OSError as error:
