@@ -33,6 +33,7 @@ from labelaudit.names import ActionName
 from labelaudit.review.tree import RefusedError, checked_class
 from labelaudit.run.files import lock, require_regular, storage_errors
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.lists import read_csv
 from labelaudit.text import csv_lines, unguarded
 
 CopyAction = Literal["keep-copy", "drop-copy", "no-copy"]
@@ -142,34 +143,28 @@ def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:
 
     Raises a DataError where the file cannot be read, or a whole line is none of a ledger.
     """
-    found = []
     try:
         with open(require_regular(file), "rb") as handle:
             handle.seek(start)
             content = handle.read()
-        content = content[: _whole(content)]
-        text = content.decode("utf-8" if start else "utf-8-sig")
-        rows = csv.reader(io.StringIO(text, newline=""))
-        if text and not start and tuple(next(rows)) != COLUMNS:
-            raise DataError(f"{file} is no ledger of decisions", fix=f"its first line is {','.join(COLUMNS)}")
-        for cells in filter(None, rows):
-            try:
-                named = dict(zip(COLUMNS, map(unguarded, cells), strict=True))
-                if not _SHA256.fullmatch(named["sha256"]):
-                    raise ValueError("it is about no image")
-                found.append(msgspec.convert({**named, "sha256": named["sha256"].lower()}, Decision))
-            except ValueError as error:  # also msgspec's
-                where = "has a line that" if start else f"line {rows.line_num}"
-                what = f"{file} {where} is no decision: {','.join(cells)!r}"
-                raise DataError(what, fix="correct or delete it; its sha256 is in suspicious.csv") from error
     except FileNotFoundError:
         return [], 0
     except OSError as error:
         raise DataError(f"cannot read the decisions {file}: {reason(error)}", fix="check the path") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file} is not UTF-8 text", fix="save it as CSV in UTF-8") from error
-    except csv.Error as error:
-        raise DataError(f"{file} is not a readable CSV: {error}", fix="correct its quotes") from error
+    content = content[: _whole(content)]
+    if not content:
+        return [], start
+    found, header = [], ",".join(COLUMNS)
+    text = f"{header}\n".encode() + content if start else content
+    for line, row in read_csv(file, COLUMNS, f"its first line is {header}", text):
+        named = {name: unguarded(row[name] or "") for name in COLUMNS}
+        try:
+            if not _SHA256.fullmatch(named["sha256"]):
+                raise ValueError("it is about no image")
+            found.append(msgspec.convert({**named, "sha256": named["sha256"].lower()}, Decision))
+        except ValueError as error:  # also msgspec's
+            what = f"{file} line {line} is no decision: {','.join(named.values())!r}"
+            raise DataError(what, fix="correct or delete it; its sha256 is in suspicious.csv") from error
     return found, start + len(content)
 
 
