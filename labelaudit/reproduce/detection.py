@@ -16,7 +16,6 @@ Shapes: N samples, U of them with a verdict, R rows that are trained on, K class
 from __future__ import annotations
 
 import importlib
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -47,7 +46,7 @@ from labelaudit.errors import DataError, UsageError
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import ExperimentOptions, curves, runner
-from labelaudit.reproduce.runner import NOTHING, Case, Cell, Row, Rows, Tables, grouped, pivot
+from labelaudit.reproduce.runner import NOTHING, Case, Row, Rows, Tables, grouped, pivot
 from labelaudit.reproduce.truth import OURS, TrueAudit, audit
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
@@ -142,22 +141,10 @@ def _page(tables: Tables) -> Iterator[str]:
         "Noise rate and suspicious labels",
         "*Error* is the estimated less the true noise rate. Precision, recall and F1 are those of P(mislabeled) > .5, "
         "or of the peer's own rule; *flagged* is the share that it calls wrong. ECE: 15 equal bins. "
-        "Bold: the audit's estimator.",
+        f"Bold: the audit's estimator. {curves.PAPER_ESTIMATOR} is the AUL paper's, on the AUL.",
         labeled("estimates", lambda row: {"name": _named(row, "estimator", row["chosen"])}),
         {"noise": "label", "estimator": "name"},
         {**columns, "ECE": ("calibration_error", 3)},
-    )
-    both = list(itertools.chain(*curves.over_rates(tables).values()))
-    sides = [{**row, "who": "paper"} for row in both if row["estimator"] == curves.PAPER_ESTIMATOR]
-    sides += [{**row, "who": "audit"} for row in both if row["chosen"]]
-    of_side: dict[str, Cell] = {f"{{}}: {field.removeprefix('noise_')}": (field, 3) for field in curves.OVER_RATES}
-    yield from pivot(
-        "Over noise rates",
-        f"The AUL paper's Figures 7 and 9: its own way ({curves.PAPER_ESTIMATOR} on the AUL), and the audit's.",
-        sides,
-        {"noise": "noise"},
-        {"true rate": ("true_rate", 3), **of_side},
-        across="who",
     )
     yield from pivot(
         "The audit's interval",

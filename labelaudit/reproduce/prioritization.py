@@ -111,7 +111,7 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
             f"Scale {asked.scale}: {len(truth):,} images, {preset.epochs} epochs of {preset.model}, batch "
             f"{preset.batch_size}, rate {preset.lr:g}; seeds {asked.seeds_text}; labelaudit {__version__}."
         )
-        corrupted_2N = np.array([[row[name] == "1" for row in truth] for name in ("selected", "changed")])
+        corrupted_N = np.array([row["selected"] == "1" for row in truth])
         rows: dict[str, list[Row]] = {"epochs": [], "picks": []}
         for algorithm in algorithms:
             title, selector, parameters = ALGORITHMS[algorithm]
@@ -121,7 +121,7 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
             training = replace(asked.training, probe="train", preset="paper", seed=seed, augment=augment)
             training = replace(training, selector=selector, selector_parameters=parameters)
             options = RetrainOptions(method="standard", validation=test, training=training, presets={"paper": preset})
-            decided, train = decides(data, options), partial(_train, run, options, corrupted_2N, same, reporter)
+            decided, train = decides(data, options), partial(_train, run, options, corrupted_N, same, reporter)
             rows["epochs"] += runner.remembered(folder / f"{algorithm}.json", decided, train)
             if algorithm != STANDARD and data_set.name in SHOWN:
                 rows["picks"] += picks(run, same, truth)
@@ -138,25 +138,22 @@ def named(option: str, known: Iterable[str], names: Sequence[str]) -> list[str]:
     return [name for name in entries if not wanted or name in wanted]
 
 
-def _train(
-    run: RunFolder, options: RetrainOptions, corrupted_2N: BoolArray, same: Row, reporter: Reporter
-) -> list[Row]:
+def _train(run: RunFolder, options: RetrainOptions, corrupted_N: BoolArray, same: Row, reporter: Reporter) -> list[Row]:
     """Train, and return the rows of the epochs, which count from 1; costs count from the training's beginning.
 
-    The shares are of samples that were selected for corruption, and of those that it changed (a random label can be the
-    right one), among those back-propagated in the epoch; in the data they are ``corrupted_2N``.
+    The share is that of samples that were selected for corruption, among those back-propagated in the epoch.
     """
     retrain(Data(root=run.root.parent / "data"), run, options, reporter)
     rows, total = list[Row](), dict.fromkeys(("forwards", "backpropagated", "seconds"), 0)
     for metrics, spent in zip(read_metrics(run.metrics), read_seconds(run.seconds), strict=True):
-        shares = corrupted_2N.mean(axis=1)
+        share = corrupted_N.mean()
         if same["algorithm"] != STANDARD:
             sample, times = read_picks(run.picks, metrics["epoch"])
-            shares = np.average(corrupted_2N[:, sample], axis=1, weights=times) if len(sample) else np.full(2, np.nan)
+            share = np.average(corrupted_N[sample], weights=times) if len(sample) else math.nan
         total = {name: so_far + {**metrics, **spent}[name] for name, so_far in total.items()}
         loss = math.nan if metrics["train_loss"] is None else metrics["train_loss"]
         own = {"epoch": metrics["epoch"] + 1, "test_error": metrics["validation_error"], "train_loss": loss}
-        rows.append({**same, **own, **total, "selected_share": shares[0], "changed_share": shares[1]})
+        rows.append({**same, **own, **total, "selected_share": float(share)})
     return rows
 
 

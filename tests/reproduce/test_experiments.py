@@ -102,7 +102,6 @@ def test_the_figures_of_the_aul_paper(clean: Path) -> None:
     assert all(-1 < row[field] < 1 for row in networks for field in curves.CORRELATED)
     for runs in Path("out/uniform-0.25-seed0").glob("run*/test-losses"):
         assert len(pq.read_table(runs)) == 48 * 4
-    assert "## Over noise rates" in page
     assert "| held-out loss of the last epoch |" in page
     if importlib.util.find_spec("matplotlib") is not None:
         assert {file.stem for file in Path("plain").glob("*.svg")} == FIGURES
@@ -145,7 +144,6 @@ def test_prioritization(clean: Path) -> None:
     standard = [row for row in epochs if row["algorithm"] == "standard"]
     assert [row["backpropagated"] for row in standard] == [48, 96] * 2
     assert [row["selected_share"] for row in standard] == [0, 0, 0.5, 0.5]
-    assert 0.2 < standard[3]["changed_share"] < 0.5
     assert all(48 < row["backpropagated"] < 96 for row in epochs if row["algorithm"] == "sb-50" and row["epoch"] == 2)
     trained = json.loads(Path("out/clean-seed0/sb-50/run.json").read_text())
     assert "mirror_test" not in trained  # 42 tests of flips would take longer than all else
