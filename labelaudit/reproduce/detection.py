@@ -82,8 +82,6 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
         options, data = replace(asked.training, seed=seed), runner.noisy_data(truth, case, folder, seed)
         compared = list[tuple[Row, dict[str, FloatArray]]]()
         for model in dict.fromkeys((None, *asked.also_models)):
-            if compared and model == compared[0][0]["model"]:
-                raise UsageError(f"--also-model {model} is the network of the audit itself", fix="name another one")
             run = RunFolder(folder / ("run" if model is None else f"run-{Case(name=model).folder_name}"))
             own = options if model is None else replace(options, model=model, network_weights=None)
             found = audit(case.name, data, run, truth, own, reporter, test=test)

@@ -107,8 +107,6 @@ def test_the_figures_of_the_aul_paper(clean: Path) -> None:
         assert {file.stem for file in Path("plain").glob("*.svg")} == FIGURES
         assert {file.stem for file in Path("out").glob("*.svg")} == FIGURES | OF_NETWORKS | OF_RATES
     assert "run was begun without --test" in run("reproduce", *asked, "--test", clean / "test", "--out", "plain").error
-    same = run("reproduce", *asked, "--also-model", "labelaudit_probe", "--out", "plain")
-    assert "is the network of the audit itself" in same.error
 
 
 def test_the_labels_of_the_folder_are_compared_with_a_file(clean: Path) -> None:

@@ -121,8 +121,6 @@ def _check(entry: ExportFormat, options: ExportOptions) -> None:
         raise UsageError(f"{other} and --all contradict each other", fix="give one of them")
     if options.url_prefix is not None and entry.name != "label-studio":
         raise UsageError(f"{entry.name} takes no --url-prefix", fix="it is for label-studio: leave it out")
-    if options.url_prefix is not None and not options.url_prefix.isprintable():
-        raise UsageError(f"--url-prefix {options.url_prefix!r} has characters that no address has", fix="check it")
 
 
 def _choose_samples(audit: Audit, *, count: int | None, ranked: bool) -> list[Sample]:
