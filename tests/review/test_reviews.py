@@ -89,14 +89,6 @@ def test_annotations_are_decisions_unclear_or_missing(tmp_path):
     assert review.unreviewed == 2
 
 
-def test_unexpected_values_in_a_task_do_no_harm(tmp_path):
-    odd = [None, {"result": [None, {"value": 4}, {"value": {"choices": "dog"}}]}]
-    found = (({"image": 3}, [{"result": None}]), ({}, {"a": 1}), ({"image": "x"}, odd))
-    tasks = [{"data": data, "annotations": annotations} for data, annotations in found]
-    review = read(tmp_path, json.dumps(tasks))
-    assert (review.unreviewed, len(review.unclear), review.corrections) == (1, 2, ())
-
-
 # CVAT
 
 
