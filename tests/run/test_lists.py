@@ -235,7 +235,7 @@ def test_a_run_folder_and_a_copy_of_its_samples_stand_for_all_its_files(tmp_path
     files = {"ant/a.png": ("ff", "ant", ""), "ant/b.png": ("ant/b.png", "ant", "")}
     assert lists.read_baseline(tmp_path) == Baseline(suspicious=frozenset({("ff", "ant")}), files=files)
     copy = shutil.copy(folder.samples, tmp_path / "labels.parquet")
-    assert lists.read_baseline(Path(copy)) == Baseline(suspicious=None, files=files)
+    assert lists.read_baseline(Path(copy)) == Baseline(files=files)
 
 
 BEFORE = (("ant/a.png", "aa"), ("bee/b.png", "bb"), ("bee/c.png", ""), ("bee/d.png", "dd"))
@@ -267,7 +267,7 @@ def test_of_files_that_were_there_nothing_is_new(now, code, new):
 def test_an_image_that_was_put_into_another_split_is_a_new_leak(before, new):
     files = {"ant/a.png": ("aa", "ant", before), "ant/b.png": ("aa", "ant", before)}
     later = audited(("ant/a.png", "aa"), ("ant/b.png", "aa"), split_N=("train", "test"))
-    known = Baseline(suspicious=None, files=files).against(later)
+    known = Baseline(files=files).against(later)
     rows = [{"code": "LA007", "path": path, "given_label": "ant", "sha256": "aa"} for path in files]
     assert [row["path"] for row in rows if not known.knows(row)] == new
 
