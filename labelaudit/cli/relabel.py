@@ -90,22 +90,24 @@ def command(
         review = read_decided(run, read_catalogue(run))
 
     def agree(plan: RelabelingPlan) -> bool:
-        asks = bool(plan.steps) and out is None and not yes
+        asks = bool(plan.steps) and not yes
         if asks:
             _require_terminal()
         _show(plan, output)
-        if not plan.steps and not plan.kept and not plan.done_before and plan.refused:
-            raise DataError("none of the corrections can be used", fix="see the reasons above")
+        _require_usable(plan)
         return not asks or _confirmed(f"Move {plural(len(plan.steps), 'file')} in {data}?")
 
-    if dry_run:
-        _show(plan_relabeling(data, review, split=folders, labels_file=labels, reporter=terminal), output)
-        return
+    if dry_run or out is not None:
+        plan = plan_relabeling(data, review, split=folders, labels_file=labels, reporter=terminal)
+        _show(plan, output)
+        if dry_run or out is None:
+            return
+        _require_usable(plan)
     if out is not None and not known.moves:
-        relabel_labels(data, review, labels, out, split=folders, show=agree, reporter=terminal)
+        relabel_labels(data, plan, labels, out, split=folders)
         told, labels, folders = f"Corrected labels: {out}", out, ()
     elif out is not None:
-        files = relabel_copy(data, review, out, split=folders, show=agree, reporter=terminal)
+        files = relabel_copy(data, plan, out, split=folders, reporter=terminal)
         told, data = f"Corrected copy: {out} ({plural(files, 'file')})", out
     elif outcome := relabel(data, review, split=folders, agree=agree, reporter=terminal):
         told = f"Moved {plural(outcome.moved, 'file')}. To undo: labelaudit relabel {data} --undo"
@@ -149,6 +151,11 @@ def _undo(data: Path, file: Path | None, *, dry_run: bool, yes: bool, terminal: 
 
     if outcome := undo(data, agree=agree, reporter=terminal):
         terminal.say(f"Moved {plural(outcome.moved, 'file')} back")
+
+
+def _require_usable(plan: RelabelingPlan) -> None:
+    if not plan.steps and not plan.kept and not plan.done_before and plan.refused:
+        raise DataError("none of the corrections can be used", fix="see the reasons above")
 
 
 def _require_terminal() -> None:

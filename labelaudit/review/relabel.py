@@ -42,7 +42,7 @@ def plan_relabeling(
     labels_file: Path | None = None,
     reporter: Reporter = QUIET,
 ) -> RelabelingPlan:
-    """Plan what `relabel`, `relabel_copy` or `relabel_labels` would do with these data; nothing is written."""
+    """Plan what a review changes in these data; nothing is written."""
     if (labels := _listed(root, split, labels_file)) is not None:
         return plan_labels(root.resolve(), labels.label_of, review, reporter)
     tree = _tree(root, split)
@@ -123,14 +123,13 @@ def undo(
 
 def relabel_copy(
     root: Path,
-    review: ReviewFile,
+    plan: RelabelingPlan,
     out: Path,
     *,
     split: Sequence[str] = (),
-    show: Callable[[RelabelingPlan], object] = lambda _plan: None,
     reporter: Reporter = QUIET,
 ) -> int:
-    """Write a corrected copy of a data folder; ``show`` is called with the plan before anything is written.
+    """Write a copy of a data folder that is corrected as a plan says.
 
     Dropped and hidden files, empty folders and what is no file are left out. Symbolic links keep their targets. Returns
     the number of files.
@@ -138,8 +137,6 @@ def relabel_copy(
     tree = _tree(root, split)
     require_apart(out, tree.root)
     require_new(out)
-    plan = plan_moves(tree, review, reporter)
-    show(plan)
     target_of = {step.path: step.target for step in plan.steps if step.action == "change"}
     dropped = {step.path for step in plan.steps if step.action == "drop"}
     with growing(out) as folder:
@@ -206,27 +203,22 @@ def _files(tree: Tree) -> Iterator[str]:
 
 def relabel_labels(
     root: Path,
-    review: ReviewFile,
+    plan: RelabelingPlan,
     labels_file: Path | None,
     out: Path,
     *,
     split: Sequence[str] = (),
-    show: Callable[[RelabelingPlan], object] = lambda _plan: None,
-    reporter: Reporter = QUIET,
-) -> RelabelingPlan:
-    """Write a corrected labels file, for images that do not lie in class folders of files; no file is moved.
+) -> None:
+    """Write a labels file that is corrected as a plan says, for images that do not lie in class folders of files.
 
     It has the other columns and the order of ``labels_file``, or without one, the labels that the data have themselves:
-    see `labelaudit.data.folder.fixed_labels`. ``show`` is called with the plan before anything is written.
+    see `labelaudit.data.folder.fixed_labels`.
     """
     if os.path.lexists(out):
         raise UsageError(f"--out {out} already exists", fix="choose a new file: nothing is overwritten")
     if (labels := _listed(root, split, labels_file)) is None:
         raise UsageError(f"{root} has class folders of files", fix="relabel them, or give the labels file")
-    plan = plan_labels(root.resolve(), labels.label_of, review, reporter)
-    show(plan)
     write_lines(out, _corrected_lines(labels, plan))
-    return plan
 
 
 def _listed(root: Path, split: Sequence[str], labels_file: Path | None) -> LabelsFile | None:
@@ -291,8 +283,8 @@ def _require_place_for_drops(tree: Tree) -> None:
 
 
 def _warn(outcome: moves.Outcome, reporter: Reporter) -> None:
-    for source, target in outcome.renamed:
-        reporter.warn(f"{source!r} is now {target!r}: another file had appeared in its place")
+    for source, target in outcome.blocked:
+        reporter.warn(f"{source!r} is still there: another file has appeared as {target!r}")
     if outcome.gone:
         source, target = outcome.gone[0]
         missing = plural(len(outcome.gone), "file is", "files are")

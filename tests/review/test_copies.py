@@ -7,7 +7,8 @@ import pytest
 
 from labelaudit.data.labels_file import read_labels
 from labelaudit.errors import RunError, StorageError, UsageError
-from labelaudit.review.relabel import plan_relabeling, relabel_copy, relabel_labels
+from labelaudit.review import relabel
+from labelaudit.review.relabel import plan_relabeling
 from labelaudit.run.files import held
 from tests.helpers import failing
 from tests.review.helpers import change, contents, drop, keep, saved, sha256, snapshot, write_tree
@@ -19,6 +20,10 @@ COPY = {
     "dog/1.png": "dog/1.png",
     "dog/notes.txt": "dog/notes.txt",
 }
+
+
+def relabel_copy(root, review, out):
+    return relabel.relabel_copy(root, plan_relabeling(root, review), out)
 
 
 @pytest.fixture
@@ -38,9 +43,8 @@ def out(tmp_path):
 
 
 def test_a_copy_has_hard_links_and_the_corrections(root, corrections, out):
-    before, seen = contents(root), []
-    assert relabel_copy(root, corrections, out, show=lambda _: seen.append(out.exists())) == 4
-    assert seen == [False]
+    before = contents(root)
+    assert relabel_copy(root, corrections, out) == 4
     assert contents(out) == COPY
     assert (out / "dog/1-2.png").samefile(root / "cat/1.png")
     assert not (out / "cat").exists()
@@ -115,15 +119,14 @@ def test_a_corrected_labels_file_keeps_the_other_columns(root, labels, tmp_path)
     changed = change("cat/1.png", "+new", given_label="cat", sha256=sha256("cat/1.png"))
     corrections = saved(tmp_path / "c.csv", changed, drop("dog/1.png", given_label="cat"), keep("=x.png"))
     new = tmp_path / "new.csv"
-    seen = []
-    plan = relabel_labels(root, corrections, labels, new, show=lambda _: seen.append(new.exists()))
-    assert seen == [False]
+    plan = plan_relabeling(root, corrections, labels_file=labels)
+    relabel.relabel_labels(root, plan, labels, new)
     assert (plan.pairs, plan.drops, plan.kept, plan.new_classes) == ([("cat", "+new", 1)], [("cat", 1)], 1, ("+new",))
     text = "split,path,label,score\ntrain,./cat/1.png,'+new,-3\ntest,'=x.png,'-dog,=SUM(A1)\n"
     assert new.read_text() == text
     assert read_labels(new).label_of == {"cat/1.png": "+new", "=x.png": "-dog"}
     with pytest.raises(UsageError, match="already exists; choose a new file"):
-        relabel_labels(root, corrections, labels, labels)
+        relabel.relabel_labels(root, plan, labels, labels)
     assert labels.read_text() == LABELS
 
 
