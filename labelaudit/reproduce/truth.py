@@ -21,7 +21,6 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.noise import LabelArray
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect.curves import STATISTICS
-from labelaudit.detect.theory import ESTIMATORS
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import DataError, RunError
 from labelaudit.progress import Reporter
@@ -124,12 +123,8 @@ class TrueAudit:
         return {**self.row, "source": source, "statistic": name, "chosen": chosen, **quality}
 
     def estimates(self) -> Iterator[Row]:
-        """Yield the row of each estimator."""
-        for name in ESTIMATORS:
-            found = self.fitted.verdicts.estimates.get(name)
-            if found is None:
-                yield self.estimate(OURS, name, np.zeros_like(self.wrong_U), math.nan)
-                continue
+        """Yield the row of each estimator that could be fitted."""
+        for name, found in self.fitted.verdicts.estimates.items():
             p_U = found.p_mislabeled_N[self.used_N]
             flagged_U, error = p_U > self.fitted.noise.flag_above, calibration_error(self.wrong_U, p_U)
             yield self.estimate(OURS, name, flagged_U, found.noise_rate, error)
