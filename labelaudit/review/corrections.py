@@ -48,6 +48,7 @@ _ACTIONS: dict[str, LedgerAction] = {name: name for name in (*ledger.ACTIONS, *l
 MAX_BYTES = 1 << 29  # of an annotations.xml, so that a small archive cannot fill the memory
 _DAMAGED = (OSError, EOFError, RuntimeError, ValueError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 _ARCHIVE_START = b"PK\x03\x04"
+_GIVEN_LABEL = "attribute[@name='given_label']"
 _FOR_CVAT = "export the task from CVAT as 'CVAT for images 1.1'"
 _FOR_LABEL_STUDIO = "export the annotations as JSON (not JSON-MIN) from Label Studio"
 
@@ -156,7 +157,7 @@ def _read_label_studio(file: Path, content: bytes) -> Iterator[_Entry]:
     """Read Label Studio's JSON export.
 
     A task's image is named by ``data.path``, else by the address in ``data.image``. Its label is the choice of its
-    annotations that were not skipped. A second set of choices, named ``action``, may say ``drop`` or ``keep``.
+    annotations that were not skipped.
     """
     try:
         tasks = json.loads(content)
@@ -192,13 +193,9 @@ def _entry(decisions: set[_Said], disagreement: str, *, path: str, where: str, *
 
 def _decision(annotation: Mapping[str, object]) -> _Said:
     labels: set[str] = set()
-    words: set[str] = set()
     for result in _list(annotation.get("result")):
         if isinstance(result, dict) and isinstance(value := result.get("value"), dict):
-            into = words if result.get("from_name") == "action" else labels
-            into.update(choice for choice in _list(value.get("choices")) if isinstance(choice, str))
-    if words & {"drop", "keep"}:
-        return (_ACTIONS[words.pop()], "") if len(words) == 1 else "more than one action is chosen"
+            labels.update(choice for choice in _list(value.get("choices")) if isinstance(choice, str))
     if not labels:
         return "no label is chosen"
     return ("change", labels.pop()) if len(labels) == 1 else "more than one label is chosen"
@@ -229,23 +226,16 @@ def _read_cvat(file: Path, content: bytes, *, accept_suggestions: bool) -> Itera
     """Read annotations.xml, or the archive that CVAT packs it into.
 
     An image's label is that of its tag; the sources ``auto`` and ``file`` are those of tags that came with the task. A
-    tag's attribute ``action`` may say ``drop`` or ``keep``, and ``given_label`` which label the image had.
+    tag's attribute ``given_label`` may say which label the image had.
     """
     for number, path, tags in _images(file, _unpacked(file, content)):
         touched = [tag for tag in tags if tag.get("source", "manual").lower() not in ("auto", "file")]
         if not touched and accept_suggestions:
             touched = tags
-        decisions: set[_Said] = set()
-        for tag in touched:
-            action = _ACTIONS.get(_attribute(tag, "action").strip(), "change")
-            decisions.add((action, tag.attrib["label"] if action == "change" else ""))
-        given = _attribute(touched[0], "given_label") if touched else ""
+        decisions: set[_Said] = {("change", tag.attrib["label"]) for tag in touched}
+        given = next((item.text or "" for tag in touched for item in tag.iterfind(_GIVEN_LABEL)), "")
         where, torn = f"image {number}", "it has more than one tag"
         yield _entry(decisions, torn, path=path, where=where, given_label=given, prefixed=True)
-
-
-def _attribute(tag: ElementTree.Element, name: str) -> str:
-    return next((item.text or "" for item in tag.iterfind("attribute") if item.get("name") == name), "")
 
 
 def _images(file: Path, content: bytes) -> Iterator[tuple[str, str, list[ElementTree.Element]]]:

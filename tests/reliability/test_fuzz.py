@@ -207,7 +207,7 @@ ANNOTATIONS = [{"was_cancelled": False, "result": [RESULT]}]
 TASKS = json.dumps([{"data": DATA, "annotations": ANNOTATIONS, "predictions": []}]).encode()
 XML = (
     b'<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version><image id="0" name="ant/000.png" '
-    b'width="8" height="8"><tag label="bee" source="manual"><attribute name="action">drop</attribute></tag></image>'
+    b'width="8" height="8"><tag label="bee" source="manual"><attribute name="given_label">ant</attribute></tag></image>'
     b"</annotations>"
 )
 METRICS = pa.table({"epoch": pa.array([0], pa.int32()), "train_loss": [0.5]})

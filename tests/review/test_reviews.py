@@ -74,17 +74,12 @@ def test_the_address_names_the_image_where_there_is_no_path(tmp_path, address, p
 def test_annotations_are_decisions_unclear_or_missing(tmp_path):
     tasks = [task("a", ["dog"], ["dog"]), task("b", ["dog"], ["cat"]), task("c", ["dog", "cat"]), task("d", [])]
     tasks += [task("e"), task("f", None), task("g", None, ["dog"])]  # predicted, skipped, skipped by one
-    for name, words in {"h": ["drop"], "i": ["keep"], "j": ["drop", "keep"]}.items():
-        entry = task(name, ["dog"])
-        entry["annotations"][0]["result"].append({"from_name": "action", "value": {"choices": words}})
-        tasks.append(entry)
     review = read(tmp_path, json.dumps(tasks))
-    assert without_places(review) == [change("a", "dog"), change("g", "dog"), drop("h"), keep("i")]
+    assert without_places(review) == [change("a", "dog"), change("g", "dog")]
     assert [(refusal.path, refusal.reason) for refusal in review.unclear] == [
         ("b", "its annotations disagree"),
         ("c", "more than one label is chosen"),
         ("d", "no label is chosen"),
-        ("j", "more than one action is chosen"),
     ]
     assert review.unreviewed == 2
 
@@ -101,7 +96,7 @@ def image(name, *tags, number=0):
     inner = "".join(
         f'<tag label="{label}" source="{source}">{"".join(attributes)}</tag>' for label, source, *attributes in tags
     )
-    box = '<box label="z"><attribute name="action">drop</attribute></box>'
+    box = '<box label="z"><attribute name="given_label">owl</attribute></box>'
     return f'<image id="{number}" name="{name}" width="8" height="8">{inner}{box}</image>'
 
 
@@ -134,13 +129,11 @@ def test_uploaded_tags_are_not_reviewed_unless_they_are_accepted(tmp_path):
         assert (without_places(review), review.unreviewed) == (expected, left)
 
 
-def test_several_tags_are_unclear_and_an_attribute_may_drop_or_keep(tmp_path):
-    action = '<attribute name="action">{}</attribute>'
-    images = [image(word[0], ("dog", "manual", action.format(word))) for word in ("drop", "keep", "sing")]
+def test_several_tags_are_unclear_unless_they_say_the_same(tmp_path):
     twice = [image("a", ("dog", "manual"), ("cat", "manual")), image("e", ("dog", "manual"), ("dog", "manual"))]
-    review = read(tmp_path, cvat(*images, *twice))
+    review = read(tmp_path, cvat(*twice))
     assert [(refusal.path, refusal.reason) for refusal in review.unclear] == [("a", "it has more than one tag")]
-    assert without_places(review) == [drop("d"), keep("k"), change("s", "dog"), change("e", "dog")]
+    assert without_places(review) == [change("e", "dog")]
 
 
 BOMB = '<!DOCTYPE annotations [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><annotations>&b;</annotations>'
