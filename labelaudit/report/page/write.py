@@ -414,7 +414,7 @@ def _content(
             "classes": _base64(charts.quantise(class_KP, top).tobytes()),
         },
         "thumbnails": {"kind": "", "content": [], "reasons": []},
-        "examples": {**choose_examples(audit, sample_S, suggested, most=examples).as_json(), "content": []},
+        "examples": {**choose_examples(audit, sample_S, suggested, most=examples), "content": []},
         "sampled": sampled,
         "unreadable": 0 if sampled else audit.summary.unreadable,
         "decisions": [],

@@ -14,6 +14,7 @@ from labelaudit.auditing.model import Audit, recorded_data
 from labelaudit.auditing.sample import draw_sample
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.report.gate import Limits, make_report
+from labelaudit.report.page.examples import choose_examples
 from labelaudit.report.page.write import served_page
 from labelaudit.review.decisions import Decision, Ledger, append_decisions, read_decisions
 from labelaudit.review.server import Site, serving
@@ -453,25 +454,25 @@ def test_no_serious_finding_of_axe(served: Served, browser: Browser, scheme: str
 
 
 def test_examples_are_the_nearest_trusted_images(tmp_path: Path) -> None:
-    from labelaudit.report.page.examples import choose_examples
-
     made = make(tmp_path, each=12, wrong=2)
     catalogue, audit = made.catalogue, Audit(made.run)
     sample_S = audit.flagged_S
     typical = choose_examples(audit, sample_S, [1] * len(sample_S), most=1000)
-    assert typical.of_row == ()
-    assert not set(typical.samples) & set(sample_S.tolist())
+    assert typical["rows"] == []
+    assert not set(typical["samples"]) & set(sample_S.tolist())
     aul_N = audit.column("aul")
-    assert sorted(aul_N[typical.of_class[1]]) == sorted(aul_N[catalogue.label_N == 1])[:4]
+    bees = [typical["samples"][at] for at in typical["classes"][1]]
+    assert sorted(aul_N[bees]) == sorted(aul_N[catalogue.label_N == 1])[:4]
     vectors = list(np.random.default_rng(0).normal(size=(len(catalogue), 32)).astype(np.float32))
     near = [catalogue.paths.index(f"bee/{number:03d}.png") for number in (5, 7, 9, 11)]
     for order, number in enumerate(near):
         vectors[number] = vectors[sample_S[0]] + 0.01 * (order + 1) * vectors[number]
     EmbeddingCache("key").add(catalogue.sha256, [Embedded(vector_D=one, reason="") for one in vectors])
     found = choose_examples(audit, sample_S, [1] * len(sample_S), most=1000)
-    assert found.of_row[0][1] == near
-    assert all(catalogue.label_N[one] == catalogue.label_N[sample_S[0]] for one in found.of_row[0][0])
-    assert len(found.samples) == len(set(found.samples))
+    given, suggested = ([found["samples"][at] for at in found["rows"][0][side]] for side in (0, 1))
+    assert suggested == near
+    assert all(catalogue.label_N[one] == catalogue.label_N[sample_S[0]] for one in given)
+    assert len(found["samples"]) == len(set(found["samples"]))
 
 
 def test_the_file_shows_the_runs_decisions_and_takes_dropped_ones(tmp_path: Path, tab: Tab) -> None:
