@@ -17,7 +17,7 @@ from labelaudit.run.documents import AnnotatorsNoise, Noise
 from labelaudit.run.lists import Row
 from labelaudit.text import printable
 
-_MOST_CLASSES = 12
+_MOST_CLASSES = 12  # and annotators
 _MOST_ROWS = 10
 _ANY_WIDTH = 100_000
 
@@ -65,7 +65,7 @@ def show_annotators(console: Console, found: AnnotatorsNoise, *, everything: boo
     if everything:
         rows = [[*map(shown, row)] for row in sentences.annotators_rows(found)]
         more = "annotators more; annotators.json has them"
-        print_rows(console, sentences.ANNOTATORS_HEADER, rows, most=sentences.MOST_ANNOTATORS, more=more)
+        print_rows(console, sentences.ANNOTATORS_HEADER, rows, most=_MOST_CLASSES, more=more)
     for warning in found.warnings:
         console.print(f"[yellow]Warning:[/yellow] {shown(warning)}")
 

@@ -86,23 +86,25 @@ def _suggested(row: Row) -> str:
 
 def _annotators(found: AnnotatorsNoise) -> list[str]:
     items = [*sentences.annotators_sentences(found), *(f"Warning: {warning}" for warning in found.warnings)]
-    rows = [[_code(row[0]), *map(_text, row[1:])] for row in sentences.annotators_rows(found)]
-    first = rows[: sentences.MOST_ANNOTATORS]
-    lines = ["### Annotators", "", *_items([*map(_text, items)]), *table(sentences.ANNOTATORS_HEADER, first)]
-    left = len(rows) - len(first)
-    return [*lines, f"… and {left:,} more.", ""] if left > 0 else lines
+    rows = _of_names(sentences.ANNOTATORS_HEADER, sentences.annotators_rows(found))
+    return ["### Annotators", "", *_items([*map(_text, items)]), *rows]
 
 
 def render_changes(changes: Changes) -> str:
     """Return what changed between two audits, with the first suspicious labels of each sort."""
     lines = ["## Labels: what changed", "", *_items([_text(line) for line in sentences.changes_lines(changes)])]
-    classes = [[_code(row[0]), *map(_text, row[1:])] for row in sentences.changed_classes(changes)]
-    lines += table(sentences.CHANGES_HEADER, classes[:_MOST_ITEMS])
+    lines += _of_names(sentences.CHANGES_HEADER, sentences.changed_classes(changes))
     for title, rows in sentences.changed_lists(changes):
         named = ((_code(row["path"]), _code(row["given_label"]), _suggested(row)) for row in rows)
         items = [f"{path}: {given} → {suggested}" for path, given, suggested in named]
         lines += [f"### {title}", "", *_items(items)] if items else []
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _of_names(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a table of the first rows, which begin with a name of the data, and how many more there are."""
+    lines = table(titles, [[_code(row[0]), *map(_text, row[1:])] for row in rows[:_MOST_ITEMS]])
+    return [*lines, f"… and {len(rows) - _MOST_ITEMS:,} more.", ""] if len(rows) > _MOST_ITEMS else lines
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

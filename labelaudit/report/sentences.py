@@ -16,7 +16,6 @@ from labelaudit.text import listed, plural
 CHANGES_HEADER = ("class", ">images", ">suspicious", ">noise rate")  # of `changed_classes`; ``>`` aligns to the right
 ANNOTATORS_HEADER = ("annotator", ">labels", ">suspicious", ">error rate", "most frequent given → suggested")
 MOST_KINDS = 12  # of left-out files in a list for people
-MOST_ANNOTATORS = 12  # in one too
 NO_CLASS = "none of the classes"  # in the place of a suggested label
 
 _AS_GOOD_AS_ALL, _ENOUGH = 0.995, 0.8
