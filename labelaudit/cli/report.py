@@ -51,7 +51,6 @@ EPILOG_EXPLAIN = o.examples("labelaudit explain LA003", "labelaudit explain near
 EPILOG_EXPORT = o.examples(
     "labelaudit export audit --to label-studio --url-prefix '/data/local-files/?d=photos/'",
     "labelaudit export audit --to cvat --top 200 --out for-cvat",
-    "labelaudit export --formats",
 )
 
 
@@ -245,19 +244,10 @@ def explain(
     typer.echo(f"{found.code} ({found.name}): {found.title}\n\n{found.why}\n\n{found.remedy}")
 
 
-def _show_formats(wanted: bool) -> None:
-    if wanted:
-        from labelaudit.report.exports.formats import FORMATS
-
-        rows = [(each.name, "suspicious" if each.ranked else "all", each.summary) for each in FORMATS]
-        print_table(("format", "samples", "what is written"), rows)
-        raise typer.Exit
-
-
 @o.screen_options
 def export(
     run: o.RunArgument,
-    to: Annotated[ExportName, Option(help="The other tool; see --formats.")],
+    to: Annotated[ExportName, Option(help="The other tool.")],
     terminal: Terminal,
     out: Annotated[Path | None, Option("--out", "-o", help="Folder to write; default: exports/FORMAT in RUN.")] = None,
     top: Annotated[int | None, Option(help="Only this many samples, the most suspicious, flagged or not.")] = None,
@@ -268,9 +258,6 @@ def export(
         str | None,
         Option(help="Address that Label Studio finds the images' paths behind; default: /data/local-files/?d="),
     ] = None,
-    formats: Annotated[
-        bool, Option("--formats", callback=_show_formats, is_eager=True, help="List the formats and exit.")
-    ] = False,
 ) -> None:
     """Write an audit for another tool: to look at it, to relabel, or to train on it."""
     from labelaudit.report.exports.export import ExportOptions, export

@@ -67,8 +67,7 @@ def test_every_block_says_who_runs_it_and_its_commands_parse(page: str) -> None:
         if language in ("sh", "console", "yaml"):
             for words in (words for line in lines(language, text) for words in commands(line)):
                 command, own = command_of(words)
-                if own != ["--formats"]:  # which prints and exits
-                    command.make_context(command.name, own)
+                command.make_context(command.name, own)
     indented = re.search(r"^ {4}(labelaudit|python|pip|torchrun) ", BLOCK.sub("", PAGES[page]), re.MULTILINE)
     assert indented is None or page == "cli.md", "put commands into a fenced block"
     for words in (text.split() for text in re.findall(r"`labelaudit (\w[^`]*)`", PAGES[page])):

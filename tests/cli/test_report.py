@@ -162,11 +162,9 @@ def test_labels_of_images_that_the_baseline_has_are_not_new(audit: Path, rows: l
 
 def test_an_export_changes_nothing_else_and_finds_the_images(audit: Path, photos: Path, rows: list) -> None:
     before = modified(audit), modified(photos)
-    listed = succeed("export", "--formats").out
     for name in get_args(ExportName):
         prefix = ("--url-prefix", "https://host/x") if name == "label-studio" else ()
         succeed("export", audit, "--to", name, "-o", name, *prefix)
-        assert f"{name} " in listed
     data = json.loads(Path("label-studio/tasks.json").read_text())[0]["data"]
     assert data["image"] == f"https://host/x/{data['path']}"
     assert (modified(audit), modified(photos)) == before

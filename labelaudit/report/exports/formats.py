@@ -1,4 +1,4 @@
-"""The formats of other tools: the table of them, and what each has of an audit. Loading it loads nothing heavy."""
+"""The formats of other tools: the table of them, and what each has of an audit."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
+import pyarrow as pa
+import pyarrow.json
+import pyarrow.parquet as pq
+
 from labelaudit import __version__
 from labelaudit.errors import DataError
-from labelaudit.names import ExportName
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -245,8 +244,6 @@ def _lines(job: Job, names: Sequence[str]) -> Iterator[str]:
 
 def _require_text(classes: Sequence[str]) -> None:
     """Refuse classes like 2024-01-01: datasets reads JSON with Arrow, which takes such texts for dates."""
-    import pyarrow.json
-
     for name in classes:
         line = _json({"label": name}).encode()
         if pyarrow.json.read_json(io.BytesIO(line)).schema.field("label").type != pyarrow.string():
@@ -285,15 +282,11 @@ _COLUMNS = {
 
 def _verdicts(job: Job) -> pa.Table:
     """Return a row per sample with these columns."""
-    import pyarrow as pa
-
     schema = pa.schema({name: kind for name, (kind, *_) in _COLUMNS.items()})
     return pa.table({name: [getattr(sample, name) for sample in job.samples] for name in schema.names}, schema=schema)
 
 
 def _parquet(table: pa.Table) -> bytes:
-    import pyarrow.parquet as pq
-
     content = io.BytesIO()
     pq.write_table(table, content)
     return content.getvalue()
@@ -397,46 +390,16 @@ class ExportFormat:
     the one to be opened last; a DataError says that the format cannot hold a name.
     """
 
-    name: ExportName
-    summary: str
+    contents: Callable[[Job], Mapping[str, Content]]
     ranked: bool = False
     reads_images: bool = False
-    contents: Callable[[Job], Mapping[str, Content]]
 
 
-FORMATS = (
-    ExportFormat(
-        name="label-studio",
-        ranked=True,
-        contents=label_studio,
-        summary="Tasks with a prediction each, and a labeling configuration with all classes.",
-    ),
-    ExportFormat(
-        name="cvat",
-        ranked=True,
-        contents=cvat,
-        summary="CVAT for images 1.1: a tag per image, and the labels for the task.",
-    ),
-    ExportFormat(
-        name="fiftyone",
-        reads_images=True,
-        contents=fiftyone,
-        summary="An image classification dataset: the given labels, with the verdicts as attributes.",
-    ),
-    ExportFormat(
-        name="huggingface",
-        reads_images=True,
-        contents=huggingface,
-        summary="An imagefolder for datasets.load_dataset: links to the images, and metadata.jsonl.",
-    ),
-    ExportFormat(
-        name="cleanlab",
-        contents=cleanlab,
-        summary="The label issues as cleanlab's Datalab has them, for pandas.",
-    ),
-    ExportFormat(
-        name="croissant",
-        contents=croissant,
-        summary="A table of all verdicts, described in Croissant 1.1.",
-    ),
-)
+FORMATS: dict[str, ExportFormat] = {
+    "label-studio": ExportFormat(contents=label_studio, ranked=True),
+    "cvat": ExportFormat(contents=cvat, ranked=True),
+    "fiftyone": ExportFormat(contents=fiftyone, reads_images=True),
+    "huggingface": ExportFormat(contents=huggingface, reads_images=True),
+    "cleanlab": ExportFormat(contents=cleanlab),
+    "croissant": ExportFormat(contents=croissant),
+}

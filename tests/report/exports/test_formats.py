@@ -182,7 +182,7 @@ def test_croissant_describes_its_table(hostile, truth, tmp_path):
         require_same(row, truth[row["path"]], "given_label", *FIGURES)
 
 
-every_format = pytest.mark.parametrize("to", [entry.name for entry in FORMATS])
+every_format = pytest.mark.parametrize("to", FORMATS)
 
 
 def paths(exported):
