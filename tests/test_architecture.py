@@ -45,7 +45,6 @@ LIGHT = {
     "codes": HEAVY,
     "methods.table": HEAVY,
     "selectors.table": HEAVY,
-    "report.exports.formats": HEAVY,
     # A fit with torch takes 0.8 GB more and seconds: more than the statistics of a million samples.
     "auditing.fit": TORCH,
     "auditing.model": TORCH,

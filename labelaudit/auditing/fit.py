@@ -29,13 +29,13 @@ from labelaudit.detect.theory import Estimate
 from labelaudit.detect.verdicts import FitSettings, Verdicts, judge
 from labelaudit.names import KINDS
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.review.decisions import decided, digest_of, no_copies, read_decisions, without_hash
+from labelaudit.review.decisions import decided, digest_of, no_copies, read_decisions
 from labelaudit.run import documents, lists
 from labelaudit.run.files import write_json, write_lines
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.parquet import write_table
 from labelaudit.run.tables import Findings, findings_table, read_image_table, read_near, verdict_table
-from labelaudit.text import listed, plural
+from labelaudit.text import listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,11 +104,6 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
     catalogue, digest = read_catalogue(run), digest_of(run.decisions, run.answers)
     kept_N = np.zeros(len(catalogue), dtype=bool)
     decisions = read_decisions(run.decisions)
-    if lost := without_hash(run.decisions):
-        reporter.warn(
-            f"{run.decisions}: {plural(lost, 'decision')} without a sha256 {'is' if lost == 1 else 'are'} "
-            "ignored; fill the column in from suspicious.csv or samples.parquet, or decide again in labelaudit review"
-        )
     for sample, decision in decided(catalogue, decisions).items():
         kept_N[sample] = decision.action == "keep"
     label_N, classes = catalogue.label_N, len(catalogue.classes)

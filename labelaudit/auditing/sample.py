@@ -17,7 +17,7 @@ from labelaudit.detect.constants import HALF_WIDTH
 from labelaudit.detect.verdicts import FitSettings, Verdicts, review_shares
 from labelaudit.errors import DataError, RunError, UsageError
 from labelaudit.progress import Reporter
-from labelaudit.review.answers import has_answers, read_answers, record_answers, recorded_answers, sample_lines
+from labelaudit.review.answers import read_answers, record_answers, recorded_answers, sample_lines
 from labelaudit.run import tables
 from labelaudit.run.documents import ReviewedClass, ReviewedNoise
 from labelaudit.run.files import behind_links, write_lines
@@ -63,10 +63,10 @@ def sample_csv(run: RunFolder, count: int) -> tuple[list[str], int, int]:
 def write_sample(run: RunFolder, lines: Sequence[str], path: Path | None) -> Path:
     """Write a sample to a file, by default into the run folder; return where it is.
 
-    A file with answers that the audit does not have yet is a DataError.
+    A file there with answers that the audit does not have yet, or of something else, is a DataError.
     """
     place = run.sample_csv if path is None else behind_links(path)
-    if place.is_file() and has_answers(place):
+    if place.is_file():
         catalogue = Audit(run).catalogue
         old_N = read_answers(place, catalogue).answer_N
         kept_N = recorded_answers(run.answers, catalogue).answer_N

@@ -19,7 +19,6 @@ from labelaudit.text import plural
 if TYPE_CHECKING:
     from labelaudit.auditing.model import Data
     from labelaudit.review.plan import RelabelingPlan
-    from labelaudit.review.relabel import WayName
     from labelaudit.run.layout import RunFolder
 
 EPILOG = o.examples(
@@ -29,12 +28,6 @@ EPILOG = o.examples(
     "labelaudit relabel photos label-studio.json --out photos-corrected",
     "labelaudit relabel flat decisions.csv --labels labels.csv --out corrected.csv",
 )
-_WAYS: dict[WayName, str] = {
-    "linked": "hard links",
-    "copied": "copies (hard links are not possible between these file systems)",
-    "symbolic": "symbolic links",
-    "skipped": "left out that are no files",
-}
 _MOST_PAIRS = 30
 _MOST_NAMED = 10
 
@@ -95,25 +88,25 @@ def command(
         review = read_decided(run, read_catalogue(run))
 
     def agree(plan: RelabelingPlan) -> bool:
-        asks = bool(plan.steps) and out is None and not yes
+        asks = bool(plan.steps) and not yes
         if asks:
             _require_terminal()
         _show(plan, output)
-        if not plan.steps and not plan.kept and not plan.done_before and plan.refused:
-            raise DataError("none of the corrections can be used", fix="see the reasons above")
+        _require_usable(plan)
         return not asks or _confirmed(f"Move {plural(len(plan.steps), 'file')} in {data}?")
 
-    if dry_run:
-        _show(plan_relabeling(data, review, split=folders, labels_file=labels, reporter=terminal), output)
-        return
+    if dry_run or out is not None:
+        plan = plan_relabeling(data, review, split=folders, labels_file=labels, reporter=terminal)
+        _show(plan, output)
+        if dry_run or out is None:
+            return
+        _require_usable(plan)
     if out is not None and not known.moves:
-        relabel_labels(data, review, labels, out, split=folders, show=agree, reporter=terminal)
+        relabel_labels(data, plan, labels, out, split=folders)
         told, labels, folders = f"Corrected labels: {out}", out, ()
     elif out is not None:
-        counts = relabel_copy(data, review, out, split=folders, show=agree, reporter=terminal)
-        ways = ", ".join(f"{counts[way]:,} {what}" for way, what in _WAYS.items() if counts[way])
-        told = f"Corrected copy: {out} ({ways or 'empty'})"
-        data = out
+        files = relabel_copy(data, plan, out, split=folders, reporter=terminal)
+        told, data = f"Corrected copy: {out} ({plural(files, 'file')})", out
     elif outcome := relabel(data, review, split=folders, agree=agree, reporter=terminal):
         told = f"Moved {plural(outcome.moved, 'file')}. To undo: labelaudit relabel {data} --undo"
     else:
@@ -156,6 +149,11 @@ def _undo(data: Path, file: Path | None, *, dry_run: bool, yes: bool, terminal: 
 
     if outcome := undo(data, agree=agree, reporter=terminal):
         terminal.say(f"Moved {plural(outcome.moved, 'file')} back")
+
+
+def _require_usable(plan: RelabelingPlan) -> None:
+    if not plan.steps and not plan.kept and not plan.done_before and plan.refused:
+        raise DataError("none of the corrections can be used", fix="see the reasons above")
 
 
 def _require_terminal() -> None:

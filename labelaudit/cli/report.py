@@ -84,7 +84,7 @@ def command(
     data: o.MovedTo = None,
     html: Annotated[Path | None, _page(help="Where to write the page; default: report.html in RUN.")] = None,
     no_html: Annotated[bool, _page("--no-html", help="Write no page.")] = False,
-    decisions: Annotated[Path | None, _page(help="Review to show, a CSV; default: decisions.csv in RUN.")] = None,
+    decisions: Annotated[Path | None, _page(help="decisions.csv to show; default: that of RUN.")] = None,
     thumbnails: Annotated[int, _page(min=0, help="Most images in the page; large files take time.")] = 10_000,
 ) -> None:
     """Show what an audit found, write a page to review it, and fail when a limit is exceeded.
@@ -107,7 +107,7 @@ def command(
 
     config = read_config()
     if config.where:
-        terminal.say(config.sentence)
+        terminal.say(f"Limits: {config.where}")
     limits = limits_of(
         config,
         max_of_code or (),

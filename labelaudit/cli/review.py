@@ -123,8 +123,9 @@ def sample(
 ) -> None:
     """Draw images to review by hand, for a noise rate that holds however wrong the audit is.
 
-    labelaudit review --sample shows them in a browser. Or write right, wrong, the right label, or skip into the column
-    answer of sample.csv; labelaudit fit --reviewed takes it. Begin at the top and stop where you like.
+    labelaudit review --sample shows them in a browser. Or write keep, wrong or skip into the column action of
+    sample.csv, or the right label into the column label; labelaudit fit --reviewed takes it. Begin at the top and stop
+    where you like.
     """
     from labelaudit.auditing.sample import sample_csv, write_sample
     from labelaudit.run.layout import RunFolder

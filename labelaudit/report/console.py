@@ -17,9 +17,8 @@ from labelaudit.run.documents import AnnotatorsNoise, Noise
 from labelaudit.run.lists import Row
 from labelaudit.text import printable
 
-_MOST_CLASSES = 12
+_MOST_CLASSES = 12  # and annotators
 _MOST_ROWS = 10
-_SHORTEST_PATH = 24
 _ANY_WIDTH = 100_000
 
 
@@ -54,7 +53,7 @@ def show_summary(console: Console, noise: Noise) -> None:
     if noise.suspicious and (useful := sentences.useful_reviews(noise)):
         parts = ", ".join(f"the top {row.top:,} contain about {row.caught:.0%}" for row in useful)
         console.print(f"{parts.capitalize()} of the estimated errors")
-    _show_kinds(console, noise)
+    _print_lines(console, *map(shown, sentences.kinds_sentences(noise)))
     first, *kinds = sentences.left_out_sentences(noise) or [""]
     _show_faults(console, noise, [first, *(f"  {line}" for line in kinds)])
 
@@ -66,7 +65,7 @@ def show_annotators(console: Console, found: AnnotatorsNoise, *, everything: boo
     if everything:
         rows = [[*map(shown, row)] for row in sentences.annotators_rows(found)]
         more = "annotators more; annotators.json has them"
-        print_rows(console, sentences.ANNOTATORS_HEADER, rows, most=sentences.MOST_ANNOTATORS, more=more)
+        print_rows(console, sentences.ANNOTATORS_HEADER, rows, most=_MOST_CLASSES, more=more)
     for warning in found.warnings:
         console.print(f"[yellow]Warning:[/yellow] {shown(warning)}")
 
@@ -84,40 +83,22 @@ def show_changes(console: Console, changes: Changes) -> None:
 
 
 def show_suspicious(console: Console, rows: Sequence[Row], root: Path | None = None) -> None:
-    """Print the first rows of suspicious.csv as a table; where it is too wide, long paths are cut in the middle.
-
-    Where little would be left of them, each whole path is on a line of its own.
-    """
-    most = max((len(printable(row["path"])) for row in rows), default=0)
-    while True:
-        cells = [_cells(row, root, most) for row in rows]
-        kinds = ["kind"] if any(kind for *_, kind in cells) else []
-        table = table_of(">", "path", "given → suggested", ">P(wrong)", *kinds, no_wrap=True)
-        for row_cells in cells:
-            table.add_row(*row_cells[: 4 + len(kinds)])
-        excess = console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum - console.width
-        if excess <= 0:
-            console.print(table)
-            return
-        most -= excess
-        if most < _SHORTEST_PATH:
-            break
-    for rank, path, labels, p_mislabeled, kind in (_cells(row, root) for row in rows):
+    """Print the first rows of suspicious.csv as a table; where it is too wide, each path on a line of its own."""
+    cells = [_cells(row, root) for row in rows]
+    kinds = ["kind"] if any(kind for *_, kind in cells) else []
+    table = table_of(">", "path", "given → suggested", ">P(wrong)", *kinds, no_wrap=True)
+    for row_cells in cells:
+        table.add_row(*row_cells[: 4 + len(kinds)])
+    if console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum <= console.width:
+        console.print(table)
+        return
+    for rank, path, labels, p_mislabeled, kind in cells:
         console.print(f"{rank:>5}  {labels}, P(wrong) {p_mislabeled}{kind and ', '}{kind}", soft_wrap=True)
         console.print(f"       {path}", soft_wrap=True)
 
 
-def _cut(path: str, most: int) -> str:
-    """Return a path in at most so many characters, with its end, if possible the whole file name, and its beginning."""
-    if len(path) <= most:
-        return path
-    name = len(path) - path.rfind("/")  # with the slash before it
-    end = min(max(name, 2 * most // 3), most - 5)
-    return f"{path[: most - 1 - end]}…{path[-end:]}"
-
-
-def _cells(row: Row, root: Path | None, most: int = _ANY_WIDTH) -> tuple[str, str, str, str, str]:
-    path = escape(_cut(printable(row["path"]), most))
+def _cells(row: Row, root: Path | None) -> tuple[str, str, str, str, str]:
+    path = shown(row["path"])
     if root is not None:
         path = f"[link={(root.absolute() / row['path']).as_uri()}]{path}[/link]"
     labels = shown(f"{row['given_label']} → {sentences.suggestion(row)}")
@@ -151,14 +132,6 @@ def _show_faults(console: Console, noise: Noise, left_out: Sequence[str]) -> Non
     _print_lines(console, unreadable and f"[yellow]Unreadable:[/yellow] {shown(unreadable)}", *map(shown, left_out))
     for warning in noise.warnings:
         console.print(f"[yellow]Warning:[/yellow] {shown(warning)}")
-
-
-def _show_kinds(console: Console, noise: Noise) -> None:
-    for sentence in sentences.kinds_sentences(noise):
-        console.print(shown(sentence))
-    if rows := sentences.copies_rows(noise):
-        console.print(sentences.COPIES_NOTE)
-        print_rows(console, sentences.COPIES_HEADER, rows, most=len(rows))
 
 
 def print_rows(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -62,11 +62,6 @@ class ChosenCodes(msgspec.Struct, frozen=True, kw_only=True):
             code in codes and fnmatchcase(path, glob) for glob, codes in self.ignored.items()
         )
 
-    @property
-    def is_all(self) -> bool:
-        """True where every finding counts."""
-        return self == ChosenCodes()
-
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """The limits of the gate, rates as shares in [0, 1]; None sets no limit, and a UsageError refuses other numbers.
@@ -98,42 +93,33 @@ _FILE, _PROJECT = "labelaudit.toml", "pyproject.toml"
 
 
 class Config(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
-    """The content of a file, None where it says nothing; ``where`` it is, and a file there that it hides."""
+    """The content of a file, None where it says nothing, and ``where`` it is."""
 
     select: tuple[str, ...] | None = None
     ignore: tuple[str, ...] | None = None
     per_path_ignores: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     baseline: str | None = None
     where: str = ""
-    hidden: str = ""
 
     @property
     def baseline_file(self) -> Path | None:
         """The baseline; its path is relative to the folder of the file."""
         return None if self.baseline is None else Path(self.where).parent / self.baseline
 
-    @property
-    def sentence(self) -> str:
-        """Where the limits are from."""
-        hidden = f"; not {self.hidden}, which it hides" if self.hidden else ""
-        return f"Limits: {self.where}{hidden}"
-
 
 def read_config(folder: Path | None = None) -> Config:
     """Read the nearest file from a folder upwards, by default the current one; a UsageError where it is wrong."""
     start = (folder or Path.cwd()).absolute()
     for place in (start, *start.parents):
-        files = [file for file in (place / _FILE, place / _PROJECT) if file.is_file()]
-        tables = [(file, table) for file in files if (table := _table(file)) is not None]
-        if tables:
-            (file, table), *others = tables
+        for file in (place / _FILE, place / _PROJECT):
+            if not file.is_file() or (table := _table(file)) is None:
+                continue
             try:
                 config = msgspec.convert(table, Config)
             except msgspec.ValidationError as error:
-                keys = ", ".join(sorted(each.encode_name for each in msgspec.structs.fields(Config)[:-2]))
+                keys = ", ".join(sorted(each.encode_name for each in msgspec.structs.fields(Config)[:-1]))
                 raise UsageError(f"{file}: {brief(error)}", fix=f"the keys are {keys}") from error
-            hidden = "".join(str(other) for other, _ in others)
-            return msgspec.structs.replace(config, where=str(file), hidden=hidden)
+            return msgspec.structs.replace(config, where=str(file))
     return Config()
 
 
@@ -296,12 +282,8 @@ def make_report(
                 fix="give an earlier run, or a copy of its samples.parquet",
             )
         known = lists.read_baseline(baseline).against(audit.catalogue)
-    rows: Iterable[Row] = lists.ranked_rows(audit.suspicious)
-    total = noise.suspicious
-    if not taken.is_all:
-        rows = [row for row in rows if taken.takes(code_of(row), row["path"])]
-        total = len(rows)
-    listed = lists.list_suspicious(rows, total, most=max(top, _MOST_LISTED), baseline=known)
+    rows = [row for row in lists.ranked_rows(audit.suspicious) if taken.takes(code_of(row), row["path"])]
+    listed = lists.list_suspicious(rows, len(rows), most=max(top, _MOST_LISTED), baseline=known)
     unreadable = [row for row in lists.unreadable_rows(audit.catalogue) if taken.takes("LA005", row["path"])]
     findings = [row for row in lists.rows_of(audit.findings) if taken.takes(row["code"], row["path"])]
     copies = [row for row in findings if row["code"] == "LA006"]

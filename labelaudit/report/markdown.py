@@ -9,20 +9,19 @@ from labelaudit.errors import StorageError
 from labelaudit.report import sentences
 from labelaudit.report.gate import Check, Report
 from labelaudit.run.changes import Changes
-from labelaudit.run.documents import AnnotatorsNoise, Noise
+from labelaudit.run.documents import AnnotatorsNoise
 from labelaudit.run.files import storage_errors
 from labelaudit.run.lists import Row
 from labelaudit.text import printable
 
 VARIABLE = "GITHUB_STEP_SUMMARY"  # the environment variable that names the file of a step's summary
 MOST_BYTES = 1 << 20  # GitHub drops the whole summary of a step above this
-_MOST_LISTED_BYTES = 60_000  # of the list of suspicious labels, which is most of the text
 _MOST_ITEMS, _LONGEST_NAME, _LONGEST_TEXT = 20, 120, 500
 _OUTCOMES = {"passed": "✅ passed", "failed": "❌ failed", "skipped": "not checked"}
 
 
 def render(report: Report) -> str:
-    """Return verdict, checks, warnings, and the first suspicious labels; bounded, whatever the names are."""
+    """Return verdict, checks, warnings, and the first suspicious labels, with names of bounded length."""
     noise, listed = report.noise, report.listed
     verdict, checked = "audited", any(check.outcome != "skipped" for check in report.checks)
     if checked:
@@ -43,7 +42,8 @@ def render(report: Report) -> str:
         lines += ["### Unreadable images", "", _text(sentence), "", *_items(named)]
     if left_out := [_text(line) for line in sentences.left_out_sentences(noise)]:
         lines += ["### Left out", "", left_out[0], "", *_items(left_out[1:])]
-    lines += _kinds(noise)
+    if kinds := [_text(line) for line in sentences.kinds_sentences(noise)]:
+        lines += ["### Kinds", "", *_items(kinds)]
     if found := sentences.found_sentence(report.found, report.new_found):
         named = [_finding(row) for row in report.new_others]
         lines += ["### Findings by code", "", _text(found), "", *_items(named)]
@@ -69,15 +69,10 @@ def _said(check: Check) -> str:
 
 def _suspicious(report: Report) -> list[str]:
     kinds = ["kind"] if any(row["kind"] for row in report.shown) else []
-    rows: list[Sequence[str]] = []
-    size = 0
+    rows = []
     for row in report.shown:
         cells = [_text(row["rank"]), *(_code(row[name]) for name in ("path", "given_label")), _suggested(row)]
-        cells += [f"{float(row['p_mislabeled']):.3f}", *(_text(row[name]) for name in kinds)]
-        size += len(_line(cells).encode()) + 1
-        if size > _MOST_LISTED_BYTES:
-            break
-        rows.append(cells)
+        rows.append([*cells, f"{float(row['p_mislabeled']):.3f}", *(_text(row[name]) for name in kinds)])
     lines = [f"### Most suspicious{' of the new' if report.listed.new is not None else ''}", ""]
     lines += table((">rank", "image", "given", "suggested", ">P(mislabeled)", *kinds), rows)
     left = report.listed.counted - len(rows)
@@ -89,33 +84,27 @@ def _suggested(row: Row) -> str:
     return _code(text) if row["suggested_label"] else _text(text)
 
 
-def _kinds(noise: Noise) -> list[str]:
-    items, rows = [*map(_text, sentences.kinds_sentences(noise))], sentences.copies_rows(noise)
-    lines = ["### Kinds", "", *_items(items)] if items or rows else []
-    if rows:
-        lines += [sentences.COPIES_NOTE, "", *table(sentences.COPIES_HEADER, rows)]
-    return lines
-
-
 def _annotators(found: AnnotatorsNoise) -> list[str]:
     items = [*sentences.annotators_sentences(found), *(f"Warning: {warning}" for warning in found.warnings)]
-    rows = [[_code(row[0]), *map(_text, row[1:])] for row in sentences.annotators_rows(found)]
-    first = rows[: sentences.MOST_ANNOTATORS]
-    lines = ["### Annotators", "", *_items([*map(_text, items)]), *table(sentences.ANNOTATORS_HEADER, first)]
-    left = len(rows) - len(first)
-    return [*lines, f"… and {left:,} more.", ""] if left > 0 else lines
+    rows = _of_names(sentences.ANNOTATORS_HEADER, sentences.annotators_rows(found))
+    return ["### Annotators", "", *_items([*map(_text, items)]), *rows]
 
 
 def render_changes(changes: Changes) -> str:
     """Return what changed between two audits, with the first suspicious labels of each sort."""
     lines = ["## Labels: what changed", "", *_items([_text(line) for line in sentences.changes_lines(changes)])]
-    classes = [[_code(row[0]), *map(_text, row[1:])] for row in sentences.changed_classes(changes)]
-    lines += table(sentences.CHANGES_HEADER, classes[:_MOST_ITEMS])
+    lines += _of_names(sentences.CHANGES_HEADER, sentences.changed_classes(changes))
     for title, rows in sentences.changed_lists(changes):
         named = ((_code(row["path"]), _code(row["given_label"]), _suggested(row)) for row in rows)
         items = [f"{path}: {given} → {suggested}" for path, given, suggested in named]
         lines += [f"### {title}", "", *_items(items)] if items else []
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _of_names(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a table of the first rows, which begin with a name of the data, and how many more there are."""
+    lines = table(titles, [[_code(row[0]), *map(_text, row[1:])] for row in rows[:_MOST_ITEMS]])
+    return [*lines, f"… and {len(rows) - _MOST_ITEMS:,} more.", ""] if len(rows) > _MOST_ITEMS else lines
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

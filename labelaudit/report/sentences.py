@@ -13,12 +13,9 @@ from labelaudit.run.documents import AnnotatorNoise, AnnotatorsNoise, Noise
 from labelaudit.run.lists import Row
 from labelaudit.text import listed, plural
 
-COPIES_HEADER = ("images", ">count", ">corrupted", ">missed")  # of `copies_rows`; ``>`` aligns to the right
-COPIES_NOTE = "Self-test: copies of images, corrupted in memory, and how many of them are called corrupted."
-CHANGES_HEADER = ("class", ">images", ">suspicious", ">noise rate")  # of `changed_classes`
+CHANGES_HEADER = ("class", ">images", ">suspicious", ">noise rate")  # of `changed_classes`; ``>`` aligns to the right
 ANNOTATORS_HEADER = ("annotator", ">labels", ">suspicious", ">error rate", "most frequent given → suggested")
 MOST_KINDS = 12  # of left-out files in a list for people
-MOST_ANNOTATORS = 12  # in one too
 NO_CLASS = "none of the classes"  # in the place of a suggested label
 
 _AS_GOOD_AS_ALL, _ENOUGH = 0.995, 0.8
@@ -126,6 +123,8 @@ def kinds_sentences(noise: Noise) -> list[str]:
         sentences.append(
             f"Corrupted images, suspicious or not: {corrupted:,} of {noise.readable:,}; see LA002 in findings.csv."
         )
+        if told := ", ".join(f"{row.found:,} of {row.count:,} {_COPIES[row.kind]}" for row in kinds.copies):
+            sentences.append(f"Self-test: of images corrupted in memory these are called corrupted: {told}.")
     if sentence := no_class_sentence(noise):
         sentences.append(sentence)
     if duplicate := kinds.samples.get("duplicate"):
@@ -205,18 +204,6 @@ def _rate(row: AnnotatorNoise) -> str:
     if row.error_rate is None or row.error_rate_interval is None:
         return "unknown"
     return f"{row.error_rate:.1%} ({range_text(row.error_rate_interval)})"
-
-
-def copies_rows(noise: Noise) -> list[list[str]]:
-    """Return how many corrupted copies of each kind are found, with the columns of `COPIES_HEADER`.
-
-    None where no image is called corrupted: noise.json has them.
-    """
-    copies = noise.kinds.copies if noise.kinds and noise.kinds.samples.get("corrupted") else ()
-    return [
-        [_COPIES[row.kind], *(f"{count:,}" for count in (row.count, row.found, row.count - row.found))]
-        for row in copies
-    ]
 
 
 def changes_sentence(changes: Changes) -> str:

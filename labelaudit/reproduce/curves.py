@@ -24,7 +24,7 @@ from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.engine.draws import derive_seed
 from labelaudit.names import EstimatorName
 from labelaudit.reproduce.runner import Figures, Panel, Row, Rows, Tables, call, grouped, in_lines, number, spread
-from labelaudit.reproduce.truth import AUDITED, OURS, TrueAudit, rank_quality
+from labelaudit.reproduce.truth import OURS, TrueAudit, rank_quality
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import read_epochs
 
@@ -43,16 +43,6 @@ CORRELATED = {
 _BINS, _SHOWN, _SIDE = 40, 24, 64
 """Bins of a histogram; images of highest AUL, and the pixels that each fits into."""
 
-COLUMNS = {
-    "epochs": AUDITED + "epoch:int64 loss_auroc aul_auroc",
-    "curves": AUDITED + "epoch:int64 quantity:str labels:str mean deviation sample",
-    "histograms": AUDITED + "epoch:int64 quantity:str low high clean:int64 mislabeled:int64",
-    "mixtures": AUDITED + "labels:str weight mean deviation",
-    "highest": AUDITED + "rank:int64 path:str given_label:str wrong:bool aul",
-    "networks": AUDITED + "other_model:str aul test_loss last_loss last_test_loss",
-}
-"""Epochs count from 1. The outer bins of a histogram hold the thousandth of the samples on either side beyond them."""
-
 
 def read_loss_curves(run: RunFolder, samples: int) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Yield each epoch's losses, and their sums up to it, from a trained run: [N], NaN without a record."""
@@ -65,7 +55,10 @@ def read_loss_curves(run: RunFolder, samples: int) -> Iterator[tuple[FloatArray,
 
 
 def measure_losses(found: TrueAudit, *, tested: bool) -> tuple[dict[str, list[Row]], dict[str, FloatArray]]:
-    """Return the rows of one audit by table, and some of `CORRELATED`, those of test images if they are recorded."""
+    """Return the rows of one audit by table, and some of `CORRELATED`, those of test images if they are recorded.
+
+    Epochs count from 1. The outer bins of a histogram hold the thousandth of the samples on either side beyond them.
+    """
     wrong_N, rows = found.wrong_N, dict[str, list[Row]](epochs=[], curves=[], histograms=[])
     drawn: dict[str, int] = {}
     epochs = found.fitted.statistics.epochs

@@ -16,11 +16,10 @@ Shapes: N samples, U of them with a verdict, R rows that are trained on, K class
 from __future__ import annotations
 
 import importlib
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +46,8 @@ from labelaudit.errors import DataError, UsageError
 from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.reproduce import ExperimentOptions, curves, runner
-from labelaudit.reproduce.runner import NOTHING, Case, Cell, Row, Rows, Tables, grouped, pivot
-from labelaudit.reproduce.truth import AUDITED, ESTIMATES, OURS, RANKINGS, TrueAudit, audit
+from labelaudit.reproduce.runner import NOTHING, Case, Row, Rows, Tables, grouped, pivot
+from labelaudit.reproduce.truth import OURS, TrueAudit, audit
 from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
 
@@ -56,14 +55,6 @@ FOLDS = 5
 CLEANLABS = ("self_confidence", "normalized_margin")
 PAPER_NOISE = (*(f"uniform:0.{tenth}" for tenth in range(1, 10)), *(f"pair-flip:0.{tenth}" for tenth in range(1, 5)))
 """That of the AUL paper's Figures 7 and 9."""
-
-_COLUMNS = {
-    "audits": AUDITED + "samples:int64 wrong:int64 noise_rate low high held suggestion epochs:int64",
-    "ranking": RANKINGS,
-    "estimates": ESTIMATES,
-    **curves.COLUMNS,
-}
-"""``held``: whether the interval contains the truth, NaN for none. ``suggestion``: see `TrueAudit.suggestion`."""
 
 
 def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
@@ -85,14 +76,12 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
         require_outside(asked.out, asked.test, "--out")
         test = scan(asked.test, reporter=reporter)
         numbered_as(test, truth)  # other classes are refused before anything is trained
-    tables = Tables("Detection of wrong labels", **_COLUMNS)
+    tables = Tables("Detection of wrong labels")
 
     def measure_case(case: Case, seed: int, folder: Path) -> Iterator[dict[str, list[Row]]]:
         options, data = replace(asked.training, seed=seed), runner.noisy_data(truth, case, folder, seed)
         compared = list[tuple[Row, dict[str, FloatArray]]]()
         for model in dict.fromkeys((None, *asked.also_models)):
-            if compared and model == compared[0][0]["model"]:
-                raise UsageError(f"--also-model {model} is the network of the audit itself", fix="name another one")
             run = RunFolder(folder / ("run" if model is None else f"run-{Case(name=model).folder_name}"))
             own = options if model is None else replace(options, model=model, network_weights=None)
             found = audit(case.name, data, run, truth, own, reporter, test=test)
@@ -122,6 +111,7 @@ def _about(asked: ExperimentOptions, truth: Catalogue, found: TrueAudit) -> str:
 
 
 def _rows(found: TrueAudit) -> dict[str, list[Row]]:
+    """Return the rows of an audit; ``held``: whether the interval contains the truth, NaN for none."""
     rate, (low, high) = found.true_rate, found.interval
     held = math.nan if math.isnan(low) else float(low <= rate <= high)
     audited = {"samples": len(found.wrong_U), "wrong": int(found.wrong_U.sum()), "noise_rate": rate, "held": held}
@@ -149,22 +139,10 @@ def _page(tables: Tables) -> Iterator[str]:
         "Noise rate and suspicious labels",
         "*Error* is the estimated less the true noise rate. Precision, recall and F1 are those of P(mislabeled) > .5, "
         "or of the peer's own rule; *flagged* is the share that it calls wrong. ECE: 15 equal bins. "
-        "Bold: the audit's estimator.",
+        f"Bold: the audit's estimator. {curves.PAPER_ESTIMATOR} is the AUL paper's, on the AUL.",
         labeled("estimates", lambda row: {"name": _named(row, "estimator", row["chosen"])}),
         {"noise": "label", "estimator": "name"},
         {**columns, "ECE": ("calibration_error", 3)},
-    )
-    both = list(itertools.chain(*curves.over_rates(tables).values()))
-    sides = [{**row, "who": "paper"} for row in both if row["estimator"] == curves.PAPER_ESTIMATOR]
-    sides += [{**row, "who": "audit"} for row in both if row["chosen"]]
-    of_side: dict[str, Cell] = {f"{{}}: {field.removeprefix('noise_')}": (field, 3) for field in curves.OVER_RATES}
-    yield from pivot(
-        "Over noise rates",
-        f"The AUL paper's Figures 7 and 9: its own way ({curves.PAPER_ESTIMATOR} on the AUL), and the audit's.",
-        sides,
-        {"noise": "noise"},
-        {"true rate": ("true_rate", 3), **of_side},
-        across="who",
     )
     yield from pivot(
         "The audit's interval",
@@ -233,8 +211,7 @@ def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, repo
     settings = replace(settings_from_json(found.settings, str(found.run.description)), heads_epochs=0)
     source = Source(device=set_up_device(options), weights_file=options.network_weights, offline=options.offline)
 
-    @cache
-    def computed() -> dict[str, list[Row]]:
+    def compute() -> dict[str, list[Row]]:
         prepared = prepare(catalogue, settings, source, reporter)
 
         def used(value_R: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -260,9 +237,8 @@ def measure_peers(found: TrueAudit, folder: Path, options: TrainingOptions, repo
         }
 
     asked = {"fingerprint": catalogue.fingerprint, "settings": settings.as_json()}
-    ranking = runner.remembered(folder / "ranking.parquet", asked, RANKINGS, lambda: computed()["ranking"])
-    estimates = runner.remembered(folder / "estimates.parquet", asked, ESTIMATES, lambda: computed()["estimates"])
-    return {"ranking": ranking, "estimates": estimates}
+    rows: dict[str, list[Row]] = runner.remembered(folder / "peers.json", asked, compute)
+    return rows
 
 
 def _threshold_trainings(

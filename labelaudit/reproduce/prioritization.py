@@ -38,7 +38,6 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.metrics import read_metrics, read_picks, read_seconds
 
 TARGET = 1.2  # the error to reach, as a multiple of the best of standard training
-MEAN = -1  # stands for the seed of a mean curve
 CLEAN, STANDARD = "clean", "standard"
 ENTROPY = {STANDARD, "sb-50", "sbe-50"}  # the algorithms of Figure 4
 
@@ -90,30 +89,6 @@ SCALES: dict[ScaleName, tuple[int | None, int | None, Preset]] = {
 _REPLACED = ("model", "epochs", "batch_size", "optimizer", "lr")
 """What training options change of a scale's preset; the rest of them is up to `labelaudit.auditing.plan`."""
 
-_TRAINING = "data_set:str algorithm:str seed:int64 "
-_EPOCHS = _TRAINING + "epoch:int64 test_error train_loss forwards:int64 backpropagated:int64 seconds "
-_EPOCHS += "selected_share changed_share"
-"""One epoch of one training; epochs count from 1, and costs (samples, wall time) from the training's beginning.
-
-The shares are of samples that were selected for corruption, and of those that it changed (a random label can be the
-right one), among those back-propagated in this epoch.
-"""
-
-_RESULTS = _TRAINING + "best_error target speedup work_speedup time_speedup forwards backpropagated seconds "
-_RESULTS += "oversampling"
-"""One training, or with seed −1 the mean curve of all of them, beside standard training on the same data.
-
-Speedups are by examples back-propagated, by forward passes (a backward pass counts as two) and by wall time; NaN where
-the target is never reached. Oversampling is the mean share of corrupted samples among those back-propagated, over their
-share in the data.
-"""
-
-_PICKS = _TRAINING + "end:str path:str times:int64 corrupted:bool pool_corrupted"
-"""An image of the first class, and how often it was picked, drawn from the pool of those picked ``most`` or ``least``.
-
-``pool_corrupted`` is the share of corrupted images in the pool, of every class.
-"""
-
 
 def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
     """Measure, and write ``prioritization.md``, the Parquet tables and the figures."""
@@ -127,7 +102,7 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
     if most_test is not None:
         runner.corrupted_copy(test, asked.out / "test", {}, seed=0, most=most_test, reporter=reporter)
         test = asked.out / "test"
-    tables = Tables("Prioritization", epochs=_EPOCHS, results=_RESULTS, picks=_PICKS)
+    tables = Tables("Prioritization")
 
     def measure_case(data_set: Case, seed: int, folder: Path) -> Iterator[dict[str, list[Row]]]:
         corruptions, data = DATA_SETS[data_set.name], Data(root=folder / "data")
@@ -136,7 +111,7 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
             f"Scale {asked.scale}: {len(truth):,} images, {preset.epochs} epochs of {preset.model}, batch "
             f"{preset.batch_size}, rate {preset.lr:g}; seeds {asked.seeds_text}; labelaudit {__version__}."
         )
-        corrupted_2N = np.array([[row[name] == "1" for row in truth] for name in ("selected", "changed")])
+        corrupted_N = np.array([row["selected"] == "1" for row in truth])
         rows: dict[str, list[Row]] = {"epochs": [], "picks": []}
         for algorithm in algorithms:
             title, selector, parameters = ALGORITHMS[algorithm]
@@ -146,8 +121,8 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
             training = replace(asked.training, probe="train", preset="paper", seed=seed, augment=augment)
             training = replace(training, selector=selector, selector_parameters=parameters)
             options = RetrainOptions(method="standard", validation=test, training=training, presets={"paper": preset})
-            decided, train = decides(data, options), partial(_train, run, options, corrupted_2N, same, reporter)
-            rows["epochs"] += runner.remembered(folder / f"{algorithm}.parquet", decided, _EPOCHS, train)
+            decided, train = decides(data, options), partial(_train, run, options, corrupted_N, same, reporter)
+            rows["epochs"] += runner.remembered(folder / f"{algorithm}.json", decided, train)
             if algorithm != STANDARD and data_set.name in SHOWN:
                 rows["picks"] += picks(run, same, truth)
         yield rows
@@ -163,25 +138,31 @@ def named(option: str, known: Iterable[str], names: Sequence[str]) -> list[str]:
     return [name for name in entries if not wanted or name in wanted]
 
 
-def _train(
-    run: RunFolder, options: RetrainOptions, corrupted_2N: BoolArray, same: Row, reporter: Reporter
-) -> Iterator[Row]:
-    """Train, and yield the rows of the epochs; ``corrupted_2N``: selected for corruption, and changed by it."""
+def _train(run: RunFolder, options: RetrainOptions, corrupted_N: BoolArray, same: Row, reporter: Reporter) -> list[Row]:
+    """Train, and return the rows of the epochs, which count from 1; costs count from the training's beginning.
+
+    The share is that of samples that were selected for corruption, among those back-propagated in the epoch.
+    """
     retrain(Data(root=run.root.parent / "data"), run, options, reporter)
-    total = dict.fromkeys(("forwards", "backpropagated", "seconds"), 0)
+    rows, total = list[Row](), dict.fromkeys(("forwards", "backpropagated", "seconds"), 0)
     for metrics, spent in zip(read_metrics(run.metrics), read_seconds(run.seconds), strict=True):
-        shares = corrupted_2N.mean(axis=1)
+        share = corrupted_N.mean()
         if same["algorithm"] != STANDARD:
             sample, times = read_picks(run.picks, metrics["epoch"])
-            shares = np.average(corrupted_2N[:, sample], axis=1, weights=times) if len(sample) else np.full(2, np.nan)
+            share = np.average(corrupted_N[sample], weights=times) if len(sample) else math.nan
         total = {name: so_far + {**metrics, **spent}[name] for name, so_far in total.items()}
         loss = math.nan if metrics["train_loss"] is None else metrics["train_loss"]
         own = {"epoch": metrics["epoch"] + 1, "test_error": metrics["validation_error"], "train_loss": loss}
-        yield {**same, **own, **total, "selected_share": shares[0], "changed_share": shares[1]}
+        rows.append({**same, **own, **total, "selected_share": float(share)})
+    return rows
 
 
 def picks(run: RunFolder, same: Row, truth: Sequence[Mapping[str, str]]) -> Iterator[Row]:
-    """Yield the images of Figures 1 and 2 of a training, by the rows of ``truth.csv``; the seed draws them."""
+    """Yield the images of Figures 1 and 2 of a training, by the rows of ``truth.csv``; the seed draws them.
+
+    They are of the first class, from the pool of those picked ``most`` or ``least``; ``pool_corrupted`` is the share of
+    corrupted images in the pool, of every class.
+    """
     times_N = np.zeros(len(truth), dtype=np.int64)
     for metrics in read_metrics(run.metrics):
         sample, times = read_picks(run.picks, metrics["epoch"])
@@ -221,34 +202,34 @@ def mean_curve(rows: Rows, name: str) -> FloatArray:
 
 
 def results(epochs: Rows) -> Iterator[Row]:
-    """Yield the results of every training, and of the mean curve of the seeds of each data set and algorithm."""
+    """Yield the results of each data set and algorithm, beside standard training on the same data.
+
+    They are those of the mean curve of the seeds. Speedups are by examples back-propagated, by forward passes (a
+    backward pass counts as two) and by wall time; NaN where the target is never reached. Oversampling is the mean share
+    of corrupted samples among those back-propagated, over their share in the data.
+    """
     trainings = grouped(epochs, "data_set", "algorithm")
-    for (data_set, algorithm), rows in trainings.items():
-        seeds = list(grouped(rows, "seed"))
-        for seed in (*seeds, MEAN):
-            chosen = seeds if seed == MEAN else [seed]
-            standard = [row for row in trainings[data_set, STANDARD] if row["seed"] in chosen]
-            own = [row for row in rows if row["seed"] in chosen]
-            standard_E, own_E = mean_curve(standard, "test_error"), mean_curve(own, "test_error")
-            target, rate = TARGET * float(standard_E.min()), standard[0]["selected_share"]
-            speedups = {
-                name: first_cost(standard_E, mean_curve(standard, cost), target)
-                / first_cost(own_E, mean_curve(own, cost), target)
-                for name, cost in (("speedup", "backpropagated"), ("work_speedup", "work"), ("time_speedup", "seconds"))
-            }
-            yield {
-                **{"data_set": data_set, "algorithm": algorithm, "seed": seed, "best_error": own_E.min()},
-                **{"target": target, **speedups},
-                **{name: mean_curve(own, name)[-1] for name in ("forwards", "backpropagated", "seconds")},
-                "oversampling": runner.ratio(float(np.nanmean(mean_curve(own, "selected_share"))), rate),
-            }
+    for (data_set, algorithm), own in trainings.items():
+        standard = trainings[data_set, STANDARD]
+        standard_E, own_E = mean_curve(standard, "test_error"), mean_curve(own, "test_error")
+        target, rate = TARGET * float(standard_E.min()), standard[0]["selected_share"]
+        speedups = {
+            name: first_cost(standard_E, mean_curve(standard, cost), target)
+            / first_cost(own_E, mean_curve(own, cost), target)
+            for name, cost in (("speedup", "backpropagated"), ("work_speedup", "work"), ("time_speedup", "seconds"))
+        }
+        yield {
+            **{"data_set": data_set, "algorithm": algorithm, "best_error": own_E.min(), "target": target, **speedups},
+            **{name: mean_curve(own, name)[-1] for name in ("forwards", "backpropagated", "seconds")},
+            "oversampling": runner.ratio(float(np.nanmean(mean_curve(own, "selected_share"))), rate),
+        }
 
 
 def page_tables(tables: Tables) -> Iterator[str]:
     """Fill the table of results, and yield the lines of the page: ours beside the paper's."""
     tables["results"] = list(results(tables["epochs"]))
-    mean = {(row["data_set"], row["algorithm"]): row for row in tables["results"] if row["seed"] == MEAN}
-    cells: dict[str, dict[str, str]] = {}
+    mean = {(row["data_set"], row["algorithm"]): row for row in tables["results"]}
+    of_data, cells = {"data": "data_set", "algorithm": "algorithm"}, dict[str, dict[str, str]]()
     for (place, data_set), (algorithm, (title, _, _)) in itertools.product(enumerate(DATA_SETS), ALGORITHMS.items()):
         if (row := mean.get((data_set, algorithm))) is not None:
             ours = f"{number(row['speedup'], 2, '×')} ({100 * row['best_error']:.2f}%)"
@@ -266,25 +247,18 @@ def page_tables(tables: Tables) -> Iterator[str]:
         cells,
     )
     speedups = {"back-propagated": "speedup", "work": "work_speedup", "time": "time_speedup"}
-    yield from runner.table(
+    costs = {"examples back-propagated": "backpropagated", "forward": "forwards", "seconds": "seconds"}
+    yield from runner.pivot(
         "Forward passes and wall time",
         "The speedup by what is counted: examples back-propagated, forward passes (a backward pass counts as two), "
         "wall time. Then what the whole training took.",
-        ("data", "algorithm"),
-        {
-            key: {
-                **{name: number(row[column], 2, "×") for name, column in speedups.items()},
-                "examples back-propagated": f"{row['backpropagated']:,.0f}",
-                "forward": f"{row['forwards']:,.0f}",
-                "seconds": f"{row['seconds']:.0f}",
-            }
-            for key, row in mean.items()
-        },
+        tables["results"],
+        of_data,
+        {**{name: (column, 2) for name, column in speedups.items()}, **{name: (costs[name], 0) for name in costs}},
     )
     selecting = [row for row in tables["epochs"] if row["data_set"] != CLEAN and row["algorithm"] != STANDARD]
     last = max((row["epoch"] for row in selecting), default=1)
     shown = np.linspace(1, last, min(6, last)).astype(int)
-    of_data = {"data": "data_set", "algorithm": "algorithm"}
     yield from runner.pivot(
         "Corrupted samples among those back-propagated",
         "Figure 3: the share of corrupted samples among those that are back-propagated.",
@@ -320,7 +294,7 @@ def _percent(column: str, rows: Rows) -> str:
 def figures(tables: Tables, out: Path) -> Figures:
     """Return Figures 1 to 4 and S5 to S11; the images are those of the first seed, read from its copies in ``out``."""
     by_data = grouped(tables["epochs"], "data_set")
-    target = {row["data_set"]: row["target"] for row in tables["results"] if row["seed"] == MEAN}
+    target = {row["data_set"]: row["target"] for row in tables["results"]}
     return {
         "test-error": runner.in_lines([_errors(name, rows, target[name]) for name, rows in by_data.items()]),
         "corrupted-share": runner.in_lines([_shares(name, rows) for name, rows in by_data.items() if name != CLEAN]),

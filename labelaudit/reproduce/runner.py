@@ -1,18 +1,18 @@
 """What all experiments share: tables and figures, cases, and the loop over cases × seeds.
 
-A row is a dictionary; for its table's columns see `labelaudit.run.parquet.columns`.
+A row is a dictionary; all rows of a table have the same keys, its columns.
 
 Shapes: N samples.
 """
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import itertools
 import json
 import math
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +22,6 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from labelaudit.auditing.corrupt import SETTINGS_FILE, TRUTH_FILE, CorruptOptions, corrupt
 from labelaudit.auditing.demo import write_digits_split
@@ -36,18 +35,15 @@ from labelaudit.names import CorruptionName
 from labelaudit.progress import Reporter
 from labelaudit.report import markdown
 from labelaudit.reproduce import ExperimentOptions
-from labelaudit.run import parquet
 from labelaudit.run.files import read_json, storage_errors, write_atomically, write_text
-from labelaudit.text import csv_lines, unguarded
+from labelaudit.run.lists import read_csv
+from labelaudit.run.parquet import write_table
+from labelaudit.text import csv_lines, listed, unguarded
 
 NOTHING = "–"
-_ASKED = b"labelaudit"
 _HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
 _CLASSES_NAMED = {"uniform": 0, "pair-flip": 0, "random-labels": 0, "asymmetric": 2, "one-class": 1}
-_NOISE_FIX = (
-    "give KIND:RATE, such as uniform:0.2 or pair-flip:0.1; asymmetric:RATE:CLASS,CLASS and one-class:RATE:CLASS "
-    "name classes too"
-)
+_NOISE_FIX = "give KIND:RATE, as uniform:0.2 or pair-flip:0.1; asymmetric:RATE:CLASS,CLASS or one-class:RATE:CLASS"
 
 Row = dict[str, Any]
 Rows = Sequence[Row]
@@ -134,12 +130,12 @@ def pivot(
     return table(title, note, keys, lines)
 
 
-class Tables(dict[str, list[Row]]):
-    """The rows so far, by table, and how the page begins; the keywords are table names with their columns."""
+class Tables(defaultdict[str, list[Row]]):
+    """The rows so far, by table, and how the page begins."""
 
-    def __init__(self, title: str, about: str = "", /, **columns: str) -> None:
-        super().__init__((name, []) for name in columns)
-        self.title, self.about, self._columns = title, about, columns
+    def __init__(self, title: str, about: str = "") -> None:
+        super().__init__(list)
+        self.title, self.about = title, about
 
     def add(self, rows: Mapping[str, Iterable[Row]]) -> None:
         """Append rows to their tables."""
@@ -147,34 +143,28 @@ class Tables(dict[str, list[Row]]):
             self[name] += own
 
     def write(self, folder: Path) -> None:
-        """Write ``<table>.parquet`` for each table, also without rows."""
-        for name, columns in self._columns.items():
-            write_rows(folder / f"{name}.parquet", columns, self[name])
+        """Write ``<table>.parquet`` for each table that has rows."""
+        for name, rows in self.items():
+            if rows:
+                write_table(folder / f"{name}.parquet", pa.Table.from_pylist(rows), compression="snappy")
 
 
-def write_rows(file: Path, columns: str, rows: Rows, asked: str = "") -> None:
-    """Write rows as Parquet, with what they were computed for in the file's metadata."""
-    schema = parquet.columns(columns).with_metadata({_ASKED: asked})
-    table = pa.table({name: [row[name] for row in rows] for name in schema.names}, schema=schema)
-    parquet.write_table(file, table, compression="snappy")
-
-
-def remembered(file: Path, asked: Mapping[str, Any], columns: str, compute: Callable[[], Iterable[Row]]) -> list[Row]:
-    """Return the rows that a file holds, or compute them and write the file, with ``asked``: all that decides them.
+def remembered(file: Path, asked: Mapping[str, Any], compute: Callable[[], Any]) -> Any:
+    """Return what a JSON file holds, or compute it and write the file, with ``asked``: all that decides it.
 
     Raises RunError where the file holds another measurement, or is damaged.
     """
-    stamp = json.dumps(asked, sort_keys=True, default=str)
+    stamp = json.loads(json.dumps(asked, default=str))
     if not file.exists():
-        write_rows(file, columns, list(compute()), stamp)
+        write_text(file, json.dumps({"asked": stamp, "found": compute()}))  # NaN is written as such
     try:
-        found = pq.read_table(file.absolute())
-        rows: list[Row] = found.select(parquet.columns(columns).names).to_pylist()
-    except (OSError, KeyError, pa.ArrowException) as error:
+        held = json.loads(file.read_bytes())
+        then, found = held["asked"], held["found"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{file} is damaged", fix="delete it to measure again") from error
-    if (found.schema.metadata or {}).get(_ASKED) != stamp.encode():
+    if then != stamp:
         raise RunError(f"{file} is of other settings or data", fix=f"delete {file.parent}, or give another --out")
-    return rows
+    return found
 
 
 Call = tuple[str, tuple[Any, ...], Mapping[str, Any]]
@@ -336,7 +326,8 @@ def noise_cases(texts: Iterable[str], classes: Sequence[str], files: Sequence[Pa
 def parse_noise(text: str, classes: Sequence[str]) -> Case:
     """Return the case of ``KIND:RATE`` or ``KIND:RATE:CLASS[,CLASS]``; raise UsageError if it cannot be read."""
     kind, _, rest = text.partition(":")
-    number, _, names = rest.partition(":")
+    number, _, classes_text = rest.partition(":")
+    names = [name.strip() for name in classes_text.split(",") if name.strip()]
     if kind not in _CLASSES_NAMED:
         raise UsageError(f"--noise {text}: there is no noise {kind!r}", fix=_NOISE_FIX)
     try:
@@ -345,26 +336,14 @@ def parse_noise(text: str, classes: Sequence[str]) -> Case:
         rate = math.nan
     if not 0 <= rate < 1:
         raise UsageError(f"--noise {text}: the rate {number!r} is not a number from 0 to below 1", fix=_NOISE_FIX)
-    among = _classes_named(text, names, classes) if names or _CLASSES_NAMED[kind] else ()
-    if len(among) != _CLASSES_NAMED[kind]:
+    if not len(names) == len({*names} & {*classes}) == _CLASSES_NAMED[kind]:
         wanted = ("no class", "one class", "two classes")[_CLASSES_NAMED[kind]]
-        raise UsageError(f"--noise {text}: {kind} takes {wanted}", fix=_NOISE_FIX)
+        raise UsageError(f"--noise {text}: {kind} takes {wanted}", fix=f"the classes are {listed(classes, 10)}")
+    among = [classes.index(name) for name in names]
     # flip_labels wants two different classes in any case, and looks only at those that the kind concerns.
     first, second = (*among, *(other for other in range(2) if other not in among))[:2]
-    name = f"{kind}:{rate:g}" + (f":{names}" if names else "")
+    name = ":".join([kind, f"{rate:g}", *([",".join(names)] if names else [])])
     return Case(name=name, kind=cast("NoiseName", kind), rate=rate, among=(first, second))
-
-
-def _classes_named(text: str, names: str, classes: Sequence[str]) -> tuple[int, ...]:
-    """Return the numbers of one class, or of two with a comma between them; names may hold commas themselves."""
-    if names in classes:
-        return (classes.index(names),)
-    for comma in re.finditer(",", names):
-        pair = names[: comma.start()].strip(), names[comma.end() :].strip()
-        if pair[0] in classes and pair[1] in classes and pair[0] != pair[1]:
-            return classes.index(pair[0]), classes.index(pair[1])
-    known = ", ".join(classes[:10]) + ("…" if len(classes) > 10 else "")
-    raise UsageError(f"--noise {text}: {names!r} does not name different classes of the data", fix=f"they are {known}")
 
 
 def labels_text(catalogue: Catalogue, label_N: LabelArray) -> str:
@@ -403,7 +382,7 @@ def corrupted_copy(
 ) -> list[dict[str, str]]:
     """Write a corrupted copy of a data folder, unless it exists, and return the rows of its ``truth.csv``.
 
-    Raises RunError where the copy is of other data or corrupted otherwise, or its truth cannot be read.
+    Raises RunError where the copy is of other data or corrupted otherwise, DataError where its truth cannot be read.
     """
     if not folder.exists():
         corrupt(data, folder, CorruptOptions(corruptions=corruptions, seed=seed, most=most), reporter)
@@ -414,8 +393,5 @@ def corrupted_copy(
         size = "" if made["most"] is None else f", at most {made['most']} images of it"
         what = f"{folder} is a copy of {made['source']}{size}, of other images or with other rates"
         raise RunError(what, fix=f"give another --out, or delete {folder.parent}")
-    try:
-        with open(folder / TRUTH_FILE, encoding="utf-8", newline="") as handle:
-            return [{**row, "path": unguarded(row["path"])} for row in csv.DictReader(handle, strict=True)]
-    except (OSError, KeyError, ValueError, csv.Error) as error:
-        raise RunError(f"{folder / TRUTH_FILE} is missing or damaged", fix=f"delete {folder}") from error
+    rows = read_csv(folder / TRUTH_FILE, ("path", "observed_label", "selected", "changed"), f"delete {folder}")
+    return [{name: unguarded(cell or "") for name, cell in row.items()} for _, row in rows]

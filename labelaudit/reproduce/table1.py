@@ -113,25 +113,7 @@ def published(row: str, noise: Case, classes: int) -> tuple[dict[str, object], M
     return {}, {}
 
 
-TRAINED = "noise:str rate seed:int64 method:str status:str error best_error train_error epochs:int64 seconds noise_rate"
-"""One training of one row, trained or diverged. Errors are shares; NaN stands for what there is no figure of.
-
-- error: Test error after the last epoch, of the first of two networks, for DivideMix of both together.
-- best_error: The least error after an epoch: what early stopping on the test data would have given.
-- train_error: Share of the given labels that the network disagrees with in its last epoch.
-- seconds: Wall time of all of it but the audit.
-- noise_rate: What the method was told or found of the noise.
-"""
-
 _NO_FIGURES = dict.fromkeys(("error", "best_error", "train_error", "seconds", "noise_rate"), math.nan)
-_AUDIT_COLUMNS = "noise:str rate seed:int64 audit:str noise_rate precision recall"
-"""One of the `AUDITS`, whose weights and noise rate the rows share: its estimate, and the quality of its flags."""
-
-_CELLS = "method:str noise:str error deviation seeds:int64 diverged:int64 paper_error paper_deviation paper_note:str"
-"""One cell of the table, over all seeds, beside the paper's; errors in percent.
-
-The paper's error is NaN where it has no figure, and the note says what it has instead.
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,72 +176,77 @@ SCALES: dict[ScaleName, Scale] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trainings:
-    """What is trained on noisy labels: right labels, test images, rows and how much."""
-
-    clean: Catalogue
-    test: Path
-    rows: Sequence[str]
-    scale: Scale
-
-    def measure(self, reporter: Reporter, case: Case, seed: int, folder: Path) -> Iterator[dict[str, list[Row]]]:
-        """Plant errors, do the audits that are needed, and train every method; yield the row of each."""
-        rows, scale = np.flatnonzero(self.clean.used_N), self.scale
-        drawn = np.random.default_rng([seed, scale.subset]).permutation(rows)[: scale.subset]
-        chosen = runner.take(self.clean, np.sort(drawn))
-        data, rate = runner.noisy_data(chosen, case, folder, seed), round(case.rate * len(chosen)) / len(chosen)
-        truth_csv = folder / "truth.csv"
-        if not truth_csv.exists():
-            write_text(truth_csv, runner.labels_text(chosen, chosen.label_N))
-        same, runs = {"noise": case.name, "rate": rate, "seed": seed}, {}
-        for name in sorted(AUDITS):
-            runs[name] = RunFolder(folder / f"audit-{name}")
-            if name in map(audit_of, self.rows):
-                options = replace(scale.audits[name], seed=seed)
-                found = audit(case.name, data, runs[name], self.clean, options, reporter, AUDITS[name])
-                yield {"audits": [{**same, **found.flags, "audit": name, "noise_rate": found.noise_rate}]}
-        for row in dict.fromkeys(self.rows):
-            reporter.say(f"{case.name}, seed {seed}: {row}")
-            method, run = method_of(row), runs[audit_of(row) or "default"]
-            needs, presets = method.needs, presets_of(method)
-            own, hyperparameters = published(row, case, len(self.clean.classes))
-            if row == "aul":
-                own = {"cut": 0.0}  # in the paper all labels count
-            presets["paper"] = replace(presets["paper"], **hyperparameters)
-            asked = RetrainOptions(
-                method=method.name,
-                parameters={**own, **scale.parameters.get(row, {})},
-                weights_csv=run.weights_csv if "weights" in needs else None,
-                truth_csv=truth_csv if "truth" in needs else None,
-                audit=run.root if "noise_rate" in needs else None,
-                validation=self.test,
-                measure_every=scale.measure_every,
-                training=replace(scale.training, seed=seed),
-                presets=presets if hyperparameters and scale.training.preset == "paper" else None,
-            )
-            start = {**same, "method": row, "status": DIVERGED, "epochs": 0, **_NO_FIGURES}
-            yield {"runs": train_method(start, data, asked, folder, reporter)}
+def train_rows(
+    clean: Catalogue,
+    test: Path,
+    rows: Sequence[str],
+    scale: Scale,
+    reporter: Reporter,
+    case: Case,
+    seed: int,
+    folder: Path,
+) -> Iterator[dict[str, list[Row]]]:
+    """Plant errors, do the audits that are needed, and train every method; yield the row of each."""
+    used = np.flatnonzero(clean.used_N)
+    drawn = np.random.default_rng([seed, scale.subset]).permutation(used)[: scale.subset]
+    chosen = runner.take(clean, np.sort(drawn))
+    data, rate = runner.noisy_data(chosen, case, folder, seed), round(case.rate * len(chosen)) / len(chosen)
+    truth_csv = folder / "truth.csv"
+    if not truth_csv.exists():
+        write_text(truth_csv, runner.labels_text(chosen, chosen.label_N))
+    same, runs = {"noise": case.name, "rate": rate, "seed": seed}, {}
+    for name in sorted(AUDITS):
+        runs[name] = RunFolder(folder / f"audit-{name}")
+        if name in map(audit_of, rows):
+            options = replace(scale.audits[name], seed=seed)
+            found = audit(case.name, data, runs[name], clean, options, reporter, AUDITS[name])
+            yield {"audits": [{**same, **found.flags, "audit": name, "noise_rate": found.noise_rate}]}
+    for row in dict.fromkeys(rows):
+        reporter.say(f"{case.name}, seed {seed}: {row}")
+        method, run = method_of(row), runs[audit_of(row) or "default"]
+        needs, presets = method.needs, presets_of(method)
+        own, hyperparameters = published(row, case, len(clean.classes))
+        if row == "aul":
+            own = {"cut": 0.0}  # in the paper all labels count
+        presets["paper"] = replace(presets["paper"], **hyperparameters)
+        asked = RetrainOptions(
+            method=method.name,
+            parameters={**own, **scale.parameters.get(row, {})},
+            weights_csv=run.weights_csv if "weights" in needs else None,
+            truth_csv=truth_csv if "truth" in needs else None,
+            audit=run.root if "noise_rate" in needs else None,
+            validation=test,
+            measure_every=scale.measure_every,
+            training=replace(scale.training, seed=seed),
+            presets=presets if hyperparameters and scale.training.preset == "paper" else None,
+        )
+        start = {**same, "method": row, "status": DIVERGED, "epochs": 0, **_NO_FIGURES}
+        yield {"runs": train_method(start, data, asked, folder, reporter)}
 
 
 def train_method(start: Row, data: Data, options: RetrainOptions, folder: Path, reporter: Reporter) -> list[Row]:
-    """Train one method into ``<method>/``, or read ``<method>.parquet``; a training that diverges is a result too."""
+    """Train one method into ``<method>/``, or read ``<method>.json``; a training that diverges is a result too.
+
+    The row has shares, NaN where there is no figure: the test error after the last epoch, of the first of two networks,
+    for DivideMix of both together; the least error after an epoch, which early stopping on the test data would have
+    given; the share of the given labels that the network disagrees with in its last epoch; and what the method was told
+    or found of the noise. Seconds are the wall time of all of it but the audit.
+    """
     name: str = start["method"]
 
-    def train() -> Iterator[Row]:
+    def train() -> list[Row]:
         out = RunFolder(folder / name)
         began, is_new = time.perf_counter(), not out.exists
         try:
             result = retrain(data, out, options, reporter)
         except TrainingError as diverged:
             reporter.warn(f"{name} at {start['noise']}, seed {start['seed']}: {diverged.what}")
-            yield start
-            return
+            return [start]
         seconds = time.perf_counter() - began if is_new else math.nan
         metrics = read_metrics(out.metrics)
         both = find_method(options.method).predicts_together
         known = {**result["parameters"], **result.get("found", {})}.get("noise_rate")
-        yield {
+        trained = {
             **start,
             "status": "trained",
             "error": result["validation_error_of_all_networks"] if both else result["metrics"]["validation_error"],
@@ -269,11 +256,13 @@ def train_method(start: Row, data: Data, options: RetrainOptions, folder: Path, 
             "seconds": seconds,
             "noise_rate": math.nan if known is None else known,
         }
+        return [trained]
 
     asked = decides(data, options)
     if options.weights_csv is not None:
         asked["weights"] = options.weights_csv.parent.name
-    return runner.remembered(folder / f"{name}.parquet", asked, TRAINED, train)
+    rows: list[Row] = runner.remembered(folder / f"{name}.json", asked, train)
+    return rows
 
 
 def decides(data: Data, options: RetrainOptions) -> dict[str, object]:
@@ -303,7 +292,10 @@ def with_parameters(scale: Scale, rows: Sequence[str], given: Mapping[str, objec
 
 
 def cells_of(runs: Rows, paper: int) -> Iterator[Row]:
-    """Yield mean and deviation over the seeds."""
+    """Yield mean and deviation over the seeds in percent, beside the paper's.
+
+    The paper's error is NaN where it has no figure, and the note says what it has instead.
+    """
     for (method, noise), group in grouped(runs, "method", "noise").items():
         mean, deviation, _ = spread(100 * run["error"] for run in group)
         theirs = dict(zip(NOISES, PAPERS[paper].get(method, ()), strict=False)).get(noise, "")
@@ -332,15 +324,10 @@ def page_tables(paper: int, tables: Tables) -> Iterator[str]:
     best = {"{}": partial(_mean, "best_error", 100)}
     yield from runner.pivot("With early stopping on the test images", _BEST, runs, _METHOD, best, across="noise")
     yield from runner.pivot("Time", _TIME, runs, _METHOD, {"seconds": partial(_mean, "seconds", 1)})
-    shared = {
-        (row["noise"], row["seed"], row["audit"]): {
-            "rate": number(row["rate"], 3),
-            "estimate": number(row["noise_rate"], 3),
-            "precision / recall": f"{number(row['precision'], 2)} / {number(row['recall'], 2)}",
-        }
-        for row in tables["audits"]
-    }
-    yield from runner.table("Audits", _AUDITS, ("noise", "seed", "audit"), shared)
+    keys = {name: name for name in ("noise", "seed", "audit")}
+    found: dict[str, Cell] = {"rate": ("rate", 3), "estimate": ("noise_rate", 3)}
+    found |= {"precision": ("precision", 2), "recall": ("recall", 2)}
+    yield from runner.pivot("Audits", _AUDITS, tables["audits"], keys, found)
 
 
 _METHOD = {"method": "method"}
@@ -393,9 +380,7 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
         f"{scale.subset:,} training images of {classes} classes, scale {asked.scale} ({scale.about}), seeds "
         f"{asked.seeds_text}; labelaudit {__version__}."
     )
-    columns = {"table1": _CELLS, "runs": TRAINED, "audits": _AUDIT_COLUMNS}
     paper = 100 if classes == 100 else 10
-    trainings = Trainings(clean=clean, test=test, rows=rows, scale=scale)
-    tables = Tables("Robust training on noisy labels", about, **columns)
-    measure_case = partial(trainings.measure, reporter)
+    tables = Tables("Robust training on noisy labels", about)
+    measure_case = partial(train_rows, clean, test, rows, scale, reporter)
     return runner.run_cases(asked, cases, tables, measure_case, partial(page_tables, paper), reporter)

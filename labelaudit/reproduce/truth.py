@@ -21,7 +21,6 @@ from labelaudit.data.catalogue import Catalogue
 from labelaudit.data.noise import LabelArray
 from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect.curves import STATISTICS
-from labelaudit.detect.theory import ESTIMATORS
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.errors import DataError, RunError
 from labelaudit.progress import Reporter
@@ -31,18 +30,6 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import recorded_epochs
 
 OURS = "labelaudit"
-AUDITED = "noise:str model:str seed:int64 "
-"""The columns with which every row of an audit begins: name of the labels, network, seed of errors and training."""
-
-RANKINGS = AUDITED + "source:str statistic:str chosen:bool auroc average_precision"
-ESTIMATES = (
-    AUDITED + "source:str estimator:str chosen:bool true_rate noise_rate error flagged precision recall f1 "
-    "calibration_error"
-)
-"""One ranking or estimator of one audit; ``chosen`` is true for that of the audit's own list or verdicts.
-
-Error is estimate − truth. Flags are those of P(mislabeled) > .5, or of the peer's own rule; see `flag_quality`.
-"""
 
 
 def rank_quality(wrong_N: BoolArray, suspicion_N: npt.NDArray[np.floating]) -> dict[str, float]:
@@ -94,7 +81,8 @@ def true_labels(given: Catalogue, truth: Catalogue) -> LabelArray:
 class TrueAudit:
     """An audit of labels whose truth is known, of the same images or more.
 
-    ``wrong_N`` is true where the given label is wrong, ``used_N`` where there is a verdict.
+    ``wrong_N`` is true where the given label is wrong, ``used_N`` where there is a verdict. Every row of it begins with
+    ``row``: the name of the labels, the network, and the seed of errors and training.
     """
 
     def __init__(self, noise: str, seed: int, run: RunFolder, fitted: Fitted, truth: Catalogue) -> None:
@@ -130,17 +118,13 @@ class TrueAudit:
             yield self.ranking(OURS, name, suspicion_N[self.used_N], chosen=chosen)
 
     def ranking(self, source: str, name: str, suspicion_U: npt.NDArray[np.floating], *, chosen: bool) -> Row:
-        """Return the row of a ranking."""
+        """Return the row of a ranking; ``chosen`` is true for that of the audit's own list."""
         quality = rank_quality(self.wrong_U, suspicion_U)
         return {**self.row, "source": source, "statistic": name, "chosen": chosen, **quality}
 
     def estimates(self) -> Iterator[Row]:
-        """Yield the row of each estimator."""
-        for name in ESTIMATORS:
-            found = self.fitted.verdicts.estimates.get(name)
-            if found is None:
-                yield self.estimate(OURS, name, np.zeros_like(self.wrong_U), math.nan)
-                continue
+        """Yield the row of each estimator that could be fitted."""
+        for name, found in self.fitted.verdicts.estimates.items():
             p_U = found.p_mislabeled_N[self.used_N]
             flagged_U, error = p_U > self.fitted.summary.flag_above, calibration_error(self.wrong_U, p_U)
             yield self.estimate(OURS, name, flagged_U, found.noise_rate, error)
@@ -148,7 +132,10 @@ class TrueAudit:
     def estimate(
         self, source: str, name: str, flagged_U: BoolArray, noise_rate: float, calibration: float = math.nan
     ) -> Row:
-        """Return the row of an estimator: its flags, its noise rate and its calibration error."""
+        """Return the row of an estimator: its flags, its noise rate and its calibration error; error is rate − truth.
+
+        ``chosen`` is true for that of the audit's own verdicts.
+        """
         chosen, error = source == OURS and name == self.fitted.summary.fit.estimator, noise_rate - self.true_rate
         found = {**self.row, "source": source, "estimator": name, "chosen": chosen, "true_rate": self.true_rate}
         found |= {"noise_rate": noise_rate, "error": error, "calibration_error": calibration}

@@ -19,9 +19,8 @@ from xml.etree import ElementTree
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.errors import DataError, brief
-from labelaudit.names import ActionName
 from labelaudit.review import decisions as ledger
-from labelaudit.review.decisions import Decision, Refusal
+from labelaudit.review.decisions import Decision, LedgerAction, Refusal
 from labelaudit.run.files import reading
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.lists import UNREADABLE_COLUMNS, read_csv
@@ -30,7 +29,10 @@ from labelaudit.text import unguarded
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewFile:
-    """The decisions of a file with this SHA-256 (hex), the unclear ones, and the number of samples without one."""
+    """The decisions of a file with this SHA-256 (hex), the unclear ones, and the number of samples without one.
+
+    What was answered about a drawn sample is among the decisions, also where it changes nothing: wrong and skip.
+    """
 
     file: Path
     digest: str
@@ -39,20 +41,20 @@ class ReviewFile:
     unclear: tuple[Refusal, ...] = ()
 
 
-NO_LABEL, UNSURE = "is wrong, and nobody said what is right", "was skipped"
-"""Why answers to a drawn sample change no label."""
+COLUMNS = ("path", "given_label", "action", "label", "sha256")
+"""The columns of a CSV of corrections; only path, action and label have to be there."""
 
-_COLUMNS = ("path", "given_label", "action", "label", "sha256")
-_ACTIONS: dict[str, ActionName] = {name: name for name in ledger.ACTIONS}
+_ACTIONS: dict[str, LedgerAction] = {name: name for name in (*ledger.ACTIONS, *ledger.UNDECIDED)}
 
 MAX_BYTES = 1 << 29  # of an annotations.xml, so that a small archive cannot fill the memory
 _DAMAGED = (OSError, EOFError, RuntimeError, ValueError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 _ARCHIVE_START = b"PK\x03\x04"
+_GIVEN_LABEL = "attribute[@name='given_label']"
 _FOR_CVAT = "export the task from CVAT as 'CVAT for images 1.1'"
 _FOR_LABEL_STUDIO = "export the annotations as JSON (not JSON-MIN) from Label Studio"
 
 _Entry = Decision | Refusal | None  # a decision, an unclear one, or a sample without one
-_Said = tuple[ActionName, str] | str  # action and label, or why there are none
+_Said = tuple[LedgerAction, str] | str  # action and label, or why there are none
 
 
 def read_review(file: Path, *, accept_suggestions: bool = False) -> ReviewFile:
@@ -118,24 +120,25 @@ def _entries(about: Sequence[tuple[Decision, Sequence[str]]]) -> list[_Entry]:
     dropped = {one.path: replace(one, action="drop", label="", where=one.time) for one in copies}
     found: list[_Entry] = [*dropped.values()]
     for one, paths in about:
-        if one.action in ("wrong", "skip"):
-            why = NO_LABEL if one.action == "wrong" else UNSURE
-            found += [Refusal(path=path, where=one.time, reason=why) for path in paths]
-        elif one.action in _ACTIONS:
+        if one.action in _ACTIONS:
             found += [replace(one, path=path, where=one.time) for path in paths if path not in dropped]
     return found
 
 
-def _read_csv(file: Path, content: bytes) -> Iterator[Decision]:
+def _read_csv(file: Path, content: bytes) -> Iterator[Decision | None]:
     fix = "give a decisions.csv, an unreadable.csv, Label Studio's JSON export or CVAT's export for images"
     header = content.partition(b"\n")[0].decode("utf-8-sig", "replace").rstrip()
     is_unreadable = tuple(header.replace('"', "").split(",")) == UNREADABLE_COLUMNS
     for line, row in read_csv(file, ("path",) if is_unreadable else ("path", "action", "label"), fix, content):
         where = f"line {line}"
-        cells = {name: unguarded(row.get(name) or "") for name in _COLUMNS}
-        word = "drop" if is_unreadable else cells["action"].strip().lower()
+        cells = {name: unguarded(row.get(name) or "") for name in COLUMNS}
+        # In a sample the right label alone says enough.
+        word = "drop" if is_unreadable else cells["action"].strip().lower() or ("change" if cells["label"] else "")
+        if not word:
+            yield None
+            continue
         if word not in _ACTIONS:
-            raise DataError(f"{file} {where}: {word!r} is no action", fix="write keep, change or drop")
+            raise DataError(f"{file} {where}: {word!r} is no action", fix=f"write one of {', '.join(_ACTIONS)}")
         if word == "change" and not cells["label"]:
             what = f"{file} {where}: no label to change {cells['path']!r} to"
             raise DataError(what, fix="give one, or write keep or drop")
@@ -153,7 +156,7 @@ def _read_label_studio(file: Path, content: bytes) -> Iterator[_Entry]:
     """Read Label Studio's JSON export.
 
     A task's image is named by ``data.path``, else by the address in ``data.image``. Its label is the choice of its
-    annotations that were not skipped. A second set of choices, named ``action``, may say ``drop`` or ``keep``.
+    annotations that were not skipped.
     """
     try:
         tasks = json.loads(content)
@@ -189,13 +192,9 @@ def _entry(decisions: set[_Said], disagreement: str, *, path: str, where: str, *
 
 def _decision(annotation: Mapping[str, object]) -> _Said:
     labels: set[str] = set()
-    words: set[str] = set()
     for result in _list(annotation.get("result")):
         if isinstance(result, dict) and isinstance(value := result.get("value"), dict):
-            into = words if result.get("from_name") == "action" else labels
-            into.update(choice for choice in _list(value.get("choices")) if isinstance(choice, str))
-    if words & {"drop", "keep"}:
-        return (_ACTIONS[words.pop()], "") if len(words) == 1 else "more than one action is chosen"
+            labels.update(choice for choice in _list(value.get("choices")) if isinstance(choice, str))
     if not labels:
         return "no label is chosen"
     return ("change", labels.pop()) if len(labels) == 1 else "more than one label is chosen"
@@ -226,23 +225,16 @@ def _read_cvat(file: Path, content: bytes, *, accept_suggestions: bool) -> Itera
     """Read annotations.xml, or the archive that CVAT packs it into.
 
     An image's label is that of its tag; the sources ``auto`` and ``file`` are those of tags that came with the task. A
-    tag's attribute ``action`` may say ``drop`` or ``keep``, and ``given_label`` which label the image had.
+    tag's attribute ``given_label`` may say which label the image had.
     """
     for number, path, tags in _images(file, _unpacked(file, content)):
         touched = [tag for tag in tags if tag.get("source", "manual").lower() not in ("auto", "file")]
         if not touched and accept_suggestions:
             touched = tags
-        decisions: set[_Said] = set()
-        for tag in touched:
-            action = _ACTIONS.get(_attribute(tag, "action").strip(), "change")
-            decisions.add((action, tag.attrib["label"] if action == "change" else ""))
-        given = _attribute(touched[0], "given_label") if touched else ""
+        decisions: set[_Said] = {("change", tag.attrib["label"]) for tag in touched}
+        given = next((item.text or "" for tag in touched for item in tag.iterfind(_GIVEN_LABEL)), "")
         where, torn = f"image {number}", "it has more than one tag"
         yield _entry(decisions, torn, path=path, where=where, given_label=given, prefixed=True)
-
-
-def _attribute(tag: ElementTree.Element, name: str) -> str:
-    return next((item.text or "" for item in tag.iterfind("attribute") if item.get("name") == name), "")
 
 
 def _images(file: Path, content: bytes) -> Iterator[tuple[str, str, list[ElementTree.Element]]]:

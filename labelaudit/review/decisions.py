@@ -33,6 +33,7 @@ from labelaudit.names import ActionName
 from labelaudit.review.tree import RefusedError, checked_class
 from labelaudit.run.files import lock, reading, require_regular, storage_errors
 from labelaudit.run.layout import RunFolder
+from labelaudit.run.lists import read_csv
 from labelaudit.text import csv_lines, unguarded
 
 CopyAction = Literal["keep-copy", "drop-copy", "no-copy"]
@@ -41,6 +42,8 @@ Key = tuple[str, ...]
 """SHA-256 (hex) of an image's content, and the label it was given; about a copy, its group and path too."""
 ACTIONS: tuple[ActionName, ...] = get_args(ActionName)
 COPY_ACTIONS: tuple[CopyAction, ...] = get_args(CopyAction)
+UNDECIDED: dict[LedgerAction, str] = {"wrong": "is wrong, and nobody said what is right", "skip": "was skipped"}
+"""Answers to a drawn sample that change no label, and why."""
 _GROUP = re.compile("[0-9a-f]{16}")
 _SHA256 = re.compile("[0-9a-f]{64}", re.IGNORECASE)
 
@@ -94,20 +97,16 @@ COLUMNS = ("time", "reviewer", "path", "given_label", "action", "label", "sha256
 def append_decisions(file: Path, decisions: Iterable[Decision]) -> None:
     """Append decisions to the disk, as several processes may do; raise a StorageError where that fails."""
     header, *lines = csv_lines(COLUMNS, map(attrgetter(*COLUMNS), decisions))
-    with storage_errors(file):
-        handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-        try:
-            lock(handle, fcntl.LOCK_EX)
-            before = os.pread(handle, os.fstat(handle).st_size, 0)
-            size = _whole(before)
-            os.ftruncate(handle, size)
-            is_open = size > 0 and not before[:size].endswith(b"\n")
-            content = ("\n" * is_open + "".join(lines if size else [header, *lines])).encode()
-            while content:
-                content = content[os.write(handle, content) :]
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+    with storage_errors(file), os.fdopen(os.open(file, flags, 0o644), "r+b") as handle:
+        lock(handle.fileno(), fcntl.LOCK_EX)
+        before = handle.read()
+        size = _whole(before)
+        handle.truncate(size)
+        is_open = size > 0 and not before[:size].endswith(b"\n")
+        handle.write(("\n" * is_open + "".join(lines if size else [header, *lines])).encode())
+        handle.flush()
+        os.fsync(handle.fileno())
 
 
 def _whole(content: bytes) -> int:
@@ -132,11 +131,6 @@ def read_decisions(file: Path) -> Mapping[Key, Decision]:
     return found
 
 
-def without_hash(file: Path) -> int:
-    """Return how many lines have no SHA-256, and so are about no image."""
-    return sum(not _SHA256.fullmatch(decision.sha256) for decision in decisions_from(file)[0])
-
-
 def is_ledger(file: Path) -> bool:
     """Return True for a file that begins as a ledger does."""
     with contextlib.suppress(OSError), open(file, "rb") if file.is_file() else io.BytesIO() as handle:
@@ -149,26 +143,26 @@ def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:
 
     Raises a DataError where the file cannot be read, or a whole line is none of a ledger.
     """
-    found = []
     with reading(file):
         if not file.exists():
             return [], 0
         with open(require_regular(file), "rb") as handle:
             handle.seek(start)
             content = handle.read()
-        content = content[: _whole(content)]
-        text = content.decode("utf-8" if start else "utf-8-sig")
-        rows = csv.reader(io.StringIO(text, newline=""))
-        if text and not start and tuple(next(rows)) != COLUMNS:
-            raise DataError(f"{file} is no ledger of decisions", fix=f"its first line is {','.join(COLUMNS)}")
-        for cells in filter(None, rows):
-            try:
-                named = dict(zip(COLUMNS, map(unguarded, cells), strict=True))
-                found.append(msgspec.convert({**named, "sha256": named["sha256"].lower()}, Decision))
-            except ValueError as error:  # also msgspec's
-                where = "has a line that" if start else f"line {rows.line_num}"
-                what = f"{file} {where} is no decision: {','.join(cells)!r}"
-                raise DataError(what, fix="correct or delete that line") from error
+    content = content[: _whole(content)]
+    if not content:
+        return [], start
+    found, header = [], ",".join(COLUMNS)
+    text = f"{header}\n".encode() + content if start else content
+    for line, row in read_csv(file, COLUMNS, f"its first line is {header}", text):
+        named = {name: unguarded(row[name] or "") for name in COLUMNS}
+        try:
+            if not _SHA256.fullmatch(named["sha256"]):
+                raise ValueError("it is about no image")
+            found.append(msgspec.convert({**named, "sha256": named["sha256"].lower()}, Decision))
+        except ValueError as error:  # also msgspec's
+            what = f"{file} line {line} is no decision: {','.join(named.values())!r}"
+            raise DataError(what, fix="correct or delete it; its sha256 is in suspicious.csv") from error
     return found, start + len(content)
 
 

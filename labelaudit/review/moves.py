@@ -12,7 +12,7 @@ import errno
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,16 +20,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from labelaudit.data.catalogue import in_parts
 from labelaudit.errors import DataError, RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.corrections import ReviewFile
 from labelaudit.review.plan import RelabelingPlan
-from labelaudit.review.tree import OWN_PREFIX, RefusedError, Tree, checked_move, free_path
+from labelaudit.review.tree import OWN_PREFIX, RefusedError, Tree, checked_move
 from labelaudit.run.files import NO_LINKS, flush_folder, holder, read_json, storage_errors, write_json
 
 LOCK = f"{OWN_PREFIX}relabel.lock"
-BATCH = 256  # moves whose new names are flushed together, before the old ones are deleted
 
 StateName = Literal["moving", "moved", "undoing"]
 _BY_HAND = "it lists what was moved: repair it, or put the files back by hand and delete it"
@@ -133,18 +131,17 @@ def require_settled(root: Path) -> Relabelings:
 class Outcome:
     """How many files are where they were to go, and which are not.
 
-    Some are ``renamed``, since something had appeared in their place; ``gone`` are those that were removed; ``blocked``
-    are those that stay where they are, since another file is in their place.
+    ``gone`` are those that were removed; ``blocked`` are those that stay where they are, since another file is in their
+    place.
     """
 
     moved: int
-    renamed: tuple[Pair, ...] = ()
     gone: tuple[Pair, ...] = ()
     blocked: tuple[Pair, ...] = ()
 
 
 def carry_out(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outcome:
-    """Make the moves of a journal that are not made yet, and its folders.
+    """Make the moves of a journal that are not made yet, and its folders; those that are blocked are taken out of it.
 
     Raises a DataError where a folder has become a symbolic link, or is on another file system, and a StorageError where
     a file cannot be moved. The journal and the moves made so far stay.
@@ -154,22 +151,10 @@ def carry_out(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outco
         with storage_errors(tree.root / folder), contextlib.suppress(FileExistsError):
             (tree.root / folder).mkdir()
     _flush_folders(tree, journal.folders)
-    moves = list(journal.moves)
-    taken = {target for _, target in moves}
-    renamed: list[Pair] = []
-
-    def rename(number: int) -> None:
-        nonlocal journal
-        source, target = moves[number]
-        free = free_path(target, lambda path: path in taken or tree.has(path))
-        taken.add(free)
-        moves[number] = (source, free)
-        renamed.append(moves[number])
-        journal = journal.written(moves=tuple(moves))  # before the move, so that it can be taken back
-
-    outcome = _make_moves(tree, moves, "Moving files", reporter, rename)
-    journal.written(state="moved")
-    return replace(outcome, renamed=tuple(renamed))
+    outcome = _make_moves(tree, journal.moves, "Moving files", reporter)
+    blocked = set(outcome.blocked)
+    journal.written(state="moved", moves=tuple(move for move in journal.moves if move not in blocked))
+    return outcome
 
 
 def take_back(tree: Tree, journal: Journal, reporter: Reporter = QUIET) -> Outcome:
@@ -193,21 +178,15 @@ _FoundName = Literal["linked", "moved", "taken", "gone"]
 """The state of a move: both names lead to the file, or only the new one; something else has the new name; no file."""
 
 
-def _make_moves(
-    tree: Tree, moves: Sequence[Pair], title: str, reporter: Reporter, rename: Callable[[int], None] | None = None
-) -> Outcome:
-    """Make moves in batches; ``rename`` gives another name to the move of a number whose name is taken."""
+def _make_moves(tree: Tree, moves: Sequence[Pair], title: str, reporter: Reporter) -> Outcome:
     for path in itertools.chain.from_iterable(moves):
         _require_real(tree, path)
     begun: list[tuple[_FoundName, Pair]] = []
     with reporter.bar(title, len(moves), "files") as advance:
-        for numbers in in_parts(range(len(moves)), BATCH):
-            for number in numbers:
-                while (found := _link_new_name(tree, *moves[number])) == "taken" and rename:
-                    rename(number)
-                begun.append((found, moves[number]))
-            _unlink_old_names(tree, begun[-len(numbers) :])
-            advance(len(numbers))
+        for move in moves:
+            begun.append((_link_new_name(tree, *move), move))
+            advance(1)
+    _unlink_old_names(tree, begun)
     _flush_folders(tree, (source for source, _ in moves))
     return Outcome(
         moved=sum(found in ("linked", "moved") for found, _ in begun),

@@ -13,7 +13,7 @@ from pathlib import Path
 from labelaudit.data.catalogue import each_in_parallel
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.corrections import ReviewFile
-from labelaudit.review.decisions import Decision, LedgerAction, Refusal
+from labelaudit.review.decisions import UNDECIDED, Decision, LedgerAction, Refusal
 from labelaudit.review.tree import (
     RefusedError,
     Tree,
@@ -107,7 +107,7 @@ def plan_moves(tree: Tree, review: ReviewFile, reporter: Reporter = QUIET) -> Re
 
     def step_of(correction: Decision) -> Step | None:
         nonlocal done_before
-        path = _find(correction, tree.has, least_parts=2)
+        path = find_path(correction, tree.has, least_parts=2)
         base, given, rest = checked_sample(path, tree.bases)
         step = _step(correction, path, given)
         if step.action == "drop":
@@ -169,7 +169,7 @@ def plan_labels(root: Path, label_of: dict[str, str], review: ReviewFile, report
 
     def step_of(correction: Decision) -> Step:
         correction = replace(correction, label=correction.label.strip(), given_label=correction.given_label.strip())
-        path = _find(correction, label_of.__contains__, least_parts=1)
+        path = find_path(correction, label_of.__contains__)
         if path not in label_of:
             raise RefusedError("is not in the labels file")
         step = _step(correction, path, label_of[path])
@@ -190,6 +190,8 @@ def plan_labels(root: Path, label_of: dict[str, str], review: ReviewFile, report
 
 def _step(correction: Decision, path: str, given: str) -> Step:
     """Return what a decision means for the sample at ``path`` with the label ``given``."""
+    if correction.action in UNDECIDED:
+        raise RefusedError(UNDECIDED[correction.action])
     if correction.given_label not in ("", given):
         raise RefusedError(f"has the label {given!r}, but had {correction.given_label!r} when it was reviewed")
     is_change = correction.action == "change" and correction.label != given
@@ -234,7 +236,7 @@ def _settle(
     return [entry for entry in agreed if entry[1].path not in faults], [*refused, *faults.values()]
 
 
-def _find(correction: Decision, is_there: Callable[[str], bool], *, least_parts: int) -> str:
+def find_path(correction: Decision, is_there: Callable[[str], bool], *, least_parts: int = 1) -> str:
     """Return the path of a decision's sample: of an address its longest end with ``least_parts`` parts that exists."""
     path = checked_path(correction.path)
     if not correction.prefixed or is_there(path):

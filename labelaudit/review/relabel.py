@@ -13,11 +13,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import stat
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 from labelaudit.data.catalogue import splits_of
 from labelaudit.data.folder import class_bases, fixed_labels
@@ -32,9 +29,6 @@ from labelaudit.review.tree import Tree
 from labelaudit.run.files import flush_folder, held, link_or_copy, storage_errors, write_lines
 from labelaudit.text import csv_lines, guarded, listed, plural, unguarded
 
-WayName = Literal["linked", "copied", "symbolic", "skipped"]
-"""How an entry gets into a copy; one that is no file is skipped."""
-
 HALF = ".labelaudit-file"
 """In a growing copy, a file that is not whole yet."""
 _HIDDEN = ("lock", "partial")
@@ -48,7 +42,7 @@ def plan_relabeling(
     labels_file: Path | None = None,
     reporter: Reporter = QUIET,
 ) -> RelabelingPlan:
-    """Plan what `relabel`, `relabel_copy` or `relabel_labels` would do with these data; nothing is written."""
+    """Plan what a review changes in these data; nothing is written."""
     if (labels := _listed(root, split, labels_file)) is not None:
         return plan_labels(root.resolve(), labels.label_of, review, reporter)
     tree = _tree(root, split)
@@ -129,35 +123,34 @@ def undo(
 
 def relabel_copy(
     root: Path,
-    review: ReviewFile,
+    plan: RelabelingPlan,
     out: Path,
     *,
     split: Sequence[str] = (),
-    show: Callable[[RelabelingPlan], object] = lambda _plan: None,
     reporter: Reporter = QUIET,
-) -> Counter[WayName]:
-    """Write a corrected copy of a data folder; ``show`` is called with the plan before anything is written.
+) -> int:
+    """Write a copy of a data folder that is corrected as a plan says.
 
-    Dropped and hidden files and empty folders are left out. Symbolic links keep their targets. Returns the number of
-    entries by way.
+    Dropped and hidden files, empty folders and what is no file are left out. Symbolic links keep their targets. Returns
+    the number of files.
     """
     tree = _tree(root, split)
     require_apart(out, tree.root)
     require_new(out)
-    plan = plan_moves(tree, review, reporter)
-    show(plan)
     target_of = {step.path: step.target for step in plan.steps if step.action == "change"}
     dropped = {step.path for step in plan.steps if step.action == "drop"}
-    counts: Counter[WayName] = Counter()
     with growing(out) as folder:
         files = [path for path in _files(tree) if path not in dropped]
         with reporter.bar("Copying files", len(files), "files") as advance:
             for path in files:
                 place = folder / target_of.get(path, path)
                 place.parent.mkdir(parents=True, exist_ok=True)
-                counts[_put(tree.root / path, place, folder / HALF)] += 1
+                if (tree.root / path).is_symlink():
+                    place.symlink_to(os.path.realpath(tree.root / path))
+                else:
+                    link_or_copy(tree.root / path, place, folder / HALF)
                 advance(1)
-    return counts
+    return len(files)
 
 
 def require_apart(out: Path, root: Path) -> None:
@@ -195,7 +188,7 @@ def growing(out: Path) -> Iterator[Path]:
 
 
 def _files(tree: Tree) -> Iterator[str]:
-    """Yield everything below the data folder that is not hidden and no folder, sorted."""
+    """Yield the files and symbolic links below the data folder that are not hidden, sorted."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -204,43 +197,28 @@ def _files(tree: Tree) -> Iterator[str]:
         links = [name for name in folders if Path(folder, name).is_symlink()]
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in links)
         shown = sorted(name for name in (*names, *links) if not name.startswith("."))
-        yield from (Path(folder, name).relative_to(tree.root).as_posix() for name in shown)
-
-
-def _put(source: Path, place: Path, half: Path) -> WayName:
-    """Put a file or a symbolic link at ``place``; return how it is there."""
-    mode = source.lstat().st_mode
-    if stat.S_ISLNK(mode):
-        place.symlink_to(os.path.realpath(source))
-        return "symbolic"
-    if not stat.S_ISREG(mode):
-        return "skipped"
-    return "linked" if link_or_copy(source, place, half) else "copied"
+        paths = (Path(folder, name) for name in shown)
+        yield from (path.relative_to(tree.root).as_posix() for path in paths if path.is_symlink() or path.is_file())
 
 
 def relabel_labels(
     root: Path,
-    review: ReviewFile,
+    plan: RelabelingPlan,
     labels_file: Path | None,
     out: Path,
     *,
     split: Sequence[str] = (),
-    show: Callable[[RelabelingPlan], object] = lambda _plan: None,
-    reporter: Reporter = QUIET,
-) -> RelabelingPlan:
-    """Write a corrected labels file, for images that do not lie in class folders of files; no file is moved.
+) -> None:
+    """Write a labels file that is corrected as a plan says, for images that do not lie in class folders of files.
 
     It has the other columns and the order of ``labels_file``, or without one, the labels that the data have themselves:
-    see `labelaudit.data.folder.fixed_labels`. ``show`` is called with the plan before anything is written.
+    see `labelaudit.data.folder.fixed_labels`.
     """
     if os.path.lexists(out):
         raise UsageError(f"--out {out} already exists", fix="choose a new file: nothing is overwritten")
     if (labels := _listed(root, split, labels_file)) is None:
         raise UsageError(f"{root} has class folders of files", fix="relabel them, or give the labels file")
-    plan = plan_labels(root.resolve(), labels.label_of, review, reporter)
-    show(plan)
     write_lines(out, _corrected_lines(labels, plan))
-    return plan
 
 
 def _listed(root: Path, split: Sequence[str], labels_file: Path | None) -> LabelsFile | None:
@@ -305,8 +283,8 @@ def _require_place_for_drops(tree: Tree) -> None:
 
 
 def _warn(outcome: moves.Outcome, reporter: Reporter) -> None:
-    for source, target in outcome.renamed:
-        reporter.warn(f"{source!r} is now {target!r}: another file had appeared in its place")
+    for source, target in outcome.blocked:
+        reporter.warn(f"{source!r} is still there: another file has appeared as {target!r}")
     if outcome.gone:
         source, target = outcome.gone[0]
         missing = plural(len(outcome.gone), "file is", "files are")

@@ -52,7 +52,8 @@ class Site:
     """The pages and actions of a review: a page (HTML) with its Content-Security-Policy, and where decisions go.
 
     Images are read below ``root``. ``moves`` is False where labels are not those of class folders: no file is moved
-    then. ``again`` is the command that audits the data again.
+    then. ``again`` is the command that audits the data again; ``is_applied``: the files were moved since the last
+    decision.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Site:
         self.again = f"labelaudit score {data}" + (f" --split {shlex.quote(name)}" if name else "")
         self._undo = f"labelaudit relabel {data} --undo"
         self._busy = threading.BoundedSemaphore(READERS)
+        self.is_applied = False
 
     def app(self, token: str) -> ASGIApp:
         """Return the application whose addresses begin with ``token``."""
@@ -94,16 +96,6 @@ class Site:
             return PlainTextResponse(str(error), 410)
         return Response(content, media_type=kind, headers={"Cache-Control": "private, max-age=86400"})
 
-    @property
-    def is_applied(self) -> bool:
-        """True when there are decisions, and no image to be changed or dropped is still where it was audited."""
-        found = self._review().corrections if self._moves else ()
-        for correction in (correction for correction in found if correction.action != "keep"):
-            with contextlib.suppress(UnreadableImageError):
-                if hashlib.sha256(read_file(self._root / correction.path)).hexdigest() == correction.sha256:
-                    return False
-        return bool(found)
-
     def _content(self, sample: int) -> bytes:
         content = read_file(self._root / self._path_of[sample])
         if hashlib.sha256(content).hexdigest() != self._ledger.catalogue.sha256[sample]:
@@ -123,6 +115,7 @@ class Site:
     async def _post_decisions(self, request: Request) -> Response:
         posted = msgspec.json.decode(await _body(request), type=Posted)
         await run_in_threadpool(self._ledger.add, posted.steps)
+        self.is_applied = False
         return JSONResponse(await run_in_threadpool(self._ledger.after, posted.after), 201)
 
     def _review(self) -> ReviewFile:
@@ -148,6 +141,7 @@ class Site:
         if outcome is None:
             return PlainTextResponse("the plan has changed since it was shown: look at it again", 409)
         self._path_of.update({sample: target_of.get(path, path) for sample, path in self._path_of.items()})
+        self.is_applied = True
         told = {"dropped_to": f"{self._root.resolve()}-dropped", "undo": self._undo, "again": self.again}
         return JSONResponse({"moved": outcome.moved, **told})
 

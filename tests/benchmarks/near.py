@@ -1,15 +1,18 @@
-"""How many planted copies are found, by labelaudit and, where they are installed, imagededup and cleanvision.
+"""How well near duplicates are found: planted ones, those between CIFAR-10's splits, and among a million images.
 
-    python tests/benchmarks/near.py FOLDER WORK --copies 60 --small
+    python tests/benchmarks/near.py planted FOLDER WORK --copies 60 --small
+    python tests/benchmarks/near.py leaks cifar10 --published duplicates_cifar10.csv --order order.csv
+    python tests/benchmarks/near.py many 1000000
 
-FOLDER has a folder of images per class. WORK gets the images and so many copies of each of eight transformations. With
-``--small``, images of up to 64 pixels, labelaudit decodes them at 32 pixels, as it does for a network from scratch.
+Shapes: U images, D features, G side of a thumbnail, P pairs.
 """
 
 from __future__ import annotations
 
+import csv
 import os
 import random
+import resource
 import shutil
 import time
 from collections.abc import Iterator
@@ -18,8 +21,10 @@ from functools import partial
 from io import StringIO
 from itertools import combinations
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import typer
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
@@ -28,8 +33,9 @@ from labelaudit.auditing.options import TrainingOptions
 from labelaudit.auditing.plan import plan_probe
 from labelaudit.auditing.prepare import Source, backbone_of
 from labelaudit.data.folder import scan
-from labelaudit.data.looks import look_at, table_of_looks
+from labelaudit.data.looks import look_at, table_of_looks, thumbnail
 from labelaudit.data.pixels import PixelFormat
+from labelaudit.detect import constants as c
 from labelaudit.detect.near import near_pairs, projection
 from labelaudit.engine.features import embed, normalization
 from labelaudit.progress import QUIET
@@ -37,7 +43,10 @@ from labelaudit.report.markdown import table
 
 Pairs = set[frozenset[str]]
 
+AT_ONCE = 65536
 TRANSFORMATIONS = ("resized", "recompressed", "cropped", "mirrored", "recolored", "grey", "blurred", "framed")
+
+app = typer.Typer(help="How well near duplicates are found.")
 
 
 def transformed(image: Image.Image, how: str, draw: random.Random) -> Image.Image:
@@ -118,8 +127,14 @@ def by_cleanvision(work: Path) -> Iterator[tuple[str, Pairs]]:
     yield "cleanvision", {frozenset(pair) for each in names for pair in combinations(each, 2)}
 
 
-def main(folder: Path, work: Path, copies: int = 60, seed: int = 1, small: bool = False) -> None:
-    """Print the recall of each transformation and of all, and how many other pairs there are, as Markdown."""
+@app.command("planted")
+def measure_planted(folder: Path, work: Path, copies: int = 60, seed: int = 1, small: bool = False) -> None:
+    """Print the recall of each of eight transformations and of all, and how many other pairs there are, as Markdown.
+
+    FOLDER has a folder of images per class. WORK gets the images and so many copies of each transformation. With
+    --small, images of up to 64 pixels, labelaudit decodes them at 32 pixels, as it does for a network from scratch.
+    imagededup and cleanvision are asked too, where they are installed.
+    """
     planted, rows = plant(folder, work, copies, seed), []
     for tool in (partial(by_labelaudit, small=small), by_imagededup, by_cleanvision):
         try:
@@ -132,5 +147,79 @@ def main(folder: Path, work: Path, copies: int = 60, seed: int = 1, small: bool 
     print("\n".join(table(("", *(f">{name}" for name in (*TRANSFORMATIONS, "all", "others"))), rows)))
 
 
+@app.command("leaks")
+def measure_leaks(
+    data: Path,
+    classes: str = "automobile",
+    published: Annotated[Path | None, typer.Option(help="ciFAIR's duplicates_cifar10.csv.")] = None,
+    order: Annotated[Path | None, typer.Option(help="CSV with the training images in order.")] = None,
+) -> None:
+    """Print how many test images of CIFAR-10 have a copy, by thumbnails alone, and how many published pairs are found.
+
+    DATA has train/CLASS and test/CLASS; --order has the training images in CIFAR-10's order in its column path, as the
+    published list (github.com/cvjena/cifair, meta) numbers them.
+    """
+    known: set[str] = set()
+    if published and order:
+        rows = csv.DictReader(order.open(encoding="utf-8"))
+        paths = [row["path"] for row in rows if row["path"].startswith("train/")]
+        known = {paths[int(row["TrainID"])] for row in csv.DictReader(published.open(encoding="utf-8"))}
+    for name in classes.split(","):
+        files = [path for split in ("train", "test") for path in sorted((data / split / name).iterdir())]
+        images = (np.asarray(Image.open(path).convert("RGB")).transpose(2, 0, 1) for path in files)
+        pair_P2, _ = near_pairs(np.stack([thumbnail(x_CHW) for x_CHW in images]), None)
+        is_test = np.array([path.parent.parent.name == "test" for path in files])
+        across_P2 = pair_P2[is_test[pair_P2[:, 0]] != is_test[pair_P2[:, 1]]]
+        train, test = (np.unique(across_P2[is_test[across_P2] == side]) for side in (False, True))
+        found = {str(files[number].relative_to(data)) for number in train.tolist()}
+        expected = {path for path in known if path.split("/")[1] == name}
+        print(f"{name}: {len(test)} of {is_test.sum()} test images have a copy in the training split", end="; ")
+        print(f"{len(found & expected)} of {len(expected)} published training images are found")
+
+
+def made_up(count: int, pair_P2: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    """Return thumbnails of 32 × 32 grey levels [U, G, G] and embeddings with norm 1 [U, D], with copies."""
+    generator, size = np.random.default_rng(0), c.FEATURE_DIMENSIONS
+    basis = generator.standard_normal((size, size)) * np.exp(-np.arange(size) / 25)[:, None]
+    center = 0.8 * generator.standard_normal((1000, size))
+    thumb_UGG, feature_UD = np.empty((count, 32, 32), dtype=np.uint8), np.empty((count, size), dtype=np.float32)
+    for start in range(0, count, AT_ONCE):
+        few = min(AT_ONCE, count - start)
+        drawn = center[generator.integers(0, 1000, few)] + generator.standard_normal((few, size))
+        feature_UD[start : start + few] = drawn @ basis
+        level = np.full((few, 32, 32), 128, dtype=np.float32)
+        for cells in (4, 8, 16):
+            noise = generator.standard_normal((few, cells, cells), dtype=np.float32)
+            level += 30 * noise.repeat(32 // cells, axis=1).repeat(32 // cells, axis=2)
+        thumb_UGG[start : start + few] = level.clip(0, 255)
+    one_P, other_P = pair_P2.T
+    spread = 0.25 * np.sqrt((feature_UD[:1000] ** 2).mean())
+    feature_UD[other_P] = feature_UD[one_P] + spread * generator.standard_normal((len(one_P), size))
+    feature_UD /= np.linalg.norm(feature_UD, axis=1, keepdims=True)
+    grain = 10 * generator.standard_normal((len(one_P), 32, 32))
+    thumb_UGG[other_P] = (0.9 * thumb_UGG[one_P] + 25 + grain).clip(0, 255)
+    return thumb_UGG, feature_UD
+
+
+@app.command("many")
+def measure_many(count: int) -> None:
+    """Print how many copies are found among so many made-up images, in what time and memory.
+
+    Images are noise of three sizes with embeddings of a thousand overlapping clusters. One in a hundred has a copy:
+    brighter, with grain, its embedding disturbed by a quarter of the spread.
+    """
+    pair_P2 = np.random.default_rng(1).permutation(count)[: count // 100 * 2].reshape(-1, 2)
+    thumb_UGG, feature_UD = made_up(count, pair_P2)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    began = time.perf_counter()
+    found_P2, _ = near_pairs(thumb_UGG, feature_UD)
+    seconds = time.perf_counter() - began
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    planted, found = ({tuple(sorted(pair)) for pair in each.tolist()} for each in (pair_P2, found_P2))
+    share, others = len(planted & found) / len(planted), len(found - planted)
+    print(f"{count:,} images: {share:.4f} of the copies are found and {others:,} other pairs, in {seconds:.0f} s")
+    print(f"memory: {before:.2f} GB with the images, {memory:.2f} GB at most")
+
+
 if __name__ == "__main__":
-    typer.run(main)
+    app()

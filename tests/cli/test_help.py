@@ -11,7 +11,7 @@ from labelaudit.cli.reference import render
 from tests.cli.helpers import succeed
 
 DOCS = Path(__file__).parents[2] / "docs"
-HEAVY = {"torch", "torchvision", "timm", "sklearn", "pyarrow", "numpy", "PIL", "huggingface_hub", "msgspec"}
+HEAVY = {"torch", "torchvision", "timm", "sklearn", "pyarrow", "numpy", "PIL", "huggingface_hub"}
 
 
 def test_nothing_heavy_is_imported_where_nothing_is_computed() -> None:

@@ -237,9 +237,8 @@ def test_predictions_have_runs_by_number_too(data: Path) -> None:
     assert run("score", data).error.startswith(expected)
 
 
-def test_decisions_without_a_content_hash_are_told(first: Path) -> None:
-    rows = suspicious(first)
-    decide(first, "keep", rows[0], *({**row, "sha256": ""} for row in rows[1:3]))
-    told = succeed("fit", first).err
-    assert f"Warning: {first}/decisions.csv: 2 decisions without a sha256 are ignored; fill the column in from" in told
-    assert len(suspicious(first)) == len(rows) - 1
+def test_a_decision_without_a_content_hash_is_told(first: Path) -> None:
+    decide(first, "keep", {**suspicious(first)[0], "sha256": ""})
+    error = run("fit", first).only_error
+    assert error.startswith(f"{first}/decisions.csv line 2 is no decision: ")
+    assert error.endswith("; correct or delete it; its sha256 is in suspicious.csv")

@@ -44,13 +44,13 @@ def answer(folder: Path, count: int = 40, said: Callable[[str], Answer] = plain)
     return paths
 
 
-def fill(file: Path, said: Callable[[str], str] = lambda path: "wrong" if is_wrong(path) else "right") -> Path:
+def fill(file: Path, said: Callable[[str], str] = lambda path: "wrong" if is_wrong(path) else "keep") -> Path:
     """Write answers into a sample.csv."""
     lines = read_rows(file.read_text())
     with file.open("w", newline="") as handle:
         writer = csv.DictWriter(handle, lines[0])
         writer.writeheader()
-        writer.writerows({**row, "answer": said(row["path"])} for row in lines)
+        writer.writerows({**row, "action": said(row["path"])} for row in lines)
     return file
 
 
@@ -110,14 +110,14 @@ def test_a_sample_is_answered_in_a_csv_too(audit: Path) -> None:
     rows = read_rows(file.read_text())
     catalogue = labelaudit.open_run(audit).catalogue
     assert [row["path"] for row in rows] == [catalogue.paths[one] for one in draw_sample(RunFolder(audit), 40)]
-    assert [row["answer"] for row in rows] == [""] * 40
+    assert [row["action"] for row in rows] == [""] * 40
     assert not {"p_mislabeled", "label_score"} & set(rows[0])  # they would bias the reviewer
     succeed("fit", audit, "--reviewed", fill(file))
     wrong = sum(is_wrong(row["path"]) for row in rows)
     found = noise_of(audit)["reviewed"]
     assert (found["right"], found["wrong"], found["skipped"]) == (40 - wrong, wrong, 0)
     assert "48 images to look at, 40 of them answered" in succeed("sample", audit, "-n", 48).err
-    assert [bool(row["answer"]) for row in read_rows(file.read_text())] == [True] * 40 + [False] * 8
+    assert [bool(row["action"]) for row in read_rows(file.read_text())] == [True] * 40 + [False] * 8
     # The page and the file write the same answers; those of a file replace the others.
     answer(audit, 48, lambda _: ("keep", ""))
     succeed("fit", audit, "--reviewed", file)
@@ -140,7 +140,7 @@ def test_a_file_of_answers_that_cannot_be_used_is_refused_in_one_line(audit: Pat
     succeed("sample", audit, "-n", 7)
     assert "cannot read x.csv" in run(*words[:-1], "x.csv").error
     assert "7 images at the beginning of the sample are reviewed, and an estimate" in run(*words[:-1], fill(file)).error
-    assert "'perhaps' is no answer and no class" in run(*words[:-1], fill(file, lambda _: "perhaps")).error
+    assert "'perhaps' is no action" in run(*words[:-1], fill(file, lambda _: "perhaps")).error
     assert file_bytes(audit, "noise.json") == untouched
     assert not (audit / "answers.csv").exists()
 

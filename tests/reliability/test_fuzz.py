@@ -54,7 +54,7 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = write_images(place / "images", each=6, wrong=1)
     succeed("score", root, "--run", place / "plain", *QUICK)
     plain = RunFolder(place / "plain")
-    (place / "filled.csv").write_text("".join(sample_csv(plain, 24)[0]).replace(",,", ",right,"))
+    (place / "filled.csv").write_text("".join(sample_csv(plain, 24)[0]).replace(",,,", ",keep,,"))
     succeed("fit", plain.root, "--reviewed", place / "filled.csv")
     with interrupted("labelaudit.run.losses.write_epoch", call=3):
         assert run("score", root, "--run", place / "half", *QUICK).code == 130
@@ -207,7 +207,7 @@ ANNOTATIONS = [{"was_cancelled": False, "result": [RESULT]}]
 TASKS = json.dumps([{"data": DATA, "annotations": ANNOTATIONS, "predictions": []}]).encode()
 XML = (
     b'<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version><image id="0" name="ant/000.png" '
-    b'width="8" height="8"><tag label="bee" source="manual"><attribute name="action">drop</attribute></tag></image>'
+    b'width="8" height="8"><tag label="bee" source="manual"><attribute name="given_label">ant</attribute></tag></image>'
     b"</annotations>"
 )
 METRICS = pa.table({"epoch": pa.array([0], pa.int32()), "train_loss": [0.5]})
@@ -221,7 +221,7 @@ CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
     "w.csv": (b"path,weight,sha256", csv_files, each(lambda file: read_weights(file, read_catalogue(run_of(file))))),
     "baseline.csv": (b"path,sha256,given_label", csv_files, each(read_baseline)),
     "corrections.csv": (b"path,action,label", csv_files, read_corrections),
-    "filled.csv": (b"path,answer,given_label,sha256", csv_files, read_corrections),
+    "filled.csv": (b"path,action,label,given_label,sha256", csv_files, read_corrections),
     "sample.parquet": (None, tables, read_sample),
     "answers.csv": (None, damaged, each(read_sample, read_corrections)),
     "tasks.json": (TASKS, tampered, read_corrections),

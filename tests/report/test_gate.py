@@ -187,11 +187,10 @@ def test_the_nearest_file_upwards_is_read(folder):
     (inner / "pyproject.toml").write_text('[tool.labelaudit]\nignore = ["ambiguous"]\njudge = "upper"\n')
     config = gate.read_config(inner)
     assert (config.select, config.ignore, config.judge) == (None, ("ambiguous",), "upper")
-    assert config.sentence == f"Limits: {inner}/pyproject.toml"
-    # The other file in the folder hides it, which is told; a baseline is beside the file.
+    assert config.where == f"{inner}/pyproject.toml"
+    # The other file in the folder hides it; a baseline is beside the file.
     (inner / "labelaudit.toml").write_text('baseline = "x/labels.parquet"\n')
     config = gate.read_config(inner)
-    assert config.sentence == f"Limits: {inner}/labelaudit.toml; not {inner}/pyproject.toml, which it hides"
     assert (config.baseline_file, config.judge) == (inner / "x/labels.parquet", "lower")
 
 
@@ -214,7 +213,6 @@ def test_a_wrong_file_is_one_clear_line(folder, text, said):
 
 def test_what_is_selected_and_not_ignored_counts():
     assert selection_of(Config()) == ChosenCodes()
-    assert selection_of(Config()).is_all
     assert selection_of(Config(), ["LA001,near-duplicate"]).codes == {"LA001", "LA006"}
     assert selection_of(Config(), [], ["LA001", "LA002"]).codes == ALL - {"LA001", "LA002"}
     config = Config(select=("LA001", "LA006"), ignore=("LA006",), where="file")
@@ -229,7 +227,6 @@ def test_paths_are_ignored_by_glob():
     assert selection.takes("LA006", "old/b.jpg")
     assert selection.takes("LA001", "new/old/b.jpg")
     assert not selection.takes("LA002", "new/b.png")
-    assert not selection.is_all
 
 
 def test_limits_of_codes_are_those_of_the_file_and_of_the_options():

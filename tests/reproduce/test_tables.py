@@ -4,16 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labelaudit.auditing.options import TrainingOptions
 from labelaudit.data.folder import scan
 from labelaudit.methods.table import METHODS as TABLE
 from labelaudit.progress import QUIET
-from labelaudit.reproduce import ExperimentOptions, curves, prioritization, table1
-from labelaudit.reproduce.prioritization import MEAN, results
+from labelaudit.reproduce import curves, prioritization, table1
+from labelaudit.reproduce.prioritization import results
 from labelaudit.reproduce.runner import Row, Tables, draw, parse_noise
-from labelaudit.reproduce.table1 import ROWS, SCALES, Trainings, cells_of, published, with_parameters
+from labelaudit.reproduce.table1 import ROWS, SCALES, cells_of, published, train_rows, with_parameters
 from labelaudit.selectors.table import build_selector, describe_selector
-from tests.cli.helpers import write_images
 
 NAN = math.nan
 
@@ -38,7 +36,7 @@ def test_a_cell_has_mean_and_deviation_in_percent_beside_the_papers() -> None:
 def test_table_1_has_all_methods_and_says_what_diverged() -> None:
     runs = [trained(row, 0.1 + place / 100) for place, row in enumerate(ROWS)]
     runs += [trained("d2l", NAN, seed=1), trained("d2l", NAN, noise="uniform:0.8")]
-    tables = Tables("", table1="", runs="", audits="")
+    tables = Tables("")
     tables.add({"runs": runs})
     page = "\n".join(table1.page_tables(10, tables))
     assert "| d2l | 15.00 (1 of 2, others diverged) | 15.6 ± 0.6 | diverged | diverged |" in page
@@ -69,17 +67,9 @@ def test_published_steps_reach_the_training_at_the_papers_scale(image_folder, tm
     monkeypatch.setattr(table1, "train_method", lambda start, data, options, *_: asked.append(options) or [])
     clean, noise = scan(image_folder()), parse_noise("pair-flip:0.4", ())
     for scale in (SCALES["paper"], SCALES["small"]):
-        trainings = Trainings(clean=clean, test=tmp_path, rows=["elr"], scale=scale)
-        list(trainings.measure(QUIET, noise, 0, tmp_path))
+        list(train_rows(clean, tmp_path, ["elr"], scale, QUIET, noise, 0, tmp_path))
     preset = asked[0].presets["paper"]
     assert (preset.epochs, preset.schedule, preset.lr, asked[1].presets) == (120, "milestones", 0.02, None)
-
-
-def test_with_100_classes_the_papers_figures_are_those_of_cifar_100(tmp_path, monkeypatch) -> None:
-    photos = write_images(tmp_path / "photos", classes=tuple(f"c{number:02d}" for number in range(100)), each=2)
-    monkeypatch.setattr(table1.runner, "run_cases", lambda *given: given[4].args)
-    folders = {"data": photos, "test": photos, "out": tmp_path / "out"}
-    assert table1.measure(ExperimentOptions(name="table1", training=TrainingOptions(), **folders)) == (100,)
 
 
 def curve(algorithm: str, errors: list[float], per_epoch: int, *, seed: int = 0, share: float = 0.5) -> list[Row]:
@@ -105,24 +95,22 @@ CURVES = [
 ]
 
 
-def test_speedups_of_seeds_and_of_their_mean_curve_by_hand() -> None:
-    of = {(row["algorithm"], row["seed"]): row for row in results(CURVES)}
-    assert len(of) == 6
-    # Seed 0: both reach .12, after 300 and 100. Seed 1: standard training after 200, the other never.
-    assert of["sb-50", 0]["speedup"] == 3
-    assert math.isnan(of["sb-50", 1]["speedup"])
-    assert of["standard", 1]["speedup"] == 1
+def test_speedups_of_the_mean_curve_of_the_seeds_by_hand() -> None:
+    # The first seed alone: both reach .12, after 300 and 100.
+    standard, first = results(CURVES[:6])
+    assert (standard["speedup"], first["speedup"]) == (1, 3)
+    # Work: standard training 3 an example; the other 100 + 50 forward and twice 50 back of each 100.
+    assert first["work_speedup"] == pytest.approx(900 / 500)
+    assert first["time_speedup"] == pytest.approx(6 / 4)
     # The mean curves are .4, .15, .1 and .35, .16, .14.
-    mean = of["sb-50", MEAN]
+    _, mean = results(CURVES)
     assert (mean["target"], mean["best_error"], mean["oversampling"]) == (pytest.approx(0.12), pytest.approx(0.14), 1.5)
     assert (mean["backpropagated"], mean["forwards"], mean["seconds"]) == (150, 450, 6)
-    # Work: standard training 3 an example; the other 100 + 50 forward and twice 50 back of each 100.
-    assert of["sb-50", 0]["work_speedup"] == pytest.approx(900 / 500)
-    assert of["sb-50", 0]["time_speedup"] == pytest.approx(6 / 4)
+    assert math.isnan(mean["speedup"])
 
 
 def tables_of(epochs: list[Row], *picks: Row) -> Tables:
-    tables = Tables("", epochs="", results="", picks="")
+    tables = Tables("")
     tables.add({"epochs": epochs, "results": results(epochs), "picks": picks})
     return tables
 
@@ -181,6 +169,6 @@ def test_networks_are_correlated_by_what_both_have() -> None:
     row = curves.compare(one, {"aul": aul_N, "last_loss": aul_N}, other, {"aul": other_N, "last_loss": other_N**0})
     assert (row["model"], row["other_model"], row["aul"]) == ("a", "b", pytest.approx(-0.5))
     assert all(math.isnan(row[name]) for name in ("last_loss", "test_loss", "last_test_loss"))
-    tables = Tables("", **curves.COLUMNS)
+    tables = Tables("")
     tables.add({"networks": [row]})
     assert list(curves.measured(tables)) == ["aul"]  # without --test there are no panels of held-out losses

@@ -92,7 +92,7 @@ def test_processes_that_append_at_once_lose_nothing(tmp_path: Path) -> None:
 def test_what_is_no_ledger_is_named(tmp_path: Path) -> None:
     file = tmp_path / "decisions.csv"
     file.write_text("path,action,label\na,keep,\n")
-    with pytest.raises(DataError, match="is no ledger of decisions"):
+    with pytest.raises(DataError, match="has no column time and reviewer"):
         read_decisions(file)
     append_decisions(tmp_path / "other.csv", [decided()])
     file.write_text((tmp_path / "other.csv").read_text().replace(",keep,", ",keeep,"))

@@ -1,1 +1,1 @@
-"""An audit in the formats of other tools: a file a format, and the table of formats."""
+"""An audit in the formats of other tools, and the table of these."""

@@ -6,15 +6,13 @@ import contextlib
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import get_args
 
 from labelaudit import __version__
 from labelaudit.auditing.model import Audit, open_run
 from labelaudit.data.folder import require_outside
 from labelaudit.errors import RunError, StorageError, UsageError
-from labelaudit.names import ExportName
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.report.exports.formats import FORMATS, ExportFormat, Job, Sample
+from labelaudit.report.exports.formats import FORMATS, Job, Sample
 from labelaudit.report.gate import ChosenCodes
 from labelaudit.run.files import read_json, storage_errors, write_bytes, write_json, write_lines
 from labelaudit.run.layout import RunFolder
@@ -64,10 +62,9 @@ def export(
         DataError, StorageError: the format cannot hold a name, the files cannot be written.
     """
     options = options or ExportOptions()
-    entry = next((each for each in FORMATS if each.name == to), None)
-    if entry is None:
-        raise UsageError(f"unknown format {to!r}", fix=f"there are {', '.join(get_args(ExportName))}")
-    _check(entry, options)
+    if (entry := FORMATS.get(to)) is None:
+        raise UsageError(f"unknown format {to!r}", fix=f"there are {', '.join(FORMATS)}")
+    _check(to, options)
     audit = open_run(run.root)
     root = options.data.resolve() if options.data is not None else audit.catalogue.root
     count = options.top or (audit.flagged if entry.ranked and not options.everything else None)
@@ -93,7 +90,7 @@ def export(
     else:
         require_outside(out, root, "--out")
     folder = run.exports(to) if out is None else out
-    _claim(folder, entry)
+    _claim(folder, to)
     prefix = _LOCAL_FILES if options.url_prefix is None else options.url_prefix
     job = Job(
         samples=samples,
@@ -110,19 +107,17 @@ def export(
             write_bytes(folder / name, content)
         elif not isinstance(content, Path):
             write_lines(folder / name, content)
-    return Exported(samples=len(samples), folder=folder, main_file=folder / entry.files[-1])
+    return Exported(samples=len(samples), folder=folder, main_file=folder / [*contents][-1])
 
 
-def _check(entry: ExportFormat, options: ExportOptions) -> None:
+def _check(to: str, options: ExportOptions) -> None:
     if options.top is not None and options.top < 1:
         raise UsageError(f"--top {options.top} is too few", fix="give at least 1")
     if options.everything and (options.top is not None or options.selection is not None):
         other = "--select" if options.top is None else "--top"
         raise UsageError(f"{other} and --all contradict each other", fix="give one of them")
-    if options.url_prefix is not None and entry.name != "label-studio":
-        raise UsageError(f"{entry.name} takes no --url-prefix", fix="it is for label-studio: leave it out")
-    if options.url_prefix is not None and not options.url_prefix.isprintable():
-        raise UsageError(f"--url-prefix {options.url_prefix!r} has characters that no address has", fix="check it")
+    if options.url_prefix is not None and to != "label-studio":
+        raise UsageError(f"{to} takes no --url-prefix", fix="it is for label-studio: leave it out")
 
 
 def _choose_samples(audit: Audit, *, count: int | None, ranked: bool) -> list[Sample]:
@@ -141,7 +136,7 @@ def _choose_samples(audit: Audit, *, count: int | None, ranked: bool) -> list[Sa
     ]
 
 
-def _claim(folder: Path, entry: ExportFormat) -> None:
+def _claim(folder: Path, to: str) -> None:
     """Make the folder and mark it; refuse one that holds anything but an earlier export."""
     with storage_errors(folder):
         if folder.exists() and not folder.is_dir():
@@ -151,10 +146,10 @@ def _claim(folder: Path, entry: ExportFormat) -> None:
     mark, earlier = folder / _MARK, None
     with contextlib.suppress(RunError):
         earlier = read_json(mark).get("format")
-    if taken and earlier != entry.name:
+    if taken and earlier != to:
         fix = "give a new folder with --out"
-        raise UsageError(f"{folder} is not empty and is not an earlier export to {entry.name}", fix=fix)
-    write_json(mark, {"format": entry.name, "labelaudit": __version__})
+        raise UsageError(f"{folder} is not empty and is not an earlier export to {to}", fix=fix)
+    write_json(mark, {"format": to, "labelaudit": __version__})
 
 
 def _link(folder: Path, target_of: dict[Path, Path]) -> None:

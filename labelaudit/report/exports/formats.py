@@ -1,4 +1,4 @@
-"""The formats of other tools: the table of them, and what each has of an audit. Loading it loads nothing heavy."""
+"""The formats of other tools: the table of them, and what each has of an audit."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
+
+import pyarrow as pa
+import pyarrow.json
+import pyarrow.parquet as pq
 
 from labelaudit import __version__
 from labelaudit.errors import DataError
-from labelaudit.names import ExportName
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,25 +94,24 @@ NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 """What XML 1.0 (section 2.2) has no way to write, not even as a reference."""
 
 
-def _xml(text: str, what: str) -> str:
-    """Return text as the content of an XML element; a DataError calls it ``what`` if XML 1.0 cannot hold it."""
+def _legal(text: str, what: str) -> str:
+    """Return text; a DataError calls it ``what`` if XML 1.0 cannot hold it."""
     if bad := NOT_IN_XML.search(text):
         raise DataError(
             f"{what} {text!r} has the character U+{ord(bad[0]):04X}, which XML cannot hold",
             fix="rename it and audit again, or export to another format",
         )
-    return escape(text, {"\r": "&#13;"})
+    return text
 
 
-def _attribute(text: str, what: str) -> str:
-    """Return the same as an attribute's value, in double quotes."""
-    inner = _xml(text, what).replace('"', "&quot;").replace("\t", "&#9;").replace("\n", "&#10;")
-    return f'"{inner}"'
+def _xml(text: str) -> str:
+    """Return the name of a class as the content of an XML element."""
+    return escape(_legal(text, "the class"), {"\r": "&#13;"})
 
 
 def label_studio(job: Job) -> Mapping[str, Content]:
     """Return tasks with the proposed label and its probability as a prediction, and the labeling configuration."""
-    choices = (f"    <Choice value={_attribute(name, 'the class')}/>\n" for name in job.classes)
+    choices = (f"    <Choice value={quoteattr(_legal(name, 'the class'))}/>\n" for name in job.classes)
     tasks = (_json(_task(sample, job.url_prefix)) for sample in job.samples)
     return {
         "config.xml": [_VIEW, *choices, "  </Choices>\n</View>\n"],
@@ -158,7 +156,7 @@ def _annotations(job: Job) -> Iterator[str]:
     yield '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n'
     yield f"  <meta><task><size>{len(job.samples)}</size><mode>annotation</mode>\n    <labels>\n"
     for name in job.classes:
-        yield f"      <label><name>{_xml(name, 'the class')}</name><attributes>"
+        yield f"      <label><name>{_xml(name)}</name><attributes>"
         for attribute in _ATTRIBUTES:
             yield f"<attribute><name>{attribute}</name><mutable>False</mutable><input_type>text</input_type>"
             yield "<default_value></default_value><values></values></attribute>"
@@ -167,11 +165,11 @@ def _annotations(job: Job) -> Iterator[str]:
     for number, sample in enumerate(job.samples):
         values = (sample.given_label, sample.suggested_label or "", f"{sample.p_mislabeled:.6f}", str(sample.rank))
         attributes = "".join(
-            f'<attribute name="{name}">{_xml(value, "the class")}</attribute>'
+            f'<attribute name="{name}">{_xml(value)}</attribute>'
             for name, value in zip(_ATTRIBUTES, values, strict=True)
         )
-        name = _attribute(sample.path, "the path")
-        label = _attribute(sample.proposed_label, "the class")
+        name = quoteattr(_legal(sample.path, "the path"))
+        label = quoteattr(_legal(sample.proposed_label, "the class"))
         yield f'  <image id="{number}" name={name} width="{sample.width}" height="{sample.height}">\n'
         yield f'    <tag label={label} source="auto">{attributes}</tag>\n  </image>\n'
     yield "</annotations>\n"
@@ -246,8 +244,6 @@ def _lines(job: Job, names: Sequence[str]) -> Iterator[str]:
 
 def _require_text(classes: Sequence[str]) -> None:
     """Refuse classes like 2024-01-01: datasets reads JSON with Arrow, which takes such texts for dates."""
-    import pyarrow.json
-
     for name in classes:
         line = _json({"label": name}).encode()
         if pyarrow.json.read_json(io.BytesIO(line)).schema.field("label").type != pyarrow.string():
@@ -286,15 +282,11 @@ _COLUMNS = {
 
 def _verdicts(job: Job) -> pa.Table:
     """Return a row per sample with these columns."""
-    import pyarrow as pa
-
     schema = pa.schema({name: kind for name, (kind, *_) in _COLUMNS.items()})
     return pa.table({name: [getattr(sample, name) for sample in job.samples] for name in schema.names}, schema=schema)
 
 
 def _parquet(table: pa.Table) -> bytes:
-    import pyarrow.parquet as pq
-
     content = io.BytesIO()
     pq.write_table(table, content)
     return content.getvalue()
@@ -391,53 +383,23 @@ def _field(name: str) -> dict[str, object]:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportFormat:
-    """One format; ``files`` are what it has besides links, of which the last one is to be opened.
+    """One format.
 
     It has the suspicious samples where it is ``ranked``, else every sample in the order of the paths. With
-    ``reads_images`` the other tool reads the images on this machine. ``contents`` gives what each file is, by its name;
-    a DataError says that the format cannot hold a name.
+    ``reads_images`` the other tool reads the images on this machine. ``contents`` gives what each file is, by its name,
+    the one to be opened last; a DataError says that the format cannot hold a name.
     """
 
-    name: ExportName
-    files: tuple[str, ...]
+    contents: Callable[[Job], Mapping[str, Content]]
     ranked: bool = False
     reads_images: bool = False
-    contents: Callable[[Job], Mapping[str, Content]]
 
 
-FORMATS = (
-    ExportFormat(
-        name="label-studio",
-        files=("config.xml", "tasks.json"),
-        ranked=True,
-        contents=label_studio,
-    ),
-    ExportFormat(
-        name="cvat",
-        files=("labels.json", "annotations.xml"),
-        ranked=True,
-        contents=cvat,
-    ),
-    ExportFormat(
-        name="fiftyone",
-        files=("data.json", "labels.json"),
-        reads_images=True,
-        contents=fiftyone,
-    ),
-    ExportFormat(
-        name="huggingface",
-        files=("README.md", "metadata.jsonl"),
-        reads_images=True,
-        contents=huggingface,
-    ),
-    ExportFormat(
-        name="cleanlab",
-        files=("label_issues.parquet",),
-        contents=cleanlab,
-    ),
-    ExportFormat(
-        name="croissant",
-        files=("verdicts.parquet", "croissant.json"),
-        contents=croissant,
-    ),
-)
+FORMATS: dict[str, ExportFormat] = {
+    "label-studio": ExportFormat(contents=label_studio, ranked=True),
+    "cvat": ExportFormat(contents=cvat, ranked=True),
+    "fiftyone": ExportFormat(contents=fiftyone, reads_images=True),
+    "huggingface": ExportFormat(contents=huggingface, reads_images=True),
+    "cleanlab": ExportFormat(contents=cleanlab),
+    "croissant": ExportFormat(contents=croissant),
+}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,32 +20,11 @@ NEAREST_ROWS = 2000  # with examples of their own; those behind them have the ty
 _TRUSTED_BELOW = 0.05  # P(mislabeled) of an image that can stand for its class; with too few, the least suspicious do
 
 
-@dataclass(frozen=True, kw_only=True)
-class Examples:
-    """Sample numbers of examples: the typical ones of each class, and those near a row of given and suggested label."""
-
-    of_class: Mapping[int, list[int]]
-    of_row: Sequence[tuple[list[int], list[int]]] = ()
-
-    @property
-    def samples(self) -> list[int]:
-        """Every example once, those of the first rows first."""
-        near = (samples for pair in self.of_row for samples in pair)
-        return list(dict.fromkeys(itertools.chain(*near, *self.of_class.values())))
-
-    def as_json(self) -> dict[str, object]:
-        """Return the examples as positions in ``samples``."""
-        place = {sample: position for position, sample in enumerate(self.samples)}
-        return {
-            "samples": self.samples,
-            "classes": {label: [place[one] for one in found] for label, found in self.of_class.items()},
-            "rows": [[[place[one] for one in found] for found in pair] for pair in self.of_row],
-        }
-
-
-def choose_examples(audit: Audit, sample_S: RowArray, suggested_S: Sequence[int], *, most: int) -> Examples:
+def choose_examples(audit: Audit, sample_S: RowArray, suggested_S: Sequence[int], *, most: int) -> Mapping[str, Any]:
     """Choose examples for rows with these samples and suggested labels (−1 for none), from about ``most`` images.
 
+    Returns the numbers of all ``samples``, those of the first rows first, and as positions in them the typical ones of
+    each of the ``classes``, and for each of the first ``rows`` those near it of its given and of its suggested label.
     Near is a high cosine of the centered embeddings in the cache; without them there are only the typical images.
     """
     pairs = list(zip(audit.catalogue.label_N[sample_S].tolist(), suggested_S, strict=True))[:NEAREST_ROWS]
@@ -58,7 +37,7 @@ def choose_examples(audit: Audit, sample_S: RowArray, suggested_S: Sequence[int]
     digests, first = audit.catalogue.sha256, sample_S[: len(pairs)].tolist()
     vector_of = find_embeddings({digests[sample] for some in (first, *pool_of.values()) for sample in some})
     if not vector_of:
-        return Examples(of_class=typical)
+        return _as_positions(typical, [])
     mean_D = np.mean(list(vector_of.values()), axis=0)
     near: list[dict[int, list[int]]] = [{} for _ in first]
     for label, pool in pool_of.items():
@@ -75,7 +54,19 @@ def choose_examples(audit: Audit, sample_S: RowArray, suggested_S: Sequence[int]
     for found, (given, suggested) in zip(near, pairs, strict=True):
         best = {**typical, **found}
         of_row.append((best.get(given, []), best.get(suggested, [])))
-    return Examples(of_class=typical, of_row=of_row)
+    return _as_positions(typical, of_row)
+
+
+def _as_positions(
+    of_class: Mapping[int, list[int]], of_row: Sequence[tuple[list[int], list[int]]]
+) -> Mapping[str, Any]:
+    samples = list(dict.fromkeys(itertools.chain(*itertools.chain(*of_row), *of_class.values())))
+    place = {sample: position for position, sample in enumerate(samples)}
+    return {
+        "samples": samples,
+        "classes": {label: [place[one] for one in found] for label, found in of_class.items()},
+        "rows": [[[place[one] for one in found] for found in pair] for pair in of_row],
+    }
 
 
 def _trusted(audit: Audit, classes: Sequence[int]) -> dict[int, RowArray]:

@@ -13,7 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from importlib import resources
 from itertools import islice
@@ -30,16 +30,15 @@ from labelaudit.data.catalogue import Catalogue, each_in_parallel
 from labelaudit.data.containers import read_file
 from labelaudit.data.images import CHANGED, PREVIEW_SIDE, PREVIEW_TYPE, UnreadableImageError, preview
 from labelaudit.detect import BoolArray
-from labelaudit.errors import LabelauditError, RunError
+from labelaudit.errors import DataError, LabelauditError, RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report import sentences
 from labelaudit.report.page import charts
 from labelaudit.report.page.examples import choose_examples
-from labelaudit.review.corrections import read_review
-from labelaudit.review.decisions import Decision, Key, group_of, is_ledger, read_decisions
-from labelaudit.run.documents import OWN_EMBEDDINGS, PREDICTIONS, Noise
+from labelaudit.review.decisions import Decision, Key, group_of, read_decisions
+from labelaudit.run.documents import OWN_EMBEDDINGS, PREDICTIONS
 from labelaudit.run.files import behind_links, write_text
-from labelaudit.run.layout import RunFolder, judged_before
+from labelaudit.run.layout import judged_before
 from labelaudit.run.lists import Listed, read_baseline, unreadable_rows
 from labelaudit.run.losses import read_epochs
 from labelaudit.text import plural, printable
@@ -103,7 +102,7 @@ def write_page(
     ``path`` is by default report.html in the run folder; ``thumbnails`` is how many images are read at most, below
     ``data`` or where they were audited. Images that have moved or changed get a placeholder.
 
-    ``decisions`` is a review that the page shows, a ledger or what `read_review` reads; by default the run's.
+    ``decisions`` is another decisions.csv that the page shows, by default the run's.
 
     Raises a DataError where the decisions cannot be read, a RunError where the run is unfinished, damaged or in use,
     and a StorageError where the file cannot be written.
@@ -116,7 +115,10 @@ def write_page(
     root = data_of_run.root if data is None else data.resolve()
     content["dropped"] = content["dropped"] and f"{root.name}-dropped"
     content["command"] = replace(data_of_run, root=root).relabel_command(run.decisions.name)
-    content["decisions"] = _decided(_decisions(run, decisions), catalogue, sample_S.tolist(), groups)
+    if decisions is not None and not decisions.exists():
+        raise DataError(f"there is no file {decisions}", fix="give a decisions.csv")
+    decided = read_decisions(decisions or run.decisions)
+    content["decisions"] = _decided(decided, catalogue, sample_S.tolist(), groups)
     read = partial(read_thumbnails, root, catalogue, reporter=reporter)
     example_S = np.array(content["examples"]["samples"], dtype=np.int64)
     examples = read(example_S, side=_EXAMPLE_SIDE, most_bytes=int(_EXAMPLE_SHARE * MAX_BYTES), title="Examples")
@@ -201,14 +203,6 @@ def _groups(audit: Audit, listed: Listed) -> list[Group]:
     return [Group(group_of((catalogue.sha256[one.sample], one.label) for one in each), each) for each in groups]
 
 
-def _decisions(run: RunFolder, named: Path | None) -> Mapping[Key, Decision]:
-    """Return the decisions of a run, or in another file; about an image without a hash the key is its path."""
-    if named is None or is_ledger(named):
-        return read_decisions(named or run.decisions)
-    review, time = read_review(named), datetime.fromtimestamp(named.stat().st_mtime, UTC).isoformat()
-    return {one.key if one.sha256 else (one.path,): replace(one, time=time) for one in review.corrections}
-
-
 def _decided(
     decisions: Mapping[Key, Decision], catalogue: Catalogue, samples: Sequence[int], groups: Sequence[Group]
 ) -> list[tuple[int, str, str, int]]:
@@ -218,7 +212,7 @@ def _decided(
     found: list[tuple[int, str, str, int]] = []
     for row, (sample, more) in enumerate(shown):
         key = catalogue.sha256[sample], catalogue.classes[catalogue.label_N[sample]], *more
-        one = decisions.get(key) or (None if more else decisions.get((catalogue.paths[sample],)))
+        one = decisions.get(key)
         if one and one.action not in ("wrong", "skip"):  # answers to a sample that decide nothing
             seconds = 0.0
             with contextlib.suppress(ValueError):
@@ -290,7 +284,6 @@ def _render(
         new=new,
         unreadable_files=list(islice(unreadable_rows(audit.catalogue), _MOST_FILES)),
         estimators=_ESTIMATORS,
-        review=_review_shares(noise),
         rows=len(content["rows"]["sample"]),
         sampled=content["sampled"],
         groups=groups,
@@ -338,13 +331,6 @@ def rate_sentence(rate: float | None) -> str:
     if of_hundred == 0:
         return "Fewer than one label in a hundred looks wrong."
     return f"About {plural(of_hundred, 'label')} in a hundred look{'s' * (of_hundred == 1)} wrong."
-
-
-def _review_shares(noise: Noise) -> list[tuple[int, str]]:
-    """Return numbers of rows to review and the shares of the estimated errors in them, up to all errors."""
-    shares = [(row.top, f"{row.caught:.0%}") for row in noise.review]
-    whole = next((at for at, (_, share) in enumerate(shares) if share == "100%"), len(shares))
-    return shares[: whole + 1]
 
 
 def embedded_json(value: object) -> str:
@@ -428,7 +414,7 @@ def _content(
             "classes": _base64(charts.quantise(class_KP, top).tobytes()),
         },
         "thumbnails": {"kind": "", "content": [], "reasons": []},
-        "examples": {**choose_examples(audit, sample_S, suggested, most=examples).as_json(), "content": []},
+        "examples": {**choose_examples(audit, sample_S, suggested, most=examples), "content": []},
         "sampled": sampled,
         "unreadable": 0 if sampled else audit.summary.unreadable,
         "decisions": [],

@@ -276,16 +276,6 @@ def test_nothing_is_wider_than_the_window(made: MadeUp, tab: Tab, scheme: str, w
     assert dark == ([True, False] if scheme == "dark" else [False, True])
 
 
-def test_the_theme_can_be_switched_and_is_kept(made: MadeUp, tab: Tab) -> None:
-    tab.page.emulate_media(color_scheme="light")
-    tab.open(made.run.page)
-    tab.click("#theme")
-    tab.click("#theme")
-    assert tab.text("#theme") == "Theme: dark"
-    tab.open(made.run.page)
-    assert tab.on("html", "return node.dataset.theme") == "dark"
-
-
 def test_hostile_names_do_not_run_and_come_back_as_they_were(tmp_path: Path, tab: Tab) -> None:
     paths = [*NAMES, *(f"plain{number}.png" for number in range(60))]
     root = write_noise_images(tmp_path / "<b>zoo", paths)

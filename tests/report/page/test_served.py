@@ -14,6 +14,7 @@ from labelaudit.auditing.model import Audit, recorded_data
 from labelaudit.auditing.sample import draw_sample
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.report.gate import Limits, make_report
+from labelaudit.report.page.examples import choose_examples
 from labelaudit.report.page.write import served_page
 from labelaudit.review.decisions import Decision, Ledger, append_decisions, read_decisions
 from labelaudit.review.server import Site, serving
@@ -242,30 +243,6 @@ def test_the_file_decides_on_copies_too_and_its_csv_says_all(tmp_path: Path, tab
     assert tab.texts(".copies .state") == states
 
 
-@pytest.mark.parametrize("served", [(25, 12)], indirect=True)
-def test_in_duplicates_a_number_goes_on_and_an_image_is_shown_large_with_its_new_label(
-    served: Served, tab: Tab
-) -> None:
-    tab.open(served.address)
-    tab.choose("#words", "ant/011")
-    tab.press("c")
-    tab.click("#tab-copies")
-    group = ".copies:nth-of-type(1)"
-    assert tab.texts(f"{group} li p:first-of-type") == ["best · ant · 24 × 20", "ant → bee · 12 × 10"]
-    tab.click(f"{group} li:nth-of-type(2) img")
-    shows(tab, "#copy-path", "ant/011.png")
-    assert f"/image/{served.made.catalogue.paths.index('ant/011.png')}" in str(tab.on("#copy img", "return node.src"))
-    tab.press("Escape", "2")  # of two files one is left: the second group
-    assert tab.on(".copies:nth-of-type(2)", "return node.classList.contains('active')")
-    tab.click("#copies-finish")
-    changed = "0 labels are changed, 1 image dropped, 0 kept; 1 changed image is dropped as a copy"
-    assert tab.text("#end-counts") == changed
-    assert tab.texts("#end-pairs li") == []
-    tab.click("#plan")
-    tab.page.wait_for_selector("#apply:not([hidden])")
-    assert tab.text("#plan-text").startswith("0 labels are changed, 1 image dropped, 0 kept")
-
-
 def sample_of(tab: Tab, position: int) -> int:
     return int(tab.evaluate(f"document.querySelectorAll('article img')[{position}].src.split('/').at(-1)"))
 
@@ -397,15 +374,6 @@ def test_a_server_that_has_ended_is_told_and_what_was_not_written_is_counted(ser
     tab._heard.clear()  # the browser's own lines about the requests that failed
 
 
-def test_an_image_that_changed_is_not_shown_but_said(served: Served, tab: Tab) -> None:
-    write_files(served.made.catalogue.root, {"ant/000.png": noise_png(999)})
-    tab.open(served.address)
-    tab.choose("#words", "ant/000")
-    tab.page.wait_for_selector("article .thumbnail.none")
-    assert tab.text("article .thumbnail") == "the file has changed since the audit"
-    tab._heard.clear()  # the browser's own line about the image that failed
-
-
 def test_a_hostile_page_can_neither_read_nor_decide_even_with_the_token(served: Served, browser: Browser) -> None:
     attack = """async (address) => {
       const body = JSON.stringify({ steps: [[[0, "drop", ""]]], after: 0 });
@@ -486,25 +454,25 @@ def test_no_serious_finding_of_axe(served: Served, browser: Browser, scheme: str
 
 
 def test_examples_are_the_nearest_trusted_images(tmp_path: Path) -> None:
-    from labelaudit.report.page.examples import choose_examples
-
     made = make(tmp_path, each=12, wrong=2)
     catalogue, audit = made.catalogue, Audit(made.run)
     sample_S = audit.flagged_S
     typical = choose_examples(audit, sample_S, [1] * len(sample_S), most=1000)
-    assert typical.of_row == ()
-    assert not set(typical.samples) & set(sample_S.tolist())
+    assert typical["rows"] == []
+    assert not set(typical["samples"]) & set(sample_S.tolist())
     aul_N = audit.column("aul")
-    assert sorted(aul_N[typical.of_class[1]]) == sorted(aul_N[catalogue.label_N == 1])[:4]
+    bees = [typical["samples"][at] for at in typical["classes"][1]]
+    assert sorted(aul_N[bees]) == sorted(aul_N[catalogue.label_N == 1])[:4]
     vectors = list(np.random.default_rng(0).normal(size=(len(catalogue), 32)).astype(np.float32))
     near = [catalogue.paths.index(f"bee/{number:03d}.png") for number in (5, 7, 9, 11)]
     for order, number in enumerate(near):
         vectors[number] = vectors[sample_S[0]] + 0.01 * (order + 1) * vectors[number]
     EmbeddingCache("key").add(catalogue.sha256, [Embedded(vector_D=one, reason="") for one in vectors])
     found = choose_examples(audit, sample_S, [1] * len(sample_S), most=1000)
-    assert found.of_row[0][1] == near
-    assert all(catalogue.label_N[one] == catalogue.label_N[sample_S[0]] for one in found.of_row[0][0])
-    assert len(found.samples) == len(set(found.samples))
+    given, suggested = ([found["samples"][at] for at in found["rows"][0][side]] for side in (0, 1))
+    assert suggested == near
+    assert all(catalogue.label_N[one] == catalogue.label_N[sample_S[0]] for one in given)
+    assert len(found["samples"]) == len(set(found["samples"]))
 
 
 def test_the_file_shows_the_runs_decisions_and_takes_dropped_ones(tmp_path: Path, tab: Tab) -> None:
