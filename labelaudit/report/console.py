@@ -51,8 +51,9 @@ def show_summary(console: Console, noise: Noise) -> None:
         pairs = ", ".join(f"{pair.given} → {pair.suggested} ({pair.count:,})" for pair in noise.confusion[:5])
         console.print(f"Most frequent given → suggested: {shown(pairs)}")
     if noise.suspicious and (useful := sentences.useful_reviews(noise)):
-        parts = ", ".join(f"the top {row.top:,} contain about {row.caught:.0%}" for row in useful)
-        console.print(f"{parts.capitalize()} of the estimated errors")
+        errors = (noise.best_rate or 0.0) * noise.readable
+        parts = (f"{row.caught * errors:,.0f} in the top {row.top:,} ({row.caught:.0%})" for row in useful)
+        console.print(f"Estimated errors: {', '.join(parts)}")
     _print_lines(console, *map(shown, sentences.kinds_sentences(noise)))
     first, *kinds = sentences.left_out_sentences(noise) or [""]
     _show_faults(console, noise, [first, *(f"  {line}" for line in kinds)])

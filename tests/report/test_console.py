@@ -23,7 +23,7 @@ def test_the_summary():
     for part in (
         "1,234 of 20,000 labels are suspicious; estimated noise rate 10.0% (8.0% to 15.0%), by gmm on aul over 4",
         "Most frequent given → suggested: bee → ant (1,100)",
-        "The top 300 contain about 25%, the top 1,200 contain about 90% of the estimated errors\n",
+        "Estimated errors: 500 in the top 300 (25%), 1,800 in the top 1,200 (90%)\n",
         "5 mislabeled, 1 corrupted",
         "Unreadable: 2 images of 300 cannot be read",
         "\n  2 .txt: no image by its name (ant/a.txt)\n",
@@ -33,7 +33,7 @@ def test_the_summary():
     assert text.index("bee  ") < text.index("ant  ")  # the noisiest class is first
     bare = printed(show_summary, noise(noise_rate=None))
     assert "estimated noise rate unknown, by gmm" in bare
-    for absent in ("on purpose", "contain about", "by kind", "Warning", "cannot be read"):
+    for absent in ("on purpose", "Estimated errors", "by kind", "Warning", "cannot be read"):
         assert absent not in bare
 
 
