@@ -49,7 +49,7 @@ def random_weights(ingredients: Ingredients) -> Memoryless:
     """Build L = Σ w_i ℓ_i / Σ w_i over the batch, with w_i = max(0, n_i) and n_i ~ N(0, 1).
 
     Source: Ren et al. 2018, "Learning to reweight examples for robust deep learning", arXiv:1803.09050, section 4,
-    where it is the baseline. Deviation: a batch whose weights are all zero teaches nothing, where the code divides by 0.
+    where it is the baseline. Deviation: a batch of zero weights teaches nothing, where the code divides by zero.
     """
 
     def lesson(batch: Batch, logits_BC: torch.Tensor, generator: torch.Generator) -> Lesson:
