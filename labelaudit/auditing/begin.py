@@ -176,7 +176,7 @@ def require_unmoved(data: Data, catalogue: Catalogue, relabelings: Relabelings, 
         reporter.warn(f"{len(bad)} of {len(catalogue)} images cannot be read and are set aside ({first})")
     for text in catalogue.warnings:
         reporter.warn(text)
-    if catalogue.left_out:
+    if catalogue.left_out and not data.is_part:
         files = sum(row.files for row in catalogue.left_out)
         reporter.say(f"Files in the folder that are not in the audit: {files:,} (run.json says which and why)")
     for twin, name in alike(catalogue.classes):

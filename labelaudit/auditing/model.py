@@ -49,13 +49,14 @@ class Data:
     """Which images: a folder, and a CSV with their labels or the folders below it that hold the class folders.
 
     ``split`` is what ``--split`` names, see `labelaudit.data.catalogue.split_places`. ``fixed`` is that of the
-    catalogue, where an audit has recorded it.
+    catalogue, where an audit has recorded it. ``is_part``: the labels file leaves files out on purpose.
     """
 
     root: Path
     labels_file: Path | None = None
     split: tuple[str, ...] = ()
     fixed: bool = False
+    is_part: bool = False
 
     @classmethod
     def beside(cls, train: Path, test: Path) -> Data:

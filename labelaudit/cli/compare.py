@@ -68,13 +68,10 @@ def _compare_retrainings(folders: list[Path], output: ComparisonFormatName) -> N
         typer.echo(json.dumps([vars(row) for row in rows], indent=2))
     else:
         columns = ["method", "test error", "disagrees with labels", "seeds", "differs"]
-        differing = (", ".join(f"{name}={value}" for name, value in sorted(row.differs.items())) for row in rows)
-        cells = [
-            (row.method, _error(row), f"{row.train_error:.2%}", str(len(row.seeds)), differs)
-            for row, differs in zip(rows, differing, strict=True)
-        ]
         shown = 5 if any(row.differs for row in rows) else 4
-        print_table(columns[:shown], [row[:shown] for row in cells], whole=("method",))
+        told = [(row, ", ".join(f"{name}={value}" for name, value in sorted(row.differs.items()))) for row in rows]
+        cells = [(of.method, _error(of), f"{of.train_error:.2%}", str(len(of.seeds)), differs) for of, differs in told]
+        print_table(columns[:shown], [cell[:shown] for cell in cells], whole=("method",))
 
 
 def _error(row: Comparison) -> str:

@@ -98,7 +98,7 @@ _add(
     "Measure what Selective Backprop and variance reduction gain on clean data and lose on corrupted data.\n\n"
     "Training options replace settings of the scale. --data can hold train/ and test/. Without it, scale smoke takes\n"
     "scikit-learn's digits.",
-    "test scale data_sets algorithms",
+    "test scale data_sets algorithms subset",
     "--scale smoke --out results",
     "--data fashion/train --test fashion/test --out results --seeds 0,1",
     "--data a --test b --out c --data-set clean --data-set random-labels:0.5",

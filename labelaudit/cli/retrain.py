@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import pkgutil
+import re
+import shutil
+import textwrap
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +28,7 @@ EPILOG = o.examples(
 )
 EPILOG_METHODS = o.examples("labelaudit methods", "labelaudit methods co-teaching")
 EPILOG_SELECTORS = o.examples("labelaudit selectors", "labelaudit selectors variance-reduction")
-_Name = Annotated[str | None, Argument(metavar="[NAME]", help="Only this one, with its parameters.")]
+_Name = Annotated[str | None, Argument(metavar="[NAME]", help="Only this one: parameters, rule and deviations.")]
 _Entry = MethodEntry | SelectorEntry
 
 
@@ -106,9 +111,16 @@ def selectors(name: _Name = None) -> None:
 
 
 def _tell(entry: _Entry, option: str, *lines: str) -> None:
-    """Print everything about one method or selector; ``option`` is that of its parameters."""
+    """Print all about one method or selector, docstrings of module and factory too; ``option`` is for parameters."""
     settings = (f"  {option} {setting}  {meaning}" for setting, meaning in _parameters(entry).items())
-    typer.echo("\n".join([f"{entry.name}: {entry.summary}", f"  source    {entry.source}", *lines, *settings]))
+    told = [f"{entry.name}: {entry.summary}", f"  source    {entry.source}", *lines, *settings]
+    factory, width = pkgutil.resolve_name(entry.factory), min(100, shutil.get_terminal_size().columns)
+    for docs in map(inspect.getdoc, (inspect.getmodule(factory), factory)):
+        # A paragraph becomes one line, to be wrapped; the indented lines of formulas stay lines.
+        told += ["", *re.sub(r"(?<=[^.\s])\n(?=\S)", " ", (docs or "").replace("``", "`")).splitlines()]
+    for line in told:
+        indent = " " * (len(line) - len(line.lstrip()))
+        typer.echo(textwrap.fill(line, width, subsequent_indent=2 * indent, break_on_hyphens=False))
 
 
 def _parameters(entry: _Entry) -> dict[str, str]:

@@ -84,7 +84,7 @@ def trust_in_labels(history: Sequence[float], done: float) -> float:
 
 
 class D2L(Method):
-    """See the module. ``history`` has the mean LID before each epoch; at ``turned_at`` it turned (−1: not yet)."""
+    """Its ``history`` has the mean LID before each epoch; at ``turned_at`` it turned (−1: not yet)."""
 
     memory = ("history", "turned_at")
 

@@ -91,7 +91,7 @@ def first_loss(logits_BC: torch.Tensor, label_B: torch.Tensor, weight_B: torch.T
 
 
 class DivideMix(Method):
-    """See the module. The mean of the weights and the type of the noise decide λ_u. Needs weights."""
+    """The mean of the weights and the type of the noise decide λ_u. Needs weights."""
 
     networks = 2
     mixes = True

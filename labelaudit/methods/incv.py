@@ -1,8 +1,23 @@
-"""The second half of INCV: two networks teach each other, on believed labels first and then on candidates too.
+"""INCV: networks that have not seen a label tell whether it is believed; then two networks teach each other.
 
 Source: Chen et al. 2019, "Understanding and utilizing deep neural networks trained with noisy labels" (ICML), and the
-authors' code; the INCV row of Table 1 in "Detecting label noise from loss curves". The first half, cross-validation in
-`labelaudit.retraining.incv`, finds the believed samples S and the candidates C.
+authors' code; the INCV row of Table 1 in "Detecting label noise from loss curves".
+
+The first half, in `labelaudit.retraining.incv`, finds the believed samples S and the candidates C:
+
+    S = ∅, C = all; four times:
+      split C into random halves; for each half: from the same first weights, train on S ∪ half; predict the other half
+      samples whose label is the prediction go to S; of the others the int(ρ · agreeing) largest losses are discarded
+    ε solves (1 − ε)² + ε²/(K − 1) = agreement, once, after the first training; ρ = min(2, ε/(1 − ε))
+
+This follows the code where the paper differs. The network of the epoch that agrees best with the held-out labels
+predicts through iteration 4, 2 or 1 (ε ≤ .3, ≤ .6, above, or asymmetric noise), after that the one of the last epoch;
+asymmetric noise discards nothing. Deviations: whether noise is symmetric is read off the labels that disagree in the
+first iteration, where the code is told; where the number to discard is 0, none is, where the code discards all; ε ends
+at (K − 1)/K. Published: 50 epochs each, batch 128, Adam .001, ×.5 after 20, ×.25 after 30, ×.1 after 40; with another
+optimizer the schedule is that of the retraining, over a quarter of its epochs.
+
+The second half trains on what is believed:
 
     up to 20% of the training (40% for asymmetric or more than 60% noise): batches from S
     after that: each batch from S, with min(B · |C| / |S|, B / 2) from C
@@ -13,7 +28,7 @@ This follows the code, whose n_keep also counts S alone. Deviation: losses are t
 pass, as in Co-Teaching, where the code makes another one in evaluation mode.
 Published: T_k = 10 of 200 epochs, and shifts also by parts of a pixel.
 
-Shapes: R rows of the training data, B batch.
+Shapes: R rows of the training data, B batch, K classes.
 """
 
 from __future__ import annotations
@@ -32,7 +47,7 @@ _MUCH_NOISE = 0.6
 
 
 class Incv(Method):
-    """See the module. Where fewer than two samples are believed, all are. Needs what cross-validation found."""
+    """The second half. Where fewer than two samples are believed, all are. Needs what cross-validation found."""
 
     networks = 2
 

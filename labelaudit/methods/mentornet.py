@@ -4,13 +4,13 @@ Source: Jiang et al. 2018, "MentorNet: learning data-driven curriculum for very 
 labels" (ICML), and the authors' code; the MentorNet-PD row of Table 1 in "Detecting label noise from loss curves".
 
     m ← .5 m + .5 · percentile_q(losses of the batch), from m = 0
-    v = v*(ℓ − m, percent of the training done): all 1 up to 18, 1[ℓ ≤ m] up to 89, then clip(1 − (ℓ − m)/γ, 0, 1)
+    v = 1 in the first 19% of the training (``burn_in``), 1[ℓ ≤ m] up to 90%, then clip(1 − (ℓ − m)/γ, 0, 1)
     of the batch, a random half (after 17% of the training a random twentieth) gets v = 0
     L = (1/B) Σ v ℓ + (Σ v / B) · weight decay, with no gradient through v
 
-This follows the code. There v comes from a small LSTM that was trained on v*, here from v* itself (such networks agreed
-with it in 99.9% of the cases). The published commands give q = .75 (.5 at 80% noise) with a misspelt flag, so .7, the
-code's default, may have been in force; .75 is taken. The percentile is one of the losses, not interpolated.
+This follows the code. There v comes from a small LSTM that was trained on this rule, here from the rule (such networks
+agreed with it in 99.9% of the cases). The published commands give q = .75 (.5 at 80% noise) with a misspelt flag, so
+.7, the code's default, may have been in force; .75 is taken. The percentile is one of the losses, not interpolated.
 
 Shapes: B batch.
 """
@@ -25,20 +25,19 @@ from torch.nn import functional
 from labelaudit.methods.base import Batch, Clock, Ingredients, Lesson, Logits, Method
 from labelaudit.methods.parameters import MentorNetParameters
 
-_EASY_UNTIL, _PACED_UNTIL = 18, 90
-"""All samples count up to the first; from the second on, hard ones count a little."""
+_PACED_UNTIL = 0.9  # from then on, hard samples count a little
 
 
-def predefined_weights(difference_B: torch.Tensor, percent: int, gamma: float = 1.0) -> torch.Tensor:
-    """Return v*: 1 up to percent 18, then 1[d ≤ 0] (self-paced), and from 90 on clip(1 − d/γ, 0, 1).
+def predefined_weights(difference_B: torch.Tensor, done: float, settings: MentorNetParameters) -> torch.Tensor:
+    """Return v by how much of the training is done: 1, then 1[d ≤ 0] (self-paced), in the end clip(1 − d/γ, 0, 1).
 
-    d is the loss less the moving percentile, ``percent`` how much of the training is done, 0 to 99.
+    d is the loss less the moving percentile.
     """
-    if percent <= _EASY_UNTIL:
+    if done < settings.burn_in:
         return torch.ones_like(difference_B, dtype=torch.float32)
-    if percent < _PACED_UNTIL:
+    if done < _PACED_UNTIL:
         return (difference_B <= 0).float()
-    return (1 - difference_B / gamma).clamp(0, 1).float()
+    return (1 - difference_B / settings.gamma).clamp(0, 1).float()
 
 
 def percentile(loss_B: torch.Tensor, share: float) -> torch.Tensor:
@@ -57,7 +56,7 @@ def drop_examples(weight_B: torch.Tensor, rate: float, generator: torch.Generato
 
 
 class MentorNet(Method):
-    """See the module; ``average`` is the moving percentile."""
+    """Its ``average`` is m, the moving percentile."""
 
     memory = ("average",)
 
@@ -71,8 +70,7 @@ class MentorNet(Method):
         loss_B = functional.cross_entropy(logits[0], batch.label_B, reduction="none")
         found = percentile(loss_B, settings.percentile)
         self.average = settings.average_decay * self.average.to(found.device) + (1 - settings.average_decay) * found
-        percent = 0 if clock.done < settings.burn_in else min(99, int(100 * clock.done))
-        weight_B = predefined_weights(loss_B - self.average, percent, settings.gamma)
+        weight_B = predefined_weights(loss_B - self.average, clock.done, settings)
         rate = settings.early_dropout if clock.done < settings.early_share else settings.dropout
         weight_B = drop_examples(weight_B, rate, generator)
         return [Lesson(target=batch.label_B, weight_B=weight_B, decay=weight_B.mean())]

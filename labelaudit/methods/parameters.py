@@ -76,8 +76,8 @@ class MentorNetParameters:
 
     percentile: Share = parameter(0.75, "share of a batch whose losses count as small; published: 0.5 at 80% noise")
     average_decay: ShareBelowOne = parameter(0.5, "share of the old value in the moving percentile")
-    gamma: Positive = parameter(1.0, "how far above the percentile a loss counts a little, late in the training")
-    burn_in: Share = parameter(0.0, "share of the training in which all samples count")
+    gamma: Positive = parameter(1.0, "how far above the percentile a loss counts a little, in the last tenth")
+    burn_in: Share = parameter(0.19, "first share of the training, in which all losses count alike")
     early_dropout: ShareBelowOne = parameter(0.5, "share of a batch that is left out at random, early")
     early_share: Share = parameter(0.17, "share of the training that is early")
     dropout: ShareBelowOne = parameter(0.05, "share of a batch that is left out at random, later")

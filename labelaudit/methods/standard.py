@@ -1,14 +1,4 @@
-"""Methods without a memory: Standard, Random, Reed-Hard, and the fixed weights of AUL and Oracle.
-
-Sources: the rows of Table 1 in "Detecting label noise from loss curves" (the AUL paper), and
-
-- Random: Ren et al. 2018, "Learning to reweight examples for robust deep learning", arXiv:1803.09050, section 4, where
-  it is the baseline. A batch whose weights are all zero teaches nothing; the reference code would divide by zero.
-- Reed-Hard: Reed et al. 2015, "Training deep neural networks on noisy labels with bootstrapping", arXiv:1412.6596,
-  section 3. β = .8 as in both papers; the gradient does not flow through the argmax.
-- AUL: section 4.2 of the AUL paper. It prints L = (1/c) Σ z_i ℓ_i with c = Σ z_i and z_i the probability that a sample
-  is *mislabeled*, but says everywhere that mislabeled samples count less, so w_i = 1 − z_i here.
-- Oracle: wrong samples are left out of the training set, as in the same authors' AUM code.
+"""Methods without a memory: rows of Table 1 in "Detecting label noise from loss curves" (the AUL paper).
 
 Shapes: B batch, C classes, R rows of the training data.
 """
@@ -56,7 +46,11 @@ def weighted(weight_R: torch.Tensor) -> Memoryless:
 
 
 def random_weights(ingredients: Ingredients) -> Memoryless:
-    """Build L = Σ w_i ℓ_i / Σ w_i over the batch, with w_i = max(0, n_i) and n_i ~ N(0, 1)."""
+    """Build L = Σ w_i ℓ_i / Σ w_i over the batch, with w_i = max(0, n_i) and n_i ~ N(0, 1).
+
+    Source: Ren et al. 2018, "Learning to reweight examples for robust deep learning", arXiv:1803.09050, section 4,
+    where it is the baseline. Deviation: a batch of zero weights teaches nothing, where the code divides by zero.
+    """
 
     def lesson(batch: Batch, logits_BC: torch.Tensor, generator: torch.Generator) -> Lesson:
         weight_B = torch.randn(len(batch.row_B), generator=generator).clamp_(min=0)
@@ -66,7 +60,11 @@ def random_weights(ingredients: Ingredients) -> Memoryless:
 
 
 def reed_hard(ingredients: Ingredients) -> Memoryless:
-    """Build L = (1/B) Σ [−β log p_y − (1 − β) log p_m], y the given label, m = argmax p."""
+    """Build L = (1/B) Σ [−β log p_y − (1 − β) log p_m], y the given label, m = argmax p.
+
+    Source: Reed et al. 2015, "Training deep neural networks on noisy labels with bootstrapping", arXiv:1412.6596,
+    section 3. β = .8 as in both papers; the gradient does not flow through the argmax.
+    """
     beta = (ingredients.parameters or ReedHardParameters()).beta
     return Memoryless(lambda batch, logits_BC, _: evenly(bootstrapped(batch.label_B, logits_BC, beta), logits_BC))
 
@@ -82,8 +80,10 @@ def bootstrapped(label_B: torch.Tensor, logits_BC: torch.Tensor, beta: float) ->
 def aul(ingredients: Ingredients) -> Memoryless:
     """Build training with the weights of an audit, w = 1 − P(mislabeled), without the labels that are likelier wrong.
 
-    A network that can memorize learns a wrong label of any weight above 0; the paper's posteriors are near 0 or 1.
-    Raises UsageError where there are no weights, or none of them reaches the cut.
+    Source: section 4.2 of the AUL paper. It prints L = (1/c) Σ z_i ℓ_i with c = Σ z_i and z_i the probability that a
+    sample is *mislabeled*, but says everywhere that mislabeled samples count less, so w_i = 1 − z_i here.
+    Added: the cut. A network that can memorize learns a wrong label of any weight above 0; the paper's posteriors are
+    near 0 or 1. Raises UsageError where there are no weights, or none of them reaches the cut.
     """
     weight_R, cut = ingredients.audited_weights("aul"), (ingredients.parameters or AulParameters()).cut
     if not (weight_R >= cut).any():
@@ -92,8 +92,9 @@ def aul(ingredients: Ingredients) -> Memoryless:
 
 
 class Oracle(Standard):
-    """Standard training on the samples whose given label is the true one; the others are never seen.
+    """Standard training on the samples whose given label is the true one.
 
+    The others are left out of the training set, as in the AUM code of the AUL paper's authors.
     Raises UsageError where the truth is not known, or fewer than two given labels are true.
     """
 

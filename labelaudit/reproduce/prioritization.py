@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -38,6 +39,7 @@ from labelaudit.run.layout import RunFolder
 from labelaudit.run.metrics import read_metrics, read_picks, read_seconds
 
 TARGET = 1.2  # the error to reach, as a multiple of the best of standard training
+NEAR_GUESSING = 0.15  # so near to the error of always naming the largest class, a target says nothing
 CLEAN, STANDARD = "clean", "standard"
 ENTROPY = {STANDARD, "sb-50", "sbe-50"}  # the algorithms of Figure 4
 
@@ -96,6 +98,7 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
     data_sets = [Case(name=name) for name in named("--data-set", DATA_SETS, asked.data_sets)]
     algorithms = [STANDARD, *(name for name in named("--algorithm", ALGORITHMS, asked.algorithms) if name != STANDARD)]
     most, most_test, preset = SCALES[asked.scale]
+    most = asked.subset or most
     given = {name: value for name in _REPLACED if (value := getattr(asked.training, name)) is not None}
     preset = replace(preset, **given)
     source, test = runner.folders(asked)
@@ -112,6 +115,7 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
             f"{preset.batch_size}, rate {preset.lr:g}; seeds {asked.seeds_text}; labelaudit {__version__}."
         )
         corrupted_N = np.array([row["selected"] == "1" for row in truth])
+        guessing = 1 - max(Counter(row["observed_label"] for row in truth).values()) / len(truth)
         rows: dict[str, list[Row]] = {"epochs": [], "picks": []}
         for algorithm in algorithms:
             title, selector, parameters = ALGORITHMS[algorithm]
@@ -122,7 +126,8 @@ def measure(asked: ExperimentOptions, reporter: Reporter = QUIET) -> str:
             training = replace(training, selector=selector, selector_parameters=parameters)
             options = RetrainOptions(method="standard", validation=test, training=training, presets={"paper": preset})
             decided, train = decides(data, options), partial(_train, run, options, corrupted_N, same, reporter)
-            rows["epochs"] += runner.remembered(folder / f"{algorithm}.json", decided, train)
+            trained = runner.remembered(folder / f"{algorithm}.json", decided, train)
+            rows["epochs"] += [{**row, "guessing_error": guessing} for row in trained]
             if algorithm != STANDARD and data_set.name in SHOWN:
                 rows["picks"] += picks(run, same, truth)
         yield rows
@@ -205,14 +210,16 @@ def results(epochs: Rows) -> Iterator[Row]:
     """Yield the results of each data set and algorithm, beside standard training on the same data.
 
     They are those of the mean curve of the seeds. Speedups are by examples back-propagated, by forward passes (a
-    backward pass counts as two) and by wall time; NaN where the target is never reached. Oversampling is the mean share
-    of corrupted samples among those back-propagated, over their share in the data.
+    backward pass counts as two) and by wall time; NaN where the target is never reached, or NaN for being near
+    guessing. Oversampling is the mean share of corrupted samples among those back-propagated, over their share in all.
     """
     trainings = grouped(epochs, "data_set", "algorithm")
     for (data_set, algorithm), own in trainings.items():
         standard = trainings[data_set, STANDARD]
         standard_E, own_E = mean_curve(standard, "test_error"), mean_curve(own, "test_error")
         target, rate = TARGET * float(standard_E.min()), standard[0]["selected_share"]
+        if target > standard[0]["guessing_error"] - NEAR_GUESSING:
+            target = math.nan
         speedups = {
             name: first_cost(standard_E, mean_curve(standard, cost), target)
             / first_cost(own_E, mean_curve(own, cost), target)
@@ -240,9 +247,11 @@ def page_tables(tables: Tables) -> Iterator[str]:
     yield from runner.table(
         "Table 1: speedup and error",
         "Examples that standard training back-propagates until its test error is at most 1.2 times its best, over "
-        "those that the algorithm does (a dash: never), and in brackets the best test error. On the mean curve of the "
-        "seeds, at the end of each pass over the data. The best error is chosen on the test data. The paper: "
-        "WRN-28-10 on CIFAR-10, 5 seeds.",
+        "those that the algorithm does, and in brackets the best test error. A dash: never, or 1.2 times the best "
+        f"error of standard training is within {100 * NEAR_GUESSING:.0f} points of that of always naming the largest "
+        "class. "
+        "On the mean curve of the seeds, at the end of each pass over the data. The best error is chosen on the test "
+        "data. The paper: WRN-28-10 on CIFAR-10, 5 seeds.",
         ("algorithm",),
         cells,
     )

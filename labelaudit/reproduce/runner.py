@@ -230,6 +230,8 @@ def check_experiment(asked: ExperimentOptions) -> None:
         require_outside(asked.out, asked.data, "--out")
     if min(asked.seeds) < 0:
         raise UsageError(f"--seeds {min(asked.seeds)} is negative", fix="give 0 or more")
+    if asked.subset is not None and asked.subset < 2:
+        raise UsageError(f"--subset {asked.subset} is too small", fix="give at least 2")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from labelaudit.errors import RunError
-from labelaudit.methods.table import find_method
 from labelaudit.run.files import read_json
 from labelaudit.run.layout import RunFolder
 
@@ -28,8 +27,8 @@ class Comparison:
 
     Attributes:
         method: Its name.
-        differs: Those of its settings and parameters of which the table has several values; ``prior`` is true where
-            sample weights multiplied the method's own.
+        differs: Those of its settings and parameters of which the table has several values; ``weights`` is yes where
+            it was given sample weights, else no.
         seeds: Of its runs.
         validation_error, validation_error_deviation: Mean and deviation √(Σ (x − mean)² / (S − 1)), None for one seed.
         validation_errors: Error on held-out images after the last epoch; empty when a run has none.
@@ -89,7 +88,7 @@ def _identity(result: Result) -> Result:
         **{name: value for name, value in result["settings"].items() if name != "seed"},
         **parameters,
         "method": result["method"],
-        "prior": result.get("weights_csv") is not None and "weights" not in find_method(result["method"]).needs,
+        "weights": "no" if result.get("weights_csv") is None else "yes",
         "validation": result.get("validation"),
     }
 

@@ -1,19 +1,6 @@
 """Find out which labels can be believed: iterative noisy cross-validation, the first half of INCV.
 
-Source: Chen et al. 2019, "Understanding and utilizing deep neural networks trained with noisy labels" (ICML), and the
-authors' code. The second half, training on what is believed, is `labelaudit.methods.incv`.
-
-    S = ∅, C = all; four times:
-      split C into random halves; for each half: from the same first weights, train on S ∪ half; predict the other half
-      samples whose label is the prediction go to S; of the others the int(ρ · agreeing) largest losses are discarded
-    ε solves (1 − ε)² + ε²/(K − 1) = agreement, once, after the first training; ρ = min(2, ε/(1 − ε))
-
-This follows the code where the paper differs. The network of the epoch that agrees best with the held-out labels
-predicts through iteration 4, 2 or 1 (ε ≤ .3, ≤ .6, above, or asymmetric noise), after that the one of the last epoch;
-asymmetric noise discards nothing. Deviations: whether noise is symmetric is read off the labels that disagree in the
-first iteration, where the code is told; where the number to discard is 0, none is, where the code discards all; ε ends
-at (K − 1)/K. Published: 50 epochs each, batch 128, Adam .001, ×.5 after 20, ×.25 after 30, ×.1 after 40; with another
-optimizer the schedule is that of the retraining, over a quarter of its epochs.
+`labelaudit.methods.incv` has the rule, its source and the deviations.
 
 Shapes: R rows of the training data, H rows of a held-out half, C classes.
 """

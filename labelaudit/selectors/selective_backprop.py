@@ -35,7 +35,7 @@ def chances(score_B: torch.Tensor, history_H: torch.Tensor, beta: float) -> torc
 
 
 class ByLoss(Selector):
-    """Chooses each sample independently, by the loss as published; see the module."""
+    """Chooses each sample independently, by the loss as published."""
 
     memory = ("history", "starved")
 

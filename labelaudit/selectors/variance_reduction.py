@@ -37,7 +37,7 @@ def variance_gain(g_B: torch.Tensor) -> float:
 
 
 class VarianceReduction(Selector):
-    """Draws with replacement in proportion to the scores while that pays; see the module."""
+    """Draws with replacement in proportion to the scores while that pays."""
 
     memory = ("gain",)
 

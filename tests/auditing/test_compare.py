@@ -34,7 +34,7 @@ def test_mean_and_deviation_by_hand_and_the_best_first(tmp_path):
     assert standard.validation_error_deviation == pytest.approx(0.07**0.5)  # (0.04 + 0.01 + 0.09) / 2
     assert standard.seeds == (0, 1, 2)
     assert (unmeasured.method, unmeasured.validation_error) == ("aul", None)
-    assert not any(row.differs for row in (best, standard, unmeasured))
+    assert [row.differs for row in (best, standard, unmeasured)] == [{"weights": each} for each in ("no", "no", "yes")]
 
 
 def test_what_differs_makes_another_row_and_is_named(tmp_path):
@@ -44,10 +44,10 @@ def test_what_differs_makes_another_row_and_is_named(tmp_path):
     retraining(tmp_path / "d", weights_csv="weights.csv", error=0.2)
     rows = {row.validation_error: row.differs for row in compare([tmp_path])}
     assert rows == {
-        0.2: {"epochs": 4, "prior": True},
-        0.3: {"epochs": 9, "prior": False},
-        0.4: {"beta": 0.5, "epochs": 4, "prior": False},
-        0.5: {"beta": 0.8, "epochs": 4, "prior": False},
+        0.2: {"epochs": 4, "weights": "yes"},
+        0.3: {"epochs": 9, "weights": "no"},
+        0.4: {"beta": 0.5, "epochs": 4, "weights": "no"},
+        0.5: {"beta": 0.8, "epochs": 4, "weights": "no"},
     }
 
 

@@ -1,6 +1,7 @@
 """What ``methods`` and ``selectors`` list, and how ``retrain`` takes a method's parameters and what it needs."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -40,6 +41,29 @@ def test_one_entry_is_told_in_full() -> None:
     ):
         assert line in text
     assert "  -S beta=1.0  back-propagates 1 / (beta" in succeed("selectors", "selective-backprop").out
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "rule", "deviation"),
+    [
+        ("methods", "co-teaching", "L_k = mean CE of network k", "Deviations from the code: the loss is not divided"),
+        ("methods", "reed-hard", "(1 − β) log p_m", "β = .8 as in both papers"),  # a function, in a module of several
+        ("methods", "aul", "Σ z_i ℓ_i", "Added: the cut."),
+        ("methods", "incv", "\n    ε solves (1 − ε)² +", "whether noise is symmetric is read off the labels"),
+        ("selectors", "selective-backprop", "\n    P(choose i) = CDF", "Added: `patience`"),
+    ],
+)
+def test_an_entrys_rule_and_deviations_are_wrapped_for_the_terminal(
+    command: str, name: str, rule: str, deviation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = succeed(command, name).out
+    assert rule in wide
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((60, 24)))
+    narrow = succeed(command, name).out
+    for text, width in ((wide, 100), (narrow, 60)):
+        _, told = text.split("\n\n", 1)
+        assert max(map(len, told.splitlines())) in range(width - 10, width + 1)
+        assert deviation in " ".join(told.split())
 
 
 def test_parameters_are_in_the_result_and_bind_a_finished_training(photos: Path) -> None:
@@ -87,7 +111,7 @@ def test_several_seeds_have_folders_of_their_own_and_compare(photos: Path, audit
     pair = [result_in(f"runs/standard-seed{seed}")["metrics"]["validation_error"] for seed in (0, 3)]
     assert (row["seeds"], row["validation_errors"]) == ([0, 3], pair)
     text = succeed("compare", "runs", audit).out
-    assert all(word in text for word in ("±", "reed-hard", "prior=True"))
+    assert all(word in text for word in ("±", "reed-hard", "weights=yes", "weights=no"))
 
 
 STANDARD = ("--method", "standard", *QUICK)

@@ -27,11 +27,12 @@ def lesson(method, epoch=50):
 
 def test_the_rule_by_hand_and_a_harder_sample_never_counts_more():
     all_1, easy = [1, 1, 1, 1], [1, 1, 0, 0]
-    for percent, expected in ((0, all_1), (18, all_1), (19, easy), (89, easy), (90, [1, 1, 0.75, 0])):
-        assert predefined_weights(torch.tensor([-1.0, 0.0, 0.25, 3.0]), percent).tolist() == expected
-    assert predefined_weights(torch.tensor([0.25, 3.0]), 95, gamma=5.0).tolist() == pytest.approx([0.95, 0.4])
+    usual, milder = MentorNetParameters(), MentorNetParameters(gamma=5.0)
+    for done, expected in ((0, all_1), (0.18, all_1), (0.19, easy), (0.89, easy), (0.9, [1, 1, 0.75, 0])):
+        assert predefined_weights(torch.tensor([-1.0, 0.0, 0.25, 3.0]), done, usual).tolist() == expected
+    assert predefined_weights(torch.tensor([0.25, 3.0]), 0.95, milder).tolist() == pytest.approx([0.95, 0.4])
     difference_B = torch.linspace(-5, 5, 101)
-    assert all((predefined_weights(difference_B, percent).diff() <= 0).all() for percent in range(100))
+    assert all((predefined_weights(difference_B, part / 100, usual).diff() <= 0).all() for part in range(100))
 
 
 def test_the_percentile_is_one_of_the_losses():
@@ -58,6 +59,7 @@ def test_dropped_examples_are_as_many_as_wanted_and_drawn_evenly(count, rate, ke
         ({"percentile": 0.0}, 18, 8),
         ({"percentile": 0.0}, 19, 1),
         ({"percentile": 0.0, "burn_in": 0.3}, 29, 8),
+        ({"percentile": 0.0, "burn_in": 0.0}, 0, 1),
         # Half a batch is left out early, a twentieth later.
         ({"percentile": 1.0, "early_dropout": 0.5, "dropout": 0.05}, 16, 4),
         ({"percentile": 1.0, "early_dropout": 0.5, "dropout": 0.05}, 17, 7),

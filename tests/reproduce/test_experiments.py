@@ -129,7 +129,7 @@ def test_an_interrupted_experiment_is_resumed_also_without_matplotlib(
 
 def test_prioritization(clean: Path) -> None:
     asked = ("--scale", "smoke", "--data", clean / "train", "--test", clean / "test", "--data-set", "clean")
-    asked = (*asked, "--data-set", "random-labels:0.5", "--algorithm", "sb-50", *TRAINED)
+    asked = (*asked, "--data-set", "random-labels:0.5", "--algorithm", "sb-50", "--subset", 40, *TRAINED)
     page = measured("prioritization", *asked)
     assert "## Table 1: speedup and error\n" in page
     epochs = rows("out", "epochs")
@@ -140,13 +140,13 @@ def test_prioritization(clean: Path) -> None:
         for epoch in (1, 2)
     ]
     standard = [row for row in epochs if row["algorithm"] == "standard"]
-    assert [row["backpropagated"] for row in standard] == [48, 96] * 2
+    assert [row["backpropagated"] for row in standard] == [40, 80] * 2
     assert [row["selected_share"] for row in standard] == [0, 0, 0.5, 0.5]
-    assert all(48 < row["backpropagated"] < 96 for row in epochs if row["algorithm"] == "sb-50" and row["epoch"] == 2)
+    assert all(40 < row["backpropagated"] < 80 for row in epochs if row["algorithm"] == "sb-50" and row["epoch"] == 2)
     trained = json.loads(Path("out/clean-seed0/sb-50/run.json").read_text())
     assert "mirror_test" not in trained  # 42 tests of flips would take longer than all else
     most, least = ([row for row in rows("out", "picks") if row["end"] == end] for end in ("most", "least"))
-    counts = np.zeros(48, dtype=int)
+    counts = np.zeros(40, dtype=int)
     for file in Path("out/clean-seed0/sb-50/picks").iterdir():
         picks = pq.read_table(file)
         counts[picks["sample"].to_numpy()] += picks["times"].to_numpy()
@@ -162,7 +162,12 @@ def test_table1_trains_methods_on_the_digits_with_what_each_needs() -> None:
     asked = ("table1", "--out", "out", "--scale", "smoke", "--subset", 100, "--epochs", 2)
     asked = (*asked, "-P", "co-teaching.warm_up_epochs=1", "--methods")
     with mock.patch.object(table1, "retrain", wraps=table1.retrain) as retrain:
-        page = succeed("reproduce", *asked, ",".join(methods)).out
+        told = succeed("reproduce", *asked, ",".join(methods))
+    page = told.out
+    assert "not in the audit" not in told.err  # 100 were drawn
+    assert "\n\n100 training images of 10 classes, 2 epochs (the paper: 300), scale smoke (" in page
+    assert "), seeds 0, co-teaching.warm_up_epochs=1; labelaudit" in page
+    assert "of the first network, measured after every epoch: what" in page
     assert page == Path("out/table1.md").read_text()
     assert page.startswith("# Robust training on noisy labels: digits\n")
     assert "## Audits" in page
@@ -220,6 +225,7 @@ BOTH = ("--data", "photos/train", "--test", "photos/test")
         ("prioritization", (), "there are no test images"),
         ("prioritization", (*BOTH, "--data-set", "gausian:0.5"), "unknown --data-set 'gausian:0.5'; did you mean"),
         ("prioritization", (*BOTH, "--out", "photos/test/out"), "lies in the image folder"),
+        ("prioritization", (*BOTH, "--subset", 1), "--subset 1 is too small"),
         ("table1", ("--subset", 1), "--subset 1 is too small"),
         ("table1", (), "there are no test images"),
         ("table1", ("-P", "elr.beta=0.9", "--methods", "aul"), "-P elr.beta is of no row; give -P ROW.NAME=VALUE"),

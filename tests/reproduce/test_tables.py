@@ -38,7 +38,8 @@ def test_table_1_has_all_methods_and_says_what_diverged() -> None:
     runs += [trained("d2l", NAN, seed=1), trained("d2l", NAN, noise="uniform:0.8")]
     tables = Tables("")
     tables.add({"runs": runs})
-    page = "\n".join(table1.page_tables(10, tables))
+    page = "\n".join(table1.page_tables(10, 5, tables))
+    assert "of the first network, measured every 5 epochs and after the last: what" in page
     assert "| d2l | 15.00 (1 of 2, others diverged) | 15.6 ± 0.6 | diverged | diverged |" in page
     assert "| aul | 17.00 | 11.5 ± 0.2 | – | – |\n| oracle " in page
     assert "| labelaudit | 19.00 | – | – | – |" in page
@@ -74,6 +75,7 @@ def test_published_steps_reach_the_training_at_the_papers_scale(image_folder, tm
 
 def curve(algorithm: str, errors: list[float], per_epoch: int, *, seed: int = 0, share: float = 0.5) -> list[Row]:
     same = {"data_set": "gaussian:0.5", "algorithm": algorithm, "seed": seed, "selected_share": share}
+    same["guessing_error"] = 0.9
     return [
         {
             **same,
@@ -107,6 +109,13 @@ def test_speedups_of_the_mean_curve_of_the_seeds_by_hand() -> None:
     assert (mean["target"], mean["best_error"], mean["oversampling"]) == (pytest.approx(0.12), pytest.approx(0.14), 1.5)
     assert (mean["backpropagated"], mean["forwards"], mean["seconds"]) == (150, 450, 6)
     assert math.isnan(mean["speedup"])
+
+
+@pytest.mark.parametrize(("best", "speedup"), [(0.62, 2.0), (0.63, NAN)])
+def test_a_weak_baseline_has_no_speedup(best: float, speedup: float) -> None:
+    *_, found = results([*curve("standard", [0.8, best], 100), *curve("sb-50", [0.8, 0.73], 50)])
+    assert str([found["speedup"], found["time_speedup"]]) == str([speedup, speedup / 2])
+    assert str(found["target"]) == str(1.2 * best if speedup == 2 else NAN)
 
 
 def tables_of(epochs: list[Row], *picks: Row) -> Tables:
