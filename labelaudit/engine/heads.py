@@ -7,7 +7,7 @@ Shapes: R rows, B batch, D features, F folds and their heads, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -96,7 +96,7 @@ class Stepper:
 
 
 class Heads:
-    """F heads in training: weights [F · K, D] and biases [F · K], which `mean` makes one classifier."""
+    """F heads in training; their ``parameters``, weights [F · K, D] and biases [F · K], `mean` makes one classifier."""
 
     def __init__(
         self,
@@ -111,25 +111,12 @@ class Heads:
         generator, features = make_draws(settings.seed, "initial weights"), feature_RD.shape[1]
         shapes = (settings.folds * classes, features), (settings.folds * classes,)
         bound = features**-0.5
-        self._parameters = [generator.uniform(-bound, bound, shape).astype(np.float32) for shape in shapes]
-        self._steppers = [Stepper(parameter, settings) for parameter in self._parameters]
-        self.finished_epochs = 0
-
-    @property
-    def state(self) -> dict[str, Float32Array]:
-        """All that a training that goes on after ``finished_epochs`` has to know, as views."""
-        named = {f"parameter {i}": each for i, each in enumerate(self._parameters)}
-        return named | {f"momentum {i}": each.momentum for i, each in enumerate(self._steppers)}
-
-    def restore(self, state: Mapping[str, Float32Array], finished_epochs: int) -> None:
-        """Go on from a state; one of other shapes or names is a ValueError or KeyError."""
-        self.finished_epochs = finished_epochs
-        for name, value in self.state.items():
-            value[:] = state[name]
+        self.parameters = [generator.uniform(-bound, bound, shape).astype(np.float32) for shape in shapes]
+        self._steppers = [Stepper(parameter, settings) for parameter in self.parameters]
 
     def mean(self) -> dict[str, Float32Array]:
         """Return weight [K, D] and bias [K] of the classifier whose logits are the mean of the heads'."""
-        weight, bias = (each.reshape(-1, self._classes, *each.shape[1:]).mean(axis=0) for each in self._parameters)
+        weight, bias = (each.reshape(-1, self._classes, *each.shape[1:]).mean(axis=0) for each in self.parameters)
         return {"weight": weight, "bias": bias}
 
     def logits(self, feature_XD: Float32Array) -> Float32Array:
@@ -142,8 +129,8 @@ class Heads:
         """Train every epoch, and yield what each row's own head, which is not taught it, said before each step."""
         settings, rows = self._settings, len(self._label_R)
         batches = split_places(rows, settings.batch_size)
-        threads = 1 if self._parameters[0].size <= _SMALL else count_threads()
-        for epoch in range(self.finished_epochs, settings.epochs):
+        threads = 1 if self.parameters[0].size <= _SMALL else count_threads()
+        for epoch in range(settings.epochs):
             order_R = make_draws(settings.seed, "order", epoch).permutation(rows)
             parts: list[Observed] = []
             with threadpool_limits(threads), np.errstate(over="ignore", invalid="ignore"):
@@ -154,12 +141,11 @@ class Heads:
             back_R = np.argsort(order_R)
             found = {name: np.concatenate([part[name] for part in parts])[back_R] for name in parts[0]}
             require_finite(found["loss"], epoch)
-            self.finished_epochs = epoch + 1
             yield found
 
     def _step(self, row_B: NumberArray, learning_rate: float, steps: int) -> Observed:
         """Take a step on some rows, and return what their own heads said of them."""
-        weight, bias = self._parameters
+        weight, bias = self.parameters
         x_BD, label_B, fold_B = self._feature_RD[row_B], self._label_R[row_B], self._fold_R[row_B]
         logits_BFK = (x_BD @ weight.T + bias).reshape(len(row_B), -1, self._classes)
         taught_BF = fold_B[:, None] != np.arange(logits_BFK.shape[1])
