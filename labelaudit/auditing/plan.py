@@ -232,10 +232,12 @@ def plan(
 def plan_probe(catalogue: Catalogue, options: TrainingOptions, device: Device) -> ProbePlan:
     """Resolve every setting of an audit: as `plan` does, and whether it has heads and a network beside each other.
 
-    A selector that leaves the audit without the losses that it needs is a UsageError.
+    A selector that leaves the audit without the losses that it needs is a UsageError, and Adam for held-out heads.
     """
     planned = plan(catalogue, options, device)
     _check_selector(planned.settings)
+    if planned.settings.has_folds and planned.settings.optimizer == "adam":
+        raise UsageError("--optimizer adam is not for held-out heads", fix="leave it out, or add --folds 1")
     usable, is_auto = int(catalogue.used_N.sum()), options.probe in (None, "auto")
     if planned.settings.kind == "frozen":
         # Options that are meant for heads would not fit a network.

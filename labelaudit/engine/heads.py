@@ -70,29 +70,15 @@ def gradient(logits_BFK: Float32Array, label_B: NumberArray, taught_BF: BoolArra
     return slope_BFK
 
 
-class Stepper:
-    """Steps in place, as torch's SGD or Adam takes them; ``momentum`` is what a training that goes on has to know."""
-
-    def __init__(self, parameter: Float32Array, settings: Hyperparameters) -> None:
-        self._parameter, self._settings = parameter, settings
-        self.momentum = np.zeros((1 + (settings.optimizer == "adam"), *parameter.shape), dtype=np.float32)
-
-    def __call__(self, slope: Float32Array, learning_rate: float, steps: int) -> None:
-        """Take a step along the gradient; ``steps`` were taken before."""
-        momentum, first = np.float32(self._settings.momentum), self.momentum[0]
-        slope += np.float32(self._settings.weight_decay) * self._parameter
-        if self._settings.optimizer == "adam":
-            second, beta2, steps = self.momentum[1], self._settings.beta2, steps + 1
-            first += (1 - momentum) * (slope - first)
-            second += np.float32(1 - beta2) * (slope**2 - second)
-            root = np.sqrt(second) / np.float32((1 - beta2**steps) ** 0.5) + np.float32(1e-8)
-            self._parameter -= np.float32(learning_rate / (1 - self._settings.momentum**steps)) * first / root
-        else:
-            first *= momentum
-            first += slope
-            self._parameter -= np.float32(learning_rate) * (
-                slope + momentum * first if self._settings.nesterov else first
-            )
+def _descend(
+    parameter: Float32Array, velocity: Float32Array, slope: Float32Array, settings: Hyperparameters, learning_rate: float
+) -> None:
+    """Take a step in place, as torch's SGD does."""
+    momentum = np.float32(settings.momentum)
+    slope += np.float32(settings.weight_decay) * parameter
+    velocity *= momentum
+    velocity += slope
+    parameter -= np.float32(learning_rate) * (slope + momentum * velocity if settings.nesterov else velocity)
 
 
 class Heads:
@@ -112,7 +98,7 @@ class Heads:
         shapes = (settings.folds * classes, features), (settings.folds * classes,)
         bound = features**-0.5
         self.parameters = [generator.uniform(-bound, bound, shape).astype(np.float32) for shape in shapes]
-        self._steppers = [Stepper(parameter, settings) for parameter in self.parameters]
+        self._velocities = [np.zeros_like(parameter) for parameter in self.parameters]
 
     def mean(self) -> dict[str, Float32Array]:
         """Return weight [K, D] and bias [K] of the classifier whose logits are the mean of the heads'."""
@@ -136,20 +122,21 @@ class Heads:
             with threadpool_limits(threads), np.errstate(over="ignore", invalid="ignore"):
                 for step, places in enumerate(batches):
                     done, steps = (epoch + step / len(batches)) / settings.epochs, epoch * len(batches) + step
-                    parts.append(self._step(order_R[places], rate(settings, done, steps), steps))
+                    parts.append(self._step(order_R[places], rate(settings, done, steps)))
                     advance(places.stop - places.start)
             back_R = np.argsort(order_R)
             found = {name: np.concatenate([part[name] for part in parts])[back_R] for name in parts[0]}
             require_finite(found["loss"], epoch)
             yield found
 
-    def _step(self, row_B: NumberArray, learning_rate: float, steps: int) -> Observed:
+    def _step(self, row_B: NumberArray, learning_rate: float) -> Observed:
         """Take a step on some rows, and return what their own heads said of them."""
         weight, bias = self.parameters
         x_BD, label_B, fold_B = self._feature_RD[row_B], self._label_R[row_B], self._fold_R[row_B]
         logits_BFK = (x_BD @ weight.T + bias).reshape(len(row_B), -1, self._classes)
         taught_BF = fold_B[:, None] != np.arange(logits_BFK.shape[1])
         slope_BX = gradient(logits_BFK, label_B, taught_BF).reshape(len(row_B), -1)
-        for step, gradient_X in zip(self._steppers, (slope_BX.T @ x_BD, slope_BX.sum(axis=0)), strict=True):
-            step(gradient_X, learning_rate, steps)
+        slopes = slope_BX.T @ x_BD, slope_BX.sum(axis=0)
+        for each in zip(self.parameters, self._velocities, slopes, strict=True):
+            _descend(*each, self._settings, learning_rate)
         return observe(logits_BFK[np.arange(len(row_B)), fold_B], label_B)

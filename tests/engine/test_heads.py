@@ -38,14 +38,7 @@ def heads(settings=SETTINGS):
     return Heads(FEATURE_RD, LABEL_R, FOLD_R, 4, settings)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"nesterov": True},
-        {"nesterov": False, "schedule": "linear"},
-        {"optimizer": "adam", "nesterov": False, "lr": 0.01},
-    ],
-)
+@pytest.mark.parametrize("changes", [{"nesterov": True}, {"nesterov": False, "schedule": "linear"}])
 def test_heads_side_by_side_are_what_torch_would_train_each_to(changes):
     settings = replace(SETTINGS, **changes, batch_size=43)  # in one batch their order is nothing
     together = heads(settings)
