@@ -21,9 +21,9 @@ import pyarrow as pa
 
 from labelaudit.codes import BY_NAME, CODES
 from labelaudit.data.catalogue import LONELY, Catalogue
-from labelaudit.errors import DataError, RunError
-from labelaudit.run.files import reading, require_regular, write_bytes, write_lines
-from labelaudit.run.layout import RunFolder, newest
+from labelaudit.errors import DataError
+from labelaudit.run.files import reading, write_bytes, write_lines
+from labelaudit.run.layout import newest
 from labelaudit.run.parquet import columns, read_table
 from labelaudit.text import csv_lines, listed, unguarded
 
@@ -107,19 +107,6 @@ def _texts(table: pa.Table | pa.RecordBatch) -> Iterator[tuple[str, ...]]:
         return ("" if value is None else format(value, form) for value in values)
 
     return zip(*(texts(*column) for column in table.to_pydict().items()), strict=True)
-
-
-def read_flagged(path: Path, count: int) -> npt.NDArray[np.int64]:
-    """Read the sample numbers of suspicious.csv, below ``count``; a RunError where it is missing or damaged."""
-    fix = f"run labelaudit fit {path.parent}"
-    try:
-        with open(require_regular(path), encoding="utf-8", newline="") as handle:
-            flagged_S = np.array([int(row["sample"]) for row in csv.DictReader(handle, strict=True)], dtype=np.int64)
-    except (OSError, ValueError, TypeError, KeyError, OverflowError, csv.Error) as error:
-        raise RunError(f"{path} is missing or damaged", fix=fix) from error
-    if len(np.unique(flagged_S)) < len(flagged_S) or not ((flagged_S >= 0) & (flagged_S < count)).all():
-        raise RunError(f"{path} has other samples than {RunFolder(path.parent).samples}", fix=fix)
-    return flagged_S
 
 
 @dataclass(frozen=True, kw_only=True)
