@@ -278,7 +278,6 @@ def _estimator(estimate: Estimate) -> documents.EstimatorNoise:
             std=tuple(fitted.std_2.tolist()),
             separation=fitted.separation,
             modes=fitted.modes,
-            log_likelihood=fitted.log_likelihood,
         )
     return documents.EstimatorNoise(
         rank_by=estimate.rank_by,
@@ -289,12 +288,9 @@ def _estimator(estimate: Estimate) -> documents.EstimatorNoise:
 
 
 def _kinds(kinds: Kinds, flagged_N: npt.NDArray[np.bool_]) -> documents.KindsNoise:
-    seen_N = np.isfinite(kinds.p_corrupted_N)
     return documents.KindsNoise(
         samples={kind: int(kinds.of(kind).sum()) for kind in KINDS},
         suspicious={kind: int((kinds.of(kind) & flagged_N).sum()) for kind in KINDS},
-        corrupted_rate=float(kinds.p_corrupted_N[seen_N].mean()) if seen_N.any() else None,
-        ambiguous_below=kinds.ambiguous_below,
         copies=kinds.copies,
     )
 

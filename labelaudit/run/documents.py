@@ -108,7 +108,6 @@ class MixtureNoise(msgspec.Struct, frozen=True, kw_only=True):
     std: tuple[Figure, Figure]
     separation: Figure
     modes: Count
-    log_likelihood: float
 
 
 class EstimatorNoise(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -158,8 +157,6 @@ class KindsNoise(msgspec.Struct, frozen=True, kw_only=True):
 
     samples: Mapping[KindName, Count]
     suspicious: Mapping[KindName, Count]
-    corrupted_rate: Share | None
-    ambiguous_below: Figure
     copies: tuple[Copies, ...] = ()
 
 

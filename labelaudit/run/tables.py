@@ -141,7 +141,6 @@ def verdict_table(
         "p_mislabeled": _nullable(verdicts.p_mislabeled_N),
         "label_score": _nullable(1.0 - verdicts.p_mislabeled_N),
         "p_corrupted": _nullable(kinds.p_corrupted_N),
-        "corruption": _nullable(kinds.corruption_N),
         "p_no_class": _nullable(kinds.p_no_class_N),
         "kind": _names(KINDS, kinds.kind_N.astype(np.int32)),
         "weight": verdicts.weight_N,

@@ -18,7 +18,7 @@ def run(tmp_path):
 
 
 def test_noise_json_is_written_and_read_back(run):
-    mixture = {"weight": [0.9, 0.1], "mean": [1, 2], "std": [1, 1], "separation": 3.5, "modes": 2, "log_likelihood": -9}
+    mixture = {"weight": [0.9, 0.1], "mean": [1, 2], "std": [1, 1], "separation": 3.5, "modes": 2}
     fitted = {"rank_by": "aul", "noise_rate": 0.1, "suspicious": 7}
     estimators = {"gmm": {**fitted, "mixture": mixture}, "transition": fitted}
     own = {"class": "bee", "noise_rate": 0.2, "noise_rate_interval": [0.1, 0.4], "reviews": 31}

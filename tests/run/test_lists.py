@@ -37,7 +37,7 @@ FOUR_VERDICTS = verdicts_with([0.125, 0.75, 0.5, NAN], [1, 2, 0])
 def no_kinds(count=4):
     figures = dict.fromkeys(("p_corrupted_N", "corruption_N", "p_no_class_N"), np.full(count, NAN))
     none_N = np.full(count, -1, dtype=np.int32)
-    return Kinds(kind_N=none_N.astype(np.int8), **figures, ambiguous_below=0.0, copies=(), equal_N=none_N)
+    return Kinds(kind_N=none_N.astype(np.int8), **figures, copies=(), equal_N=none_N)
 
 
 def four_kinds():

@@ -81,7 +81,6 @@ def test_scores_say_for_each_sample_what_was_found(tmp_path):
         "p_mislabeled": 0.75,
         "label_score": 0.25,
         "p_corrupted": 0.25,
-        "corruption": -1.5,
         "p_no_class": 0.125,
         "kind": "mislabeled",
         "weight": 0.25,
@@ -89,7 +88,7 @@ def test_scores_say_for_each_sample_what_was_found(tmp_path):
     assert table.column("kind").to_pylist() == [None, "mislabeled", "corrupted", None]
     row = table.to_pylist()[3]  # without a record
     empty = {"suggested_label", "suggested_belief", "p_mislabeled", "label_score", *STATISTICS}
-    empty |= {"p_corrupted", "corruption", "p_no_class", "kind"}
+    empty |= {"p_corrupted", "p_no_class", "kind"}
     assert {name for name, value in row.items() if value is None} == empty
     assert row["weight"] == 0.0
     metadata = pq.read_schema(tmp_path / "scores.parquet").metadata

@@ -167,7 +167,7 @@ def _components(audit: Audit, statistic: str, grid_G: FloatArray, scale: float) 
     if mixture is None or min(*mixture.std, *mixture.weight) <= 0:
         return None
     weight_2, mean_2, std_2 = (np.array(values) for values in (mixture.weight, mixture.mean, mixture.std))
-    gaussians = GaussianMixture(weight_2=weight_2, mean_2=mean_2, std_2=std_2, log_likelihood=0.0)
+    gaussians = GaussianMixture(weight_2=weight_2, mean_2=mean_2, std_2=std_2)
     # The mixture is fitted to the suspicion: the statistic, turned so that higher is more suspicious.
     density_G2 = gaussians.component_density(-grid_G if statistic in SUSPICIOUS_WHEN_LOW else grid_G)
     return [rounded(density_G2[:, component] * scale) for component in (0, 1)]
