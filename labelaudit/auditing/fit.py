@@ -159,7 +159,7 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
     if catalogue.annotations is not None:
         votes, annotators = judge_votes(catalogue, catalogue.annotations, statistics, (heads or curves).beliefs)
     said_N = np.full(len(catalogue), -1) if review is None else review.answers.label_N
-    table = verdict_table(catalogue, statistics, verdicts, kinds, said_N).append_column("kept", pa.array(kept_N))
+    table = verdict_table(catalogue, statistics, verdicts, kinds, said_N, kept_N)
     none = pa.scalar(None, pa.string())
     suggested = pc.if_else(pa.array(verdicts.flagged_N), table.column("suggested_label"), none).combine_chunks()
     return Fitted(

@@ -168,8 +168,6 @@ class Audit:
 
     @cached_property
     def _kept_N(self) -> BoolArray:
-        if "kept" not in self.scores.column_names:  # judged before there were decisions
-            return np.zeros(len(self.catalogue), dtype=bool)
         kept_N: BoolArray = self.scores.column("kept").to_numpy().astype(bool)
         return kept_N
 

@@ -53,7 +53,8 @@ def four_kinds():
 
 def table_of(kinds=None, catalogue=None, statistics=None):
     catalogue, statistics = catalogue or catalogue_of(FOUR), statistics or four_statistics()
-    return verdict_table(catalogue, statistics, FOUR_VERDICTS, kinds or no_kinds(), np.full(4, -1))
+    said_N = np.full(4, -1)
+    return verdict_table(catalogue, statistics, FOUR_VERDICTS, kinds or no_kinds(), said_N, said_N >= 0)
 
 
 def ranked(count=1, catalogue=None, **changes):
@@ -85,7 +86,8 @@ def test_the_ranked_list_is_read_back_whatever_the_paths_are():
     beliefs = beliefs_of(np.zeros(count), np.ones((1, count)), np.ones((1, count)))
     verdicts = verdicts_with(np.ones(count), np.arange(count)[::-1])
     statistics = statistics_of(range(count), beliefs=beliefs)
-    table = verdict_table(catalogue_of(), statistics, verdicts, no_kinds(count), np.full(count, -1))
+    said_N = np.full(count, -1)
+    table = verdict_table(catalogue_of(), statistics, verdicts, no_kinds(count), said_N, said_N >= 0)
     table = lists.ranked(table, catalogue_of(), verdicts.order)
     rows = read_rows("".join(lists.ranked_lines(table)))
     assert [row["path"] for row in rows] == list(AWKWARD_PATHS[::-1])

@@ -84,6 +84,7 @@ def test_scores_say_for_each_sample_what_was_found(tmp_path):
         "p_no_class": 0.125,
         "kind": "mislabeled",
         "weight": 0.25,
+        "kept": False,
     }
     assert table.column("kind").to_pylist() == [None, "mislabeled", "corrupted", None]
     row = table.to_pylist()[3]  # without a record
@@ -101,7 +102,7 @@ def test_nothing_is_suggested_for_an_image_of_no_class_unless_a_reviewer_names_a
     row = table_of(kinds).to_pylist()[1]
     assert (row["kind"], row["suggested_label"], row["suggested_belief"]) == ("no-class", None, None)
     said_N = np.array([-1, 0, -1, -1], dtype=np.int32)
-    named = tables.verdict_table(catalogue_of(FOUR), four_statistics(), FOUR_VERDICTS, kinds, said_N)
+    named = tables.verdict_table(catalogue_of(FOUR), four_statistics(), FOUR_VERDICTS, kinds, said_N, said_N >= 0)
     assert named.to_pylist()[1]["suggested_label"] == "cat"
 
 

@@ -158,7 +158,7 @@ def test_what_is_new_since_the_last_audit_is_a_filter(tab: Tab, tmp_path: Path) 
     page_of(RunFolder(tmp_path / "runs/1"))
     tab.open(tmp_path / "runs/1/report.html")
     assert tab.on("#fresh", "return node.closest('label').hidden")
-    (tmp_path / "runs/1/scores.parquet").unlink()
+    (tmp_path / "runs/1/suspicious.csv").unlink()
     page_of(later.run)  # an earlier audit that is damaged is no reason for having no page
     empty = write_page(Audit(later.run), Listed(rows=[], total=0), tmp_path / "empty.html")
     tab.open(empty.path, height=TALL)
