@@ -27,13 +27,12 @@ from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW, Course, CurveAccumulat
 from labelaudit.detect.verdicts import ranking
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.report.console import show_suspicious
-from labelaudit.report.sentences import headline, kept_sentence, review_sentences, unreadable_sentence
+from labelaudit.report.console import show_outcome
 from labelaudit.review.decisions import decided, read_decisions
 from labelaudit.run import documents
 from labelaudit.run.documents import Count, as_json, read_description
 from labelaudit.run.layout import RunFolder, newest
-from labelaudit.run.lists import ranked, ranked_lines
+from labelaudit.run.lists import ranked, ranked_lines, ranked_rows
 from labelaudit.run.losses import read_epochs, recorded_epochs
 from labelaudit.run.parquet import columns
 from labelaudit.run.tables import read_annotations, read_findings, read_samples, read_scores
@@ -232,18 +231,12 @@ class Audit:
         return column_N
 
     def __repr__(self) -> str:
-        rows = self.top(min(_SHOWN_ROWS, self.flagged)).to_pylist()
-        lines = [headline(self.summary)]
-        if rows:
-            drawn = io.StringIO()
-            # In a notebook rich would display what it prints.
-            console = Console(file=drawn, width=100, color_system=None, highlight=False, force_jupyter=False)
-            show_suspicious(console, [{name: str(value) for name, value in row.items()} for row in rows])
-            lines += [line.rstrip() for line in drawn.getvalue().splitlines() if line.strip()]
-        lines += review_sentences(self.summary)
-        notes = (kept_sentence(self.summary), unreadable_sentence(self.summary), *self.warnings)
-        lines += [f"Warning: {printable(text)}" for text in notes if text]
-        return "\n".join([*lines, f"Run folder: {printable(str(self.run.root))}"])
+        rows = list(ranked_rows(self.top(min(_SHOWN_ROWS, self.flagged))))
+        drawn = io.StringIO()
+        # In a notebook rich would display what it prints.
+        console = Console(file=drawn, width=100, color_system=None, highlight=False, force_jupyter=False)
+        show_outcome(console, self.summary, rows)
+        return f"{drawn.getvalue()}Run folder: {printable(str(self.run.root))}"
 
 
 def open_run(path: Path | str) -> Audit:
