@@ -100,7 +100,9 @@ def train_probe(
                 recorded = world.once(lambda: losses.recorded_epochs(claimed.heads.losses))
                 if len(recorded) != begun.settings.heads_epochs:
                     _train_heads(claimed, begun.settings, prepared, source, reporter)
-        world.once(lambda: _finish(claimed, tensors, prepared))
+        mean, std = prepared.statistics
+        world.once(lambda: begin.write_network(claimed.probe, tensors, prepared.catalogue.classes))
+        world.once(lambda: begin.finish(claimed, normalization={"mean": mean, "std": std}))
         return claimed
 
 
@@ -311,9 +313,3 @@ def _require_same(one: Prepared, other: Prepared) -> None:
     if not np.array_equal(one.sample_R, other.sample_R):
         fix = "bring the file back, or audit into a new --run"
         raise RunError("an image that was trained on cannot be read any more", fix=fix)
-
-
-def _finish(run: RunFolder, tensors: Tensors, prepared: Prepared) -> None:
-    begin.write_network(run.probe, tensors, prepared.catalogue.classes)
-    mean, std = prepared.statistics
-    begin.finish(run, normalization={"mean": mean, "std": std})

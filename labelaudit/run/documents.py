@@ -301,13 +301,6 @@ def read_description(run: RunFolder) -> Description:
         raise RunError(f"{run.description} is damaged, or not of an audit ({error})", fix=fix) from error
 
 
-def write_description(run: RunFolder, description: Description) -> None:
-    """Write the run.json of an audit; what is only known later is left out until then."""
-    later = ("diverged", "finished", "normalization")
-    value = as_json(description)
-    run.write_description({name: entry for name, entry in value.items() if name not in later or entry})
-
-
 def read_noise(run: RunFolder) -> Noise:
     """Read noise.json; raise a RunError where the run was not fitted, or the file is damaged."""
     fix = f"run labelaudit fit {run.root}"

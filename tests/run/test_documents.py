@@ -60,13 +60,12 @@ def test_a_damaged_noise_json_is_refused_in_one_line(run, changes):
 def test_a_run_json_has_what_is_known_and_is_read_back(run):
     data = documents.RecordedData.of(catalogue_of(root=run.root))
     description = documents.Description(status=documents.TRAINED, data=data, settings={"epochs": 3}, diverged=True)
-    documents.write_description(run, description)
+    run.write_description(documents.as_json(description))
     assert documents.read_description(run) == description
     value = run.read_description()
     assert value["data"] == documents.as_json(data)
     assert value["data"]["rendering"] == {"integers": [0.0, 65535.0], "reals": [0.0, 1.0], "background": 255}
     assert (value["diverged"], value["mirror_test"]) == (True, None)
-    assert not {"finished", "normalization"} & set(value)
 
 
 DATA = {"root": "photos", "fingerprint": "0", "classes": ["ant", "bee"], "samples": 4}
