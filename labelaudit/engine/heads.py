@@ -18,7 +18,6 @@ from labelaudit.engine.devices import count_threads
 from labelaudit.engine.draws import make_draws, split_places
 from labelaudit.engine.optimizers import rate
 from labelaudit.engine.settings import TrainingSettings
-from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.run.losses import Observed, require_finite
 
 _SMALL = 1_000_000
@@ -68,17 +67,6 @@ def gradient(logits_BFK: Float32Array, label_B: NumberArray, taught_BF: BoolArra
     slope_BFK[np.arange(len(label_B)), :, label_B] -= 1.0
     slope_BFK *= (taught_BF / np.maximum(taught_BF.sum(axis=0), 1)).astype(np.float32)[:, :, None]
     return slope_BFK
-
-
-def _descend(
-    parameter: Float32Array, velocity: Float32Array, slope: Float32Array, settings: Hyperparameters, learning_rate: float
-) -> None:
-    """Take a step in place, as torch's SGD does."""
-    momentum = np.float32(settings.momentum)
-    slope += np.float32(settings.weight_decay) * parameter
-    velocity *= momentum
-    velocity += slope
-    parameter -= np.float32(learning_rate) * (slope + momentum * velocity if settings.nesterov else velocity)
 
 
 class Heads:
@@ -136,7 +124,15 @@ class Heads:
         logits_BFK = (x_BD @ weight.T + bias).reshape(len(row_B), -1, self._classes)
         taught_BF = fold_B[:, None] != np.arange(logits_BFK.shape[1])
         slope_BX = gradient(logits_BFK, label_B, taught_BF).reshape(len(row_B), -1)
-        slopes = slope_BX.T @ x_BD, slope_BX.sum(axis=0)
-        for each in zip(self.parameters, self._velocities, slopes, strict=True):
-            _descend(*each, self._settings, learning_rate)
+        for place, slope in enumerate((slope_BX.T @ x_BD, slope_BX.sum(axis=0))):
+            self._descend(place, slope, learning_rate)
         return observe(logits_BFK[np.arange(len(row_B)), fold_B], label_B)
+
+    def _descend(self, place: int, slope: Float32Array, learning_rate: float) -> None:
+        """Take a step of one parameter in place, as torch's SGD does."""
+        settings, parameter, velocity = self._settings, self.parameters[place], self._velocities[place]
+        momentum = np.float32(settings.momentum)
+        slope += np.float32(settings.weight_decay) * parameter
+        velocity *= momentum
+        velocity += slope
+        parameter -= np.float32(learning_rate) * (slope + momentum * velocity if settings.nesterov else velocity)

@@ -195,7 +195,12 @@ def test_who_has_reviewed_a_sample_is_not_told_to_review_one(reviewed: Path) -> 
     noise = noise_of(reviewed)
     more = f"To review more of the sample: labelaudit review {reviewed} --sample 80"
     for reviews_left, told in ((37, more), (0, "")):
-        edit(reviewed / "noise.json", suspicious=0, flag_above=1.0, reviewed={**noise["reviewed"], "reviews_left": reviews_left})
+        edit(
+            reviewed / "noise.json",
+            suspicious=0,
+            flag_above=1.0,
+            reviewed={**noise["reviewed"], "reviews_left": reviews_left},
+        )
         said = succeed("score", reviewed).err
         assert "no proof" not in said
         assert said.endswith(f"Run folder: {reviewed}\n{told}\n" if told else f"Run folder: {reviewed}\n")

@@ -29,7 +29,6 @@ from labelaudit.auditing.model import Audit, RowArray, recorded_data
 from labelaudit.data.catalogue import Catalogue, each_in_parallel
 from labelaudit.data.containers import read_file
 from labelaudit.data.images import CHANGED, PREVIEW_SIDE, PREVIEW_TYPE, UnreadableImageError, preview
-from labelaudit.detect import BoolArray
 from labelaudit.errors import DataError, LabelauditError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report import sentences
