@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -147,7 +146,11 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
         ),
         left_out=catalogue.left_out,
         unreadable=len(lists.unreadable_rows(catalogue)),
-        kinds=_kinds(kinds, verdicts.flagged_N),
+        kinds=documents.KindsNoise(
+            samples={kind: int(kinds.of(kind).sum()) for kind in KINDS},
+            suspicious={kind: int((kinds.of(kind) & verdicts.flagged_N).sum()) for kind in KINDS},
+            copies=kinds.copies,
+        ),
         findings={BY_NAME[each.name].code: len(each.sample_F) for each in found if len(each.sample_F)},
         splits=split_figures(catalogue, verdicts, leaked),
         near_groups=len(np.unique(near.group_F)) if near.group_F is not None else 0,
@@ -284,14 +287,6 @@ def _estimator(estimate: Estimate) -> documents.EstimatorNoise:
         noise_rate=estimate.noise_rate,
         suspicious=int((estimate.p_mislabeled_N > c.FLAG_ABOVE).sum()),
         mixture=mixture,
-    )
-
-
-def _kinds(kinds: Kinds, flagged_N: npt.NDArray[np.bool_]) -> documents.KindsNoise:
-    return documents.KindsNoise(
-        samples={kind: int(kinds.of(kind).sum()) for kind in KINDS},
-        suspicious={kind: int((kinds.of(kind) & flagged_N).sum()) for kind in KINDS},
-        copies=kinds.copies,
     )
 
 

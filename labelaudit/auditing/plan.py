@@ -348,10 +348,8 @@ def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str]:
     model = options.model or pretrained.EMBEDDED_MODEL
     if pretrained.is_embedded(model):
         return model, "embedded", "embedded weights"
-    if pretrained.cached_weights(model) is not None:
-        return model, "timm", "weights from the local cache"
     pretrained.require_pretrained(model, offline=options.offline)
-    return model, "timm", "weights downloaded from timm's hub"
+    return model, "timm", "weights of timm's hub"
 
 
 def fitting_batch_size(rows: int, most: int) -> int:
