@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -184,21 +183,14 @@ class Baseline:
         return finding in self.findings and not (code_of(row) in _OF_COPIES and row["path"] in self.added)
 
 
-def list_suspicious(rows: Iterable[Row], total: int, *, most: int, baseline: Baseline | None = None) -> Listed:
-    """Return the first suspicious labels; with a baseline, separate the new ones from the known ones.
-
-    Without a baseline no more than ``most`` rows are read, and ``total`` is the number of all.
-    """
-    if baseline is None:
-        return Listed(rows=list(itertools.islice(rows, most)), total=total)
+def list_suspicious(rows: Iterable[Row], *, most: int, baseline: Baseline | None = None) -> Listed:
+    """Return the first suspicious labels; with a baseline, separate the new ones from the known ones."""
     found: tuple[list[Row], list[Row]] = ([], [])
-    counts = [0, 0]
     for row in rows:
-        known = baseline.knows(row)
-        counts[known] += 1
-        if counts[known] <= most:
-            found[known].append(row)
-    return Listed(rows=found[0], known_rows=found[1], total=sum(counts), new=counts[0])
+        found[baseline is not None and baseline.knows(row)].append(row)
+    new, known = found
+    count = None if baseline is None else len(new)
+    return Listed(rows=new[:most], known_rows=known[:most], total=len(new) + len(known), new=count)
 
 
 def read_baseline(path: Path) -> Baseline:

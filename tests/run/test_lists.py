@@ -1,4 +1,3 @@
-import itertools
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -145,17 +144,16 @@ def ranks(rows):
     return [found["rank"] for found in rows]
 
 
-def test_without_a_baseline_the_first_rows_are_listed_and_the_others_not_read():
-    rows = itertools.chain([row(1), row(2)], (row(1 // 0) for _ in range(1)))
-    listed = lists.list_suspicious(rows, 5, most=2)
-    assert (ranks(listed.rows), listed.total, listed.counted, listed.new) == (["1", "2"], 5, 5, None)
+def test_without_a_baseline_the_first_rows_are_listed():
+    listed = lists.list_suspicious([row(1), row(2), row(3)], most=2)
+    assert (ranks(listed.rows), listed.total, listed.counted, listed.new) == (["1", "2"], 3, 3, None)
 
 
 def test_a_baseline_tells_new_labels_from_known_ones():
     finding_of = {number: (row(number)["sha256"], "ant") for number in (2, 5, 9)}
     files = {f"{number}.png": (*finding, "") for number, finding in finding_of.items()}
     rows = [row(1), row(2, path="moved.png"), row(3), row(4), row(5, given_label="bee")]
-    listed = lists.list_suspicious(rows, 99, most=3, baseline=Baseline(files=files))
+    listed = lists.list_suspicious(rows, most=3, baseline=Baseline(files=files))
     assert (ranks(listed.rows), ranks(listed.known_rows)) == (["1", "3", "4"], ["2"])
     assert (listed.total, listed.new, listed.counted) == (5, 4, 4)
 
