@@ -2,7 +2,7 @@
 
 Sources: Jiang et al. 2019 (Selective Backprop); "When does loss-based prioritization fail?", sections 3.2 and 4.
 
-Shapes: N samples, S audited samples, R records of one epoch.
+Shapes: N samples, S audited samples.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import entr
 
 from labelaudit.auditing.model import Audit
@@ -65,27 +64,22 @@ def advise(run: RunFolder) -> Advice:
     _ = audit.summary  # first: without it there are no verdicts
     right_N, intact_N = (1.0 - np.nan_to_num(audit.column(name)) for name in ("p_mislabeled", "p_corrupted"))
     sample_S = np.flatnonzero(audit.catalogue.used_N)
-    chances = selection_chances(read_epochs(run.losses), sample_S, len(audit.catalogue.classes))
+    epochs = read_epochs(run.losses, samples=sample_S)
+    chances = selection_chances(epochs, len(sample_S), len(audit.catalogue.classes))
     return compare((1.0 - right_N * intact_N)[sample_S], chances)
 
 
-def selection_chances(epochs: Iterable[EpochLosses], sample_S: npt.NDArray[np.int64], classes: int) -> Chances:
-    """Return each selector's mean chance to back-propagate a sample, over the epochs that have all of them."""
-    seen = 0
-    chances: Chances = {(name, share): np.zeros(len(sample_S)) for name in (_BY_LOSS, _BY_ENTROPY) for share in POWERS}
+def selection_chances(epochs: Iterable[EpochLosses], samples: int, classes: int) -> Chances:
+    """Return each selector's chance to back-propagate a sample [S], summed over the epochs."""
+    chances: Chances = {(name, share): np.zeros(samples) for name in (_BY_LOSS, _BY_ENTROPY) for share in POWERS}
     for epoch in epochs:
-        order_R = np.argsort(epoch.sample_R)
-        place_S = np.searchsorted(epoch.sample_R, sample_S, sorter=order_R)
-        record_S = order_R[place_S[place_S < len(order_R)]]
-        if len(record_S) and np.array_equal(epoch.sample_R[record_S], sample_S):
-            loss_S, margin_S = (value[record_S].astype(np.float64) for value in (epoch.loss_R, epoch.margin_R))
-            scores = {_BY_LOSS: loss_S, _BY_ENTROPY: largest_entropy(loss_S, margin_S, classes)}
-            for name, score_S in scores.items():
-                rank_S = np.searchsorted(np.sort(score_S), score_S, side="left") / len(score_S)
-                for share, power in POWERS.items():
-                    chances[name, share] += rank_S**power
-            seen += 1
-    return {key: chance_S / max(seen, 1) for key, chance_S in chances.items()}
+        loss_S, margin_S = epoch.loss_R.astype(np.float64), epoch.margin_R.astype(np.float64)
+        scores = {_BY_LOSS: loss_S, _BY_ENTROPY: largest_entropy(loss_S, margin_S, classes)}
+        for name, score_S in scores.items():
+            rank_S = np.searchsorted(np.sort(score_S), score_S, side="left") / samples
+            for share, power in POWERS.items():
+                chances[name, share] += rank_S**power
+    return chances
 
 
 def largest_entropy(loss_S: FloatArray, margin_S: FloatArray, classes: int) -> FloatArray:

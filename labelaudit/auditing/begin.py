@@ -195,7 +195,7 @@ def describe(data: Data, run: RunFolder, catalogue: Catalogue, **training: Any) 
         data=documents.RecordedData.of(catalogue, data.labels_file),
         **training,
     )
-    documents.write_description(run, description)
+    run.write_description(documents.as_json(description))
 
 
 def finish(run: RunFolder, **entries: object) -> None:

@@ -35,8 +35,8 @@ def find_changes(before: Audit, after: Audit) -> Changes:
 def _listed(audit: Audit, other: Audit) -> Listed:
     columns = (other.suspicious.column(name).to_pylist() for name in ("path", "sha256", "given_label"))
     files = {path: (sha256, label, "") for path, sha256, label in zip(*columns, strict=True)}
-    rows, total = ranked_rows(audit.suspicious), audit.summary.suspicious
-    return list_suspicious(rows, total, most=len(audit.catalogue), baseline=Baseline(files=files))
+    rows = ranked_rows(audit.suspicious)
+    return list_suspicious(rows, most=len(audit.catalogue), baseline=Baseline(files=files))
 
 
 def _counted(catalogue: Catalogue) -> Counter[Finding]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -147,7 +146,11 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
         ),
         left_out=catalogue.left_out,
         unreadable=len(lists.unreadable_rows(catalogue)),
-        kinds=_kinds(kinds, verdicts.flagged_N),
+        kinds=documents.KindsNoise(
+            samples={kind: int(kinds.of(kind).sum()) for kind in KINDS},
+            suspicious={kind: int((kinds.of(kind) & verdicts.flagged_N).sum()) for kind in KINDS},
+            copies=kinds.copies,
+        ),
         findings={BY_NAME[each.name].code: len(each.sample_F) for each in found if len(each.sample_F)},
         splits=split_figures(catalogue, verdicts, leaked),
         near_groups=len(np.unique(near.group_F)) if near.group_F is not None else 0,
@@ -159,7 +162,7 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
     if catalogue.annotations is not None:
         votes, annotators = judge_votes(catalogue, catalogue.annotations, statistics, (heads or curves).beliefs)
     said_N = np.full(len(catalogue), -1) if review is None else review.answers.label_N
-    table = verdict_table(catalogue, statistics, verdicts, kinds, said_N).append_column("kept", pa.array(kept_N))
+    table = verdict_table(catalogue, statistics, verdicts, kinds, said_N, kept_N)
     none = pa.scalar(None, pa.string())
     suggested = pc.if_else(pa.array(verdicts.flagged_N), table.column("suggested_label"), none).combine_chunks()
     return Fitted(
@@ -278,24 +281,12 @@ def _estimator(estimate: Estimate) -> documents.EstimatorNoise:
             std=tuple(fitted.std_2.tolist()),
             separation=fitted.separation,
             modes=fitted.modes,
-            log_likelihood=fitted.log_likelihood,
         )
     return documents.EstimatorNoise(
         rank_by=estimate.rank_by,
         noise_rate=estimate.noise_rate,
         suspicious=int((estimate.p_mislabeled_N > c.FLAG_ABOVE).sum()),
         mixture=mixture,
-    )
-
-
-def _kinds(kinds: Kinds, flagged_N: npt.NDArray[np.bool_]) -> documents.KindsNoise:
-    seen_N = np.isfinite(kinds.p_corrupted_N)
-    return documents.KindsNoise(
-        samples={kind: int(kinds.of(kind).sum()) for kind in KINDS},
-        suspicious={kind: int((kinds.of(kind) & flagged_N).sum()) for kind in KINDS},
-        corrupted_rate=float(kinds.p_corrupted_N[seen_N].mean()) if seen_N.any() else None,
-        ambiguous_below=kinds.ambiguous_below,
-        copies=kinds.copies,
     )
 
 

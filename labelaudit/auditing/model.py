@@ -24,15 +24,15 @@ from labelaudit.data.catalogue import Catalogue, split_places
 from labelaudit.data.folder import require_outside, scan
 from labelaudit.detect import BoolArray, FloatArray, IntArray
 from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW, Course, CurveAccumulator
+from labelaudit.detect.verdicts import ranking
 from labelaudit.errors import RunError, UsageError
 from labelaudit.progress import QUIET, Reporter
-from labelaudit.report.console import show_suspicious
-from labelaudit.report.sentences import headline, kept_sentence, review_sentences, unreadable_sentence
+from labelaudit.report.console import show_outcome
 from labelaudit.review.decisions import decided, read_decisions
 from labelaudit.run import documents
 from labelaudit.run.documents import Count, as_json, read_description
 from labelaudit.run.layout import RunFolder, newest
-from labelaudit.run.lists import ranked, ranked_lines, read_flagged
+from labelaudit.run.lists import ranked, ranked_lines, ranked_rows
 from labelaudit.run.losses import read_epochs, recorded_epochs
 from labelaudit.run.parquet import columns
 from labelaudit.run.tables import read_annotations, read_findings, read_samples, read_scores
@@ -157,22 +157,17 @@ class Audit:
     @cached_property
     def flagged_S(self) -> RowArray:
         """The numbers of the suspicious samples, in the order of suspicious.csv."""
-        return read_flagged(self.run.suspicious, len(self.catalogue))
+        return self.order_U[: (self.column("p_mislabeled") > self.summary.flag_above).sum()]
 
     @cached_property
     def order_U(self) -> RowArray:
         """The numbers of the audited samples, the most suspicious first; the suspicious samples are its head."""
-        p_N, statistic_N = self.column("p_mislabeled"), self.column(self.summary.fit.rank_by)
+        statistic_N = self.column(self.summary.fit.rank_by)
         suspicion_N = -statistic_N if self.summary.fit.rank_by in SUSPICIOUS_WHEN_LOW else statistic_N
-        other = np.setdiff1d(np.flatnonzero(np.isfinite(p_N)), self.flagged_S)
-        # P(mislabeled) is 0 for most of them, so the statistic decides. Kept labels are the last.
-        order = np.lexsort((-suspicion_N[other], -p_N[other], self._kept_N[other]))
-        return np.concatenate([self.flagged_S, other[order]])
+        return ranking(self.column("p_mislabeled"), np.where(self._kept_N, -np.inf, suspicion_N))
 
     @cached_property
     def _kept_N(self) -> BoolArray:
-        if "kept" not in self.scores.column_names:  # judged before there were decisions
-            return np.zeros(len(self.catalogue), dtype=bool)
         kept_N: BoolArray = self.scores.column("kept").to_numpy().astype(bool)
         return kept_N
 
@@ -237,18 +232,12 @@ class Audit:
         return column_N
 
     def __repr__(self) -> str:
-        rows = self.top(min(_SHOWN_ROWS, self.flagged)).to_pylist()
-        lines = [headline(self.summary)]
-        if rows:
-            drawn = io.StringIO()
-            # In a notebook rich would display what it prints.
-            console = Console(file=drawn, width=100, color_system=None, highlight=False, force_jupyter=False)
-            show_suspicious(console, [{name: str(value) for name, value in row.items()} for row in rows])
-            lines += [line.rstrip() for line in drawn.getvalue().splitlines() if line.strip()]
-        lines += review_sentences(self.summary)
-        notes = (kept_sentence(self.summary), unreadable_sentence(self.summary), *self.warnings)
-        lines += [f"Warning: {printable(text)}" for text in notes if text]
-        return "\n".join([*lines, f"Run folder: {printable(str(self.run.root))}"])
+        rows = list(ranked_rows(self.top(min(_SHOWN_ROWS, self.flagged))))
+        drawn = io.StringIO()
+        # In a notebook rich would display what it prints.
+        console = Console(file=drawn, width=100, color_system=None, highlight=False, force_jupyter=False)
+        show_outcome(console, self.summary, rows)
+        return f"{drawn.getvalue()}Run folder: {printable(str(self.run.root))}"
 
 
 def open_run(path: Path | str) -> Audit:

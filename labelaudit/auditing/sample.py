@@ -136,7 +136,7 @@ def find_review(run: RunFolder, catalogue: Catalogue, reporter: Reporter) -> Rev
 
 
 def agree(verdicts: Verdicts, review: Review, settings: FitSettings) -> Verdicts:
-    """Return the verdicts with P(mislabeled), weights and order as the review has them; the estimates stay."""
+    """Return the verdicts with P(mislabeled) and weights as the review has them; the estimates stay."""
     known_N = review.answers.known_N
     p_N = s.recalibrate(verdicts.p_mislabeled_N, review.design, review.answers.answer_N, review.noise.noise_rate)
     return _with_probability(verdicts, p_N, known_N, settings)
@@ -153,11 +153,11 @@ def spare(verdicts: Verdicts, kept_N: BoolArray, judged: Verdicts, settings: Fit
     lost = float(judged.p_mislabeled_N[kept_N & seen_N].sum()) / max(int(seen_N.sum()), 1)
     p_N = np.where(kept_N & seen_N, 0.0, verdicts.p_mislabeled_N)
     found = _with_probability(verdicts, p_N, kept_N, settings)
-    order, rate, interval = found.order, found.noise_rate, found.interval
+    rate, interval = found.noise_rate, found.interval
     return replace(
         found,
         raw_posterior_N=np.where(kept_N & seen_N, 0.0, verdicts.raw_posterior_N),
-        order=order[np.argsort(kept_N[order], kind="stable")],
+        suspicion_N=np.where(kept_N, -np.inf, verdicts.suspicion_N),
         noise_rate=None if rate is None else max(rate - lost, 0.0),
         interval=None if interval is None else (max(interval[0] - lost, 0.0), max(interval[1] - lost, 0.0)),
     )
@@ -171,6 +171,5 @@ def _with_probability(verdicts: Verdicts, p_N: FloatArray, known_N: BoolArray, s
         p_mislabeled_N=p_N,
         raw_posterior_N=p_N,
         weight_N=np.where(known_N, weight_N, verdicts.weight_N) if settings.raw_weights else weight_N,
-        order=verdicts.order[np.argsort(-p_N[verdicts.order], kind="stable")],
         review=review_shares(p_N),
     )

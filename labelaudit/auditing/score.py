@@ -67,8 +67,7 @@ def train_missing(data: Data, run: RunFolder | None, options: TrainingOptions, r
 def finished(run: RunFolder, fit_settings: FitSettings | None) -> Audit | None:
     """Return the audit in a run folder if its verdicts go by these settings (None: any) and its decisions."""
     found = Audit(run)
-    judged = run.noise.exists() and run.findings.exists()
-    if not judged or found.summary.decisions != digest_of(run.decisions, run.answers):
+    if not run.noise.exists() or found.summary.decisions != digest_of(run.decisions, run.answers):
         return None
     return found if fit_settings in (None, found.summary.fit) else None
 

@@ -40,7 +40,6 @@ _MOST_SAMPLED = 256
 
 _POINTERS = (
     (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the image: git lfs pull fetches it"),
-    (b"version https://hawser.github.com/spec/", "a Git LFS pointer, not the image: git lfs pull fetches it"),
     (b"/annex/objects/", "a git-annex pointer, not the image: git annex get fetches it"),
     (b"<!doctype html", "a web page, not an image: download it again"),
     (b"<html", "a web page, not an image: download it again"),

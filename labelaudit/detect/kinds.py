@@ -43,8 +43,6 @@ class Kinds:
         p_corrupted_N: P(corrupted); NaN where the image is not known.
         corruption_N: Its log-odds, which rank; NaN likewise.
         p_no_class_N: P(no class); NaN where it is not known.
-        ambiguous_below: A suspicious sample is ambiguous when the belief in the suggested label exceeds that in the
-            given one by less than this.
         copies: What each kind of copies is called; empty where none were made.
         equal_N: Number of the group of equal images that a sample is in; −1 where there is no other, or no content.
     """
@@ -53,7 +51,6 @@ class Kinds:
     p_corrupted_N: FloatArray
     corruption_N: FloatArray
     p_no_class_N: FloatArray
-    ambiguous_below: float
     copies: tuple[Copies, ...]
     equal_N: IntArray
 
@@ -98,9 +95,9 @@ def tell_kinds(
             p_N[images.sample_U], score_N[images.sample_U], p_PM = found
             found_M = (p_PM > c.CORRUPTED_ABOVE).sum(axis=0).tolist()
             copies = [Copies(kind=kind, count=len(p_PM), found=n) for kind, n in zip(COPY_KINDS, found_M, strict=True)]
-    below = ambiguous_below(statistics, flagged_N, generator)
+    least = ambiguous_below(statistics, flagged_N, generator)
     beliefs = statistics.beliefs
-    unclear_N = beliefs.alternative_belief_N - beliefs.given_N < below
+    unclear_N = beliefs.alternative_belief_N - beliefs.given_N < least
     named_N = np.where(unclear_N, KINDS.index("ambiguous"), KINDS.index("mislabeled"))
     kind_N = np.where(flagged_N, named_N, -1).astype(np.int8)
     no_class_N = np.full(len(flagged_N), np.nan) if p_no_class_N is None else p_no_class_N
@@ -113,7 +110,6 @@ def tell_kinds(
         p_corrupted_N=p_N,
         corruption_N=score_N,
         p_no_class_N=no_class_N,
-        ambiguous_below=below,
         copies=tuple(copies),
         equal_N=equal_N,
     )

@@ -24,7 +24,6 @@ class GaussianMixture:
     weight_2: FloatArray
     mean_2: FloatArray
     std_2: FloatArray
-    log_likelihood: float
 
     def _log_density(self, score_N: FloatArray) -> FloatArray:
         return _log_gaussians(score_N, self.weight_2, self.mean_2, self.std_2**2)
@@ -95,13 +94,12 @@ def fit_gaussian_mixture(score_N: FloatArray) -> GaussianMixture | None:
     if len(value_G) < 3:
         return None
     fits = [_maximize(value_G, count_G, quantile) for quantile in c.START_QUANTILES]
-    likelihood, weight_2, mean_2, variance_2 = max(fits, key=lambda fit: fit[0])
+    _, weight_2, mean_2, variance_2 = max(fits, key=lambda fit: fit[0])
     order = np.argsort(mean_2, kind="stable")
     return GaussianMixture(
         weight_2=weight_2[order],
         mean_2=mean_2[order] * spread + center,
         std_2=np.sqrt(variance_2[order]) * spread,
-        log_likelihood=float(likelihood - np.log(spread)),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,7 @@ class Verdicts:
     Attributes:
         p_mislabeled_N, raw_posterior_N: As in `Estimate`; NaN without a record.
         weight_N: 1 − P(mislabeled), or 1 − the raw posterior if that is asked for; 0 without a record.
-        order: Samples with a record, most suspicious first; the first ``flagged`` of them are suspicious.
+        suspicion_N: The statistic that ranks, high = suspicious; −∞ for labels that a person kept.
         noise_rate, interval: Estimate and [low, high]; None where the estimator finds nothing to fit.
         estimates: What each estimator says, without those that find nothing to fit.
         review: How many errors are at the head of the list.
@@ -68,7 +69,7 @@ class Verdicts:
     p_mislabeled_N: FloatArray
     raw_posterior_N: FloatArray
     weight_N: FloatArray
-    order: npt.NDArray[np.int64]
+    suspicion_N: FloatArray
     noise_rate: float | None
     interval: tuple[float, float] | None
     estimates: Mapping[EstimatorName, Estimate]
@@ -84,6 +85,17 @@ class Verdicts:
     def flagged(self) -> int:
         """The number of suspicious samples."""
         return int(self.flagged_N.sum())
+
+    @cached_property
+    def order(self) -> npt.NDArray[np.int64]:
+        """Samples with a record, the most suspicious first: the first ``flagged`` of them are suspicious."""
+        return ranking(self.p_mislabeled_N, self.suspicion_N)
+
+
+def ranking(p_N: FloatArray, suspicion_N: FloatArray) -> npt.NDArray[np.int64]:
+    """Return the samples with a record, by P(mislabeled), and where that is equal by a statistic that says more."""
+    seen = np.flatnonzero(np.isfinite(p_N))
+    return seen[np.lexsort((-suspicion_N[seen], -p_N[seen]))]
 
 
 def judge(statistics: CurveStatistics, settings: FitSettings) -> Verdicts:
@@ -103,14 +115,11 @@ def judge(statistics: CurveStatistics, settings: FitSettings) -> Verdicts:
     p_N = raw_N = np.where(seen_N, 0.0, np.nan)
     if estimate is not None:
         p_N, raw_N = estimate.p_mislabeled_N, estimate.raw_posterior_N
-    seen = np.flatnonzero(seen_N)
-    # By P first: it is equal where the statistic says more, and 0 for labels that a person has kept.
-    order = seen[np.lexsort((-suspicion_N[seen], -p_N[seen]))]
     return Verdicts(
         p_mislabeled_N=p_N,
         raw_posterior_N=raw_N,
         weight_N=np.where(seen_N, 1.0 - (raw_N if settings.raw_weights else p_N), 0.0),
-        order=order,
+        suspicion_N=suspicion_N,
         noise_rate=None if estimate is None else estimate.noise_rate,
         interval=None if estimate is None else estimate.interval(statistics),
         estimates=estimates,

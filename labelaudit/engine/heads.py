@@ -7,7 +7,7 @@ Shapes: R rows, B batch, D features, F folds and their heads, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,6 @@ from labelaudit.engine.devices import count_threads
 from labelaudit.engine.draws import make_draws, split_places
 from labelaudit.engine.optimizers import rate
 from labelaudit.engine.settings import TrainingSettings
-from labelaudit.hyperparameters import Hyperparameters
 from labelaudit.run.losses import Observed, require_finite
 
 _SMALL = 1_000_000
@@ -70,33 +69,8 @@ def gradient(logits_BFK: Float32Array, label_B: NumberArray, taught_BF: BoolArra
     return slope_BFK
 
 
-class Stepper:
-    """Steps in place, as torch's SGD or Adam takes them; ``momentum`` is what a training that goes on has to know."""
-
-    def __init__(self, parameter: Float32Array, settings: Hyperparameters) -> None:
-        self._parameter, self._settings = parameter, settings
-        self.momentum = np.zeros((1 + (settings.optimizer == "adam"), *parameter.shape), dtype=np.float32)
-
-    def __call__(self, slope: Float32Array, learning_rate: float, steps: int) -> None:
-        """Take a step along the gradient; ``steps`` were taken before."""
-        momentum, first = np.float32(self._settings.momentum), self.momentum[0]
-        slope += np.float32(self._settings.weight_decay) * self._parameter
-        if self._settings.optimizer == "adam":
-            second, beta2, steps = self.momentum[1], self._settings.beta2, steps + 1
-            first += (1 - momentum) * (slope - first)
-            second += np.float32(1 - beta2) * (slope**2 - second)
-            root = np.sqrt(second) / np.float32((1 - beta2**steps) ** 0.5) + np.float32(1e-8)
-            self._parameter -= np.float32(learning_rate / (1 - self._settings.momentum**steps)) * first / root
-        else:
-            first *= momentum
-            first += slope
-            self._parameter -= np.float32(learning_rate) * (
-                slope + momentum * first if self._settings.nesterov else first
-            )
-
-
 class Heads:
-    """F heads in training: weights [F · K, D] and biases [F · K], which `mean` makes one classifier."""
+    """F heads in training; their ``parameters``, weights [F · K, D] and biases [F · K], `mean` makes one classifier."""
 
     def __init__(
         self,
@@ -111,25 +85,12 @@ class Heads:
         generator, features = make_draws(settings.seed, "initial weights"), feature_RD.shape[1]
         shapes = (settings.folds * classes, features), (settings.folds * classes,)
         bound = features**-0.5
-        self._parameters = [generator.uniform(-bound, bound, shape).astype(np.float32) for shape in shapes]
-        self._steppers = [Stepper(parameter, settings) for parameter in self._parameters]
-        self.finished_epochs = 0
-
-    @property
-    def state(self) -> dict[str, Float32Array]:
-        """All that a training that goes on after ``finished_epochs`` has to know, as views."""
-        named = {f"parameter {i}": each for i, each in enumerate(self._parameters)}
-        return named | {f"momentum {i}": each.momentum for i, each in enumerate(self._steppers)}
-
-    def restore(self, state: Mapping[str, Float32Array], finished_epochs: int) -> None:
-        """Go on from a state; one of other shapes or names is a ValueError or KeyError."""
-        self.finished_epochs = finished_epochs
-        for name, value in self.state.items():
-            value[:] = state[name]
+        self.parameters = [generator.uniform(-bound, bound, shape).astype(np.float32) for shape in shapes]
+        self._velocities = [np.zeros_like(parameter) for parameter in self.parameters]
 
     def mean(self) -> dict[str, Float32Array]:
         """Return weight [K, D] and bias [K] of the classifier whose logits are the mean of the heads'."""
-        weight, bias = (each.reshape(-1, self._classes, *each.shape[1:]).mean(axis=0) for each in self._parameters)
+        weight, bias = (each.reshape(-1, self._classes, *each.shape[1:]).mean(axis=0) for each in self.parameters)
         return {"weight": weight, "bias": bias}
 
     def logits(self, feature_XD: Float32Array) -> Float32Array:
@@ -142,28 +103,36 @@ class Heads:
         """Train every epoch, and yield what each row's own head, which is not taught it, said before each step."""
         settings, rows = self._settings, len(self._label_R)
         batches = split_places(rows, settings.batch_size)
-        threads = 1 if self._parameters[0].size <= _SMALL else count_threads()
-        for epoch in range(self.finished_epochs, settings.epochs):
+        threads = 1 if self.parameters[0].size <= _SMALL else count_threads()
+        for epoch in range(settings.epochs):
             order_R = make_draws(settings.seed, "order", epoch).permutation(rows)
             parts: list[Observed] = []
             with threadpool_limits(threads), np.errstate(over="ignore", invalid="ignore"):
                 for step, places in enumerate(batches):
                     done, steps = (epoch + step / len(batches)) / settings.epochs, epoch * len(batches) + step
-                    parts.append(self._step(order_R[places], rate(settings, done, steps), steps))
+                    parts.append(self._step(order_R[places], rate(settings, done, steps)))
                     advance(places.stop - places.start)
             back_R = np.argsort(order_R)
             found = {name: np.concatenate([part[name] for part in parts])[back_R] for name in parts[0]}
             require_finite(found["loss"], epoch)
-            self.finished_epochs = epoch + 1
             yield found
 
-    def _step(self, row_B: NumberArray, learning_rate: float, steps: int) -> Observed:
+    def _step(self, row_B: NumberArray, learning_rate: float) -> Observed:
         """Take a step on some rows, and return what their own heads said of them."""
-        weight, bias = self._parameters
+        weight, bias = self.parameters
         x_BD, label_B, fold_B = self._feature_RD[row_B], self._label_R[row_B], self._fold_R[row_B]
         logits_BFK = (x_BD @ weight.T + bias).reshape(len(row_B), -1, self._classes)
         taught_BF = fold_B[:, None] != np.arange(logits_BFK.shape[1])
         slope_BX = gradient(logits_BFK, label_B, taught_BF).reshape(len(row_B), -1)
-        for step, gradient_X in zip(self._steppers, (slope_BX.T @ x_BD, slope_BX.sum(axis=0)), strict=True):
-            step(gradient_X, learning_rate, steps)
+        for place, slope in enumerate((slope_BX.T @ x_BD, slope_BX.sum(axis=0))):
+            self._descend(place, slope, learning_rate)
         return observe(logits_BFK[np.arange(len(row_B)), fold_B], label_B)
+
+    def _descend(self, place: int, slope: Float32Array, learning_rate: float) -> None:
+        """Take a step of one parameter in place, as torch's SGD does."""
+        settings, parameter, velocity = self._settings, self.parameters[place], self._velocities[place]
+        momentum = np.float32(settings.momentum)
+        slope += np.float32(settings.weight_decay) * parameter
+        velocity *= momentum
+        velocity += slope
+        parameter -= np.float32(learning_rate) * (slope + momentum * velocity if settings.nesterov else velocity)

@@ -180,9 +180,9 @@ _BUNDLED = {
 }
 
 
-def embedded_is_installed(model: str) -> bool:
-    """True when a package with this backbone's weights is installed."""
-    return model in _BUNDLED and _BUNDLED[model].path is not None
+def is_embedded(model: str) -> bool:
+    """True for a backbone whose weights are in a package that is installed along with this one."""
+    return model in _BUNDLED
 
 
 def embedded_digest(model: str) -> str:

@@ -283,7 +283,7 @@ def make_report(
             )
         known = lists.read_baseline(baseline).against(audit.catalogue)
     rows = [row for row in lists.ranked_rows(audit.suspicious) if taken.takes(code_of(row), row["path"])]
-    listed = lists.list_suspicious(rows, len(rows), most=max(top, _MOST_LISTED), baseline=known)
+    listed = lists.list_suspicious(rows, most=max(top, _MOST_LISTED), baseline=known)
     unreadable = [row for row in lists.unreadable_rows(audit.catalogue) if taken.takes("LA005", row["path"])]
     findings = [row for row in lists.rows_of(audit.findings) if taken.takes(row["code"], row["path"])]
     copies = [row for row in findings if row["code"] == "LA006"]

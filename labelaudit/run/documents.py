@@ -108,7 +108,6 @@ class MixtureNoise(msgspec.Struct, frozen=True, kw_only=True):
     std: tuple[Figure, Figure]
     separation: Figure
     modes: Count
-    log_likelihood: float
 
 
 class EstimatorNoise(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -158,8 +157,6 @@ class KindsNoise(msgspec.Struct, frozen=True, kw_only=True):
 
     samples: Mapping[KindName, Count]
     suspicious: Mapping[KindName, Count]
-    corrupted_rate: Share | None
-    ambiguous_below: Figure
     copies: tuple[Copies, ...] = ()
 
 
@@ -302,13 +299,6 @@ def read_description(run: RunFolder) -> Description:
     except msgspec.ValidationError as error:
         fix = f"give the folder of an audit, or delete {run.root} and audit again"
         raise RunError(f"{run.description} is damaged, or not of an audit ({error})", fix=fix) from error
-
-
-def write_description(run: RunFolder, description: Description) -> None:
-    """Write the run.json of an audit; what is only known later is left out until then."""
-    later = ("diverged", "finished", "normalization")
-    value = as_json(description)
-    run.write_description({name: entry for name, entry in value.items() if name not in later or entry})
 
 
 def read_noise(run: RunFolder) -> Noise:

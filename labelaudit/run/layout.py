@@ -36,7 +36,6 @@ class RunFolder:
     losses = _Place("losses")  # one Parquet file per epoch
     test_losses = _Place("test-losses")  # the same of held-out images, where an experiment measures them
     checkpoint = _Place("checkpoint.pt")  # the state after the last whole epoch
-    heads_state = _Place("heads-state.safetensors")  # the same of held-out heads, whose training takes long
     probe = _Place("probe.safetensors")  # the trained probe
     pictures = _Place("pictures.parquet")  # statistics of every image, and of copies that were corrupted on purpose
     scores = _Place("scores.parquet")  # every sample's statistics and verdict

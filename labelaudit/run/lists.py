@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,9 +20,9 @@ import pyarrow as pa
 
 from labelaudit.codes import BY_NAME, CODES
 from labelaudit.data.catalogue import LONELY, Catalogue
-from labelaudit.errors import DataError, RunError
-from labelaudit.run.files import reading, require_regular, write_bytes, write_lines
-from labelaudit.run.layout import RunFolder, newest
+from labelaudit.errors import DataError
+from labelaudit.run.files import reading, write_bytes, write_lines
+from labelaudit.run.layout import newest
 from labelaudit.run.parquet import columns, read_table
 from labelaudit.text import csv_lines, listed, unguarded
 
@@ -109,19 +108,6 @@ def _texts(table: pa.Table | pa.RecordBatch) -> Iterator[tuple[str, ...]]:
     return zip(*(texts(*column) for column in table.to_pydict().items()), strict=True)
 
 
-def read_flagged(path: Path, count: int) -> npt.NDArray[np.int64]:
-    """Read the sample numbers of suspicious.csv, below ``count``; a RunError where it is missing or damaged."""
-    fix = f"run labelaudit fit {path.parent}"
-    try:
-        with open(require_regular(path), encoding="utf-8", newline="") as handle:
-            flagged_S = np.array([int(row["sample"]) for row in csv.DictReader(handle, strict=True)], dtype=np.int64)
-    except (OSError, ValueError, TypeError, KeyError, OverflowError, csv.Error) as error:
-        raise RunError(f"{path} is missing or damaged", fix=fix) from error
-    if len(np.unique(flagged_S)) < len(flagged_S) or not ((flagged_S >= 0) & (flagged_S < count)).all():
-        raise RunError(f"{path} has other samples than {RunFolder(path.parent).samples}", fix=fix)
-    return flagged_S
-
-
 @dataclass(frozen=True, kw_only=True)
 class Listed:
     """The first suspicious labels of an audit, in the order of suspicious.csv, and how many there are (``total``).
@@ -197,21 +183,14 @@ class Baseline:
         return finding in self.findings and not (code_of(row) in _OF_COPIES and row["path"] in self.added)
 
 
-def list_suspicious(rows: Iterable[Row], total: int, *, most: int, baseline: Baseline | None = None) -> Listed:
-    """Return the first suspicious labels; with a baseline, separate the new ones from the known ones.
-
-    Without a baseline no more than ``most`` rows are read, and ``total`` is the number of all.
-    """
-    if baseline is None:
-        return Listed(rows=list(itertools.islice(rows, most)), total=total)
+def list_suspicious(rows: Iterable[Row], *, most: int, baseline: Baseline | None = None) -> Listed:
+    """Return the first suspicious labels; with a baseline, separate the new ones from the known ones."""
     found: tuple[list[Row], list[Row]] = ([], [])
-    counts = [0, 0]
     for row in rows:
-        known = baseline.knows(row)
-        counts[known] += 1
-        if counts[known] <= most:
-            found[known].append(row)
-    return Listed(rows=found[0], known_rows=found[1], total=sum(counts), new=counts[0])
+        found[baseline is not None and baseline.knows(row)].append(row)
+    new, known = found
+    count = None if baseline is None else len(new)
+    return Listed(rows=new[:most], known_rows=known[:most], total=len(new) + len(known), new=count)
 
 
 def read_baseline(path: Path) -> Baseline:

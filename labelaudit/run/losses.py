@@ -94,8 +94,13 @@ def discard_from(folder: Path, epoch: int) -> None:
                 epoch_file(folder, recorded).unlink()
 
 
-def read_epochs(folder: Path, reporter: Reporter = QUIET) -> Iterator[EpochLosses]:
-    """Read every recorded epoch in order, one at a time; raise a RunError where a file is missing or damaged."""
+def read_epochs(
+    folder: Path, reporter: Reporter = QUIET, *, samples: npt.NDArray[np.int64] | None = None
+) -> Iterator[EpochLosses]:
+    """Read every recorded epoch in order, one at a time.
+
+    A file that is missing, damaged or of other ``samples`` than these is a RunError.
+    """
     epochs, fix = recorded_epochs(folder), f"delete {folder.parent} and audit again"
     if missing := set(range(len(epochs))) - set(epochs):
         raise RunError(f"{folder} lacks epoch {min(missing)}", fix=fix)
@@ -105,6 +110,8 @@ def read_epochs(folder: Path, reporter: Reporter = QUIET) -> Iterator[EpochLosse
             arrays = {f"{name}_R": table.column(name).to_numpy() for name in SCHEMA.names}
             if any(column.null_count for column in table.columns) or (arrays.pop("epoch_R") != epoch).any():
                 raise RunError(f"{path} does not hold the records of epoch {epoch}", fix=fix)
+            if samples is not None and not np.array_equal(arrays["sample_R"], samples):
+                raise RunError(f"{path} has other samples than the audit", fix=fix)
             yield EpochLosses(epoch=epoch, **arrays)
             advance(1)
 

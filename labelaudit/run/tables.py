@@ -33,7 +33,7 @@ _SAMPLES = columns(
 
 _SCORES = columns(
     f"path:str given_label:str suggested_label:str kind:str suggested_belief {' '.join(STATISTICS)} p_mislabeled "
-    "label_score weight sample:int32"
+    "label_score weight kept:bool sample:int32"
 )
 """The columns of scores.parquet; there may be more."""
 
@@ -119,10 +119,12 @@ def verdict_table(
     verdicts: Verdicts,
     kinds: Kinds,
     said_N: IntArray,
+    kept_N: BoolArray,
 ) -> pa.Table:
     """Return every sample's statistics and verdict, as scores.parquet has them; null where a sample has no record.
 
-    ``said_N`` are labels that a reviewer named, else −1: they are suggested in the place of the probe's.
+    ``said_N`` are labels that a reviewer named, else −1: they are suggested in the place of the probe's;
+    ``kept_N`` are true for labels that a person kept.
     """
     suggested_N = statistics.transition.true_N
     belief_N = statistics.beliefs.of(suggested_N)
@@ -141,13 +143,13 @@ def verdict_table(
         "p_mislabeled": _nullable(verdicts.p_mislabeled_N),
         "label_score": _nullable(1.0 - verdicts.p_mislabeled_N),
         "p_corrupted": _nullable(kinds.p_corrupted_N),
-        "corruption": _nullable(kinds.corruption_N),
         "p_no_class": _nullable(kinds.p_no_class_N),
         "kind": _names(KINDS, kinds.kind_N.astype(np.int32)),
         "weight": verdicts.weight_N,
     }
     if catalogue.split_N:
         columns["split"] = catalogue.split_N
+    columns["kept"] = kept_N
     meanings = {
         "p_mislabeled": "high = suspicious",
         "label_score": "1 - p_mislabeled; low = suspicious",

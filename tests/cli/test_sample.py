@@ -192,11 +192,15 @@ def test_relabel_applies_the_answers_and_the_next_audit_keeps_what_they_kept(dat
 
 
 def test_who_has_reviewed_a_sample_is_not_told_to_review_one(reviewed: Path) -> None:
-    (reviewed / "suspicious.csv").write_text((reviewed / "suspicious.csv").read_text().splitlines()[0] + "\n")
     noise = noise_of(reviewed)
     more = f"To review more of the sample: labelaudit review {reviewed} --sample 80"
     for reviews_left, told in ((37, more), (0, "")):
-        edit(reviewed / "noise.json", suspicious=0, reviewed={**noise["reviewed"], "reviews_left": reviews_left})
+        edit(
+            reviewed / "noise.json",
+            suspicious=0,
+            flag_above=1.0,
+            reviewed={**noise["reviewed"], "reviews_left": reviews_left},
+        )
         said = succeed("score", reviewed).err
         assert "no proof" not in said
         assert said.endswith(f"Run folder: {reviewed}\n{told}\n" if told else f"Run folder: {reviewed}\n")

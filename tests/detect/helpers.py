@@ -66,8 +66,10 @@ def statistics_of(aul_N, last_wrong_N=None, *, label_N=None, beliefs=None, class
 
 
 def verdicts_with(p_N, order):
-    """Verdicts with these probabilities and this order."""
+    """Verdicts with these probabilities; in this order, where they are equal."""
     p_N = np.array(p_N, dtype=np.float64)
+    suspicion_N = np.full(len(p_N), np.nan)
+    suspicion_N[order] = -np.arange(len(order))
     found = {"p_mislabeled_N": p_N, "raw_posterior_N": p_N, "weight_N": 1 - np.nan_to_num(p_N, nan=1.0)}
-    found |= {"order": np.array(order), "noise_rate": 0.2, "interval": (0.1, 0.3)}
+    found |= {"suspicion_N": suspicion_N, "noise_rate": 0.2, "interval": (0.1, 0.3)}
     return Verdicts(**found, estimates={}, review=(), warnings=[])

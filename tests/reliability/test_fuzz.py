@@ -171,7 +171,7 @@ def show(file: Path) -> None:
 
 
 def fit_run(file: Path) -> None:
-    if file.name not in {"noise.json", "suspicious.csv"}:  # which it writes
+    if file.name != "noise.json":  # which it writes
         fit(run_of(file))
 
 
@@ -230,7 +230,6 @@ CASES: dict[str, tuple[bytes | None, Contents, Callable[[Path], None]]] = {
     ".labelaudit-relabel-1.json": (JOURNAL, tampered, each(lambda file: last_journal(file.parent))),
     "run.json": (None, tampered, read_everything),
     "noise.json": (None, tampered, read_everything),
-    "suspicious.csv": (None, damaged, read_everything),
     "losses/epoch-0001.parquet": (None, tables, read_tables),
     "samples.parquet": (None, tables, each(read_tables, read_baseline)),
     "scores.parquet": (None, tables, read_tables),

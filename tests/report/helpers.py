@@ -32,8 +32,6 @@ def kind_counts(*counts: int) -> dict[str, int]:
 KINDS = {
     "samples": kind_counts(5, 1200, 1, 3),
     "suspicious": kind_counts(5, 1, 1, 0),
-    "corrupted_rate": 0.1,
-    "ambiguous_below": 0.2,
     "copies": [{"kind": "shuffled", "count": 1500, "found": 1499}, {"kind": "noise", "count": 1500, "found": 900}],
 }
 

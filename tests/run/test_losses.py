@@ -59,6 +59,13 @@ def test_a_missing_epoch_is_refused_before_anything_is_read(tmp_path, gone):
         next(read_epochs(tmp_path))
 
 
+def test_epochs_of_other_samples_are_refused(tmp_path):
+    samples = next(read_epochs(written(tmp_path, 1))).sample_R
+    assert len(list(read_epochs(tmp_path, samples=samples))) == 1
+    with pytest.raises(RunError, match=r"epoch-0000\.parquet has other samples than the audit; delete "):
+        list(read_epochs(tmp_path, samples=samples[1:]))
+
+
 @pytest.mark.parametrize(
     ("name", "values", "refused"),
     [

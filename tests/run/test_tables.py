@@ -81,15 +81,15 @@ def test_scores_say_for_each_sample_what_was_found(tmp_path):
         "p_mislabeled": 0.75,
         "label_score": 0.25,
         "p_corrupted": 0.25,
-        "corruption": -1.5,
         "p_no_class": 0.125,
         "kind": "mislabeled",
         "weight": 0.25,
+        "kept": False,
     }
     assert table.column("kind").to_pylist() == [None, "mislabeled", "corrupted", None]
     row = table.to_pylist()[3]  # without a record
     empty = {"suggested_label", "suggested_belief", "p_mislabeled", "label_score", *STATISTICS}
-    empty |= {"p_corrupted", "corruption", "p_no_class", "kind"}
+    empty |= {"p_corrupted", "p_no_class", "kind"}
     assert {name for name, value in row.items() if value is None} == empty
     assert row["weight"] == 0.0
     metadata = pq.read_schema(tmp_path / "scores.parquet").metadata
@@ -102,7 +102,7 @@ def test_nothing_is_suggested_for_an_image_of_no_class_unless_a_reviewer_names_a
     row = table_of(kinds).to_pylist()[1]
     assert (row["kind"], row["suggested_label"], row["suggested_belief"]) == ("no-class", None, None)
     said_N = np.array([-1, 0, -1, -1], dtype=np.int32)
-    named = tables.verdict_table(catalogue_of(FOUR), four_statistics(), FOUR_VERDICTS, kinds, said_N)
+    named = tables.verdict_table(catalogue_of(FOUR), four_statistics(), FOUR_VERDICTS, kinds, said_N, said_N >= 0)
     assert named.to_pylist()[1]["suggested_label"] == "cat"
 
 

@@ -44,11 +44,9 @@ def gather_curves(
     *,
     classes: int,
 ) -> LossCurves:
-    """Gather the curves of these samples in one pass; raise a ValueError for a record of an unknown sample."""
+    """Gather the curves of these samples in one pass."""
     of_samples, of_classes, of_groups = [], [], []
     for record in epochs:
-        if len(record.sample_R) and not 0 <= record.sample_R.min() <= record.sample_R.max() < len(label_N):
-            raise ValueError(f"epoch {record.epoch} has records of samples outside of 0 … {len(label_N) - 1}")
         loss_N = np.full(len(label_N), np.nan, dtype=np.float32)
         loss_N[record.sample_R] = record.loss_R
         of_samples.append(loss_N[samples_S])
@@ -67,11 +65,8 @@ def thin(loss_SE: Float32Array, most: int = MAX_POINTS) -> Float32Array:
     if epochs <= most:
         return loss_SE
     start_P = np.arange(0, epochs, -(-epochs // most))
-    held_SE = np.isfinite(loss_SE)
-    total_SP = np.add.reduceat(np.where(held_SE, loss_SE, 0.0), start_P, axis=1)
-    recorded_SP = np.add.reduceat(held_SE, start_P, axis=1, dtype=np.int64)
-    thinned_SP: Float32Array = np.where(recorded_SP, total_SP / np.maximum(recorded_SP, 1), np.nan).astype(np.float32)
-    return thinned_SP
+    thinned_SP = np.add.reduceat(loss_SE, start_P, axis=1) / np.diff([*start_P, epochs])
+    return thinned_SP.astype(np.float32)
 
 
 def top_loss(*losses: Float32Array) -> float:
@@ -167,7 +162,7 @@ def _components(audit: Audit, statistic: str, grid_G: FloatArray, scale: float) 
     if mixture is None or min(*mixture.std, *mixture.weight) <= 0:
         return None
     weight_2, mean_2, std_2 = (np.array(values) for values in (mixture.weight, mixture.mean, mixture.std))
-    gaussians = GaussianMixture(weight_2=weight_2, mean_2=mean_2, std_2=std_2, log_likelihood=0.0)
+    gaussians = GaussianMixture(weight_2=weight_2, mean_2=mean_2, std_2=std_2)
     # The mixture is fitted to the suspicion: the statistic, turned so that higher is more suspicious.
     density_G2 = gaussians.component_density(-grid_G if statistic in SUSPICIOUS_WHEN_LOW else grid_G)
     return [rounded(density_G2[:, component] * scale) for component in (0, 1)]

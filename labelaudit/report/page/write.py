@@ -29,8 +29,7 @@ from labelaudit.auditing.model import Audit, RowArray, recorded_data
 from labelaudit.data.catalogue import Catalogue, each_in_parallel
 from labelaudit.data.containers import read_file
 from labelaudit.data.images import CHANGED, PREVIEW_SIDE, PREVIEW_TYPE, UnreadableImageError, preview
-from labelaudit.detect import BoolArray
-from labelaudit.errors import DataError, LabelauditError, RunError
+from labelaudit.errors import DataError, LabelauditError
 from labelaudit.progress import QUIET, Reporter
 from labelaudit.report import sentences
 from labelaudit.report.page import charts
@@ -221,15 +220,6 @@ def _decided(
     return found
 
 
-def _read_curves(audit: Audit, sample_S: RowArray, suspicious_N: BoolArray, reporter: Reporter) -> charts.LossCurves:
-    run, label_N, classes = audit.run, audit.catalogue.label_N, len(audit.catalogue.classes)
-    try:
-        epochs = read_epochs(run.losses, reporter)
-        return charts.gather_curves(epochs, sample_S, label_N, suspicious_N, classes=classes)
-    except (ValueError, IndexError) as error:
-        raise RunError(f"{run.losses} is damaged: {error}", fix=f"delete {run.root} and audit again") from error
-
-
 def read_thumbnails(
     root: Path,
     catalogue: Catalogue,
@@ -374,7 +364,9 @@ def _content(
     sample_S = np.array(samples, dtype=np.int64)
     p_N = audit.column("p_mislabeled")
     suspicious_N = p_N > audit.summary.flag_above
-    curves = _read_curves(audit, sample_S, suspicious_N, reporter)
+    epochs = read_epochs(run.losses, reporter, samples=np.flatnonzero(catalogue.used_N))
+    classes = len(catalogue.classes)
+    curves = charts.gather_curves(epochs, sample_S, catalogue.label_N, suspicious_N, classes=classes)
     statistic = audit.summary.fit.rank_by
     copies = [copy.sample for group in groups for copy in group.copies]
     digests = [catalogue.sha256[i] for i in (*samples, *copies)]

@@ -14,7 +14,7 @@ from labelaudit.data.folder import scan
 from labelaudit.detect.verdicts import FitSettings
 from labelaudit.report.gate import Limits, make_report
 from labelaudit.report.page.write import Page, write_page
-from labelaudit.run.documents import TRAINED, Description, RecordedData, write_description
+from labelaudit.run.documents import TRAINED, Description, RecordedData, as_json
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.losses import write_epoch
 from labelaudit.run.tables import write_samples
@@ -53,7 +53,7 @@ def record(folder: Path, catalogue: Catalogue, wrong: Sequence[int], labels_file
     folder.mkdir(parents=True, exist_ok=True)
     settings = {"epochs": EPOCHS, "members": 1, "model": "labelaudit_probe", "kind": "train"}
     data, finished = RecordedData.of(catalogue, labels_file), "2026-03-04T05:06:07+00:00"
-    write_description(run, Description(status=TRAINED, finished=finished, settings=settings, data=data))
+    run.write_description(as_json(Description(status=TRAINED, finished=finished, settings=settings, data=data)))
     write_samples(run.samples, catalogue)
     generator = np.random.default_rng(0)
     is_wrong_N = np.isin(np.arange(count), list(wrong))

@@ -1,4 +1,4 @@
-"""Print docs/cli.md, made from the commands themselves: python -m labelaudit.cli.reference > docs/cli.md."""
+"""Print docs/cli.md, made from the commands themselves: python docs/reference.py > docs/cli.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from labelaudit.cli.main import app
 
 _HEAD = """# Commands
 
-Made by `python -m labelaudit.cli.reference > docs/cli.md`; a test fails when the two differ.
+Made by `python docs/reference.py > docs/cli.md`; a test fails when the two differ.
 
 Data goes to stdout, progress and notes to stderr. Exit codes: **0** fine, **1** the gate of `report` failed, **2**
 cannot do it: one line says what is wrong, where, and what to do; `labelaudit --debug …` adds the traceback. 130 after
