@@ -10,7 +10,7 @@ from labelaudit.detect.constants import LEAST_OF_CLASS
 from labelaudit.detect.verdicts import ReviewShare
 from labelaudit.names import KINDS
 from labelaudit.run.changes import CauseName, Changes
-from labelaudit.run.documents import AnnotatorNoise, AnnotatorsNoise, Noise, ReviewedNoise
+from labelaudit.run.documents import AnnotatorNoise, AnnotatorsNoise, Noise
 from labelaudit.run.lists import Row
 from labelaudit.text import listed, plural
 
@@ -73,12 +73,13 @@ def review_sentences(noise: Noise) -> list[str]:
             f"So about {middle} of {noise.readable:,} labels are wrong ({low} to {high}); suspicious ones are drawn "
             "more often than others."
         )
+    left = more_reviews(noise)
     if found.skipped:
-        wide = " They keep it wide: decide on them first." if _skipped_too_many(found) else ""
+        wide = " They keep it wide: decide on them first." if found.reviews_left != 0 and not left else ""
         lines.append(
             f"Skipped labels count as right in the low end of the interval and as wrong in its high end.{wide}"
         )
-    if left := more_reviews(noise):
+    if left:
         lines.append(
             f"About {left:,} more reviews ({found.reviews + left:,} in all) would bring ±{found.half_width:.1%}."
         )
@@ -88,19 +89,15 @@ def review_sentences(noise: Noise) -> list[str]:
     return lines
 
 
-def _skipped_too_many(found: ReviewedNoise) -> bool:
-    """Return whether skipped labels alone are why many more reviews are needed, or no number is enough."""
-    left = found.reviews_left
-    return left is None or (found.skipped > 0 and left > _TIMES_MORE * found.reviews)
-
-
 def more_reviews(noise: Noise) -> int:
-    """Return how many more reviews of the sample make its interval narrow enough, in tens.
+    """Return how many more reviews of the sample make its interval narrow enough, in tens; 0 without a sample too.
 
-    0 without a sample, and where skipped labels are to be decided on first.
+    0 is also where skipped labels are why these would be far too many, or no number enough.
     """
     found = noise.reviewed
-    return 0 if found is None or _skipped_too_many(found) else 10 * math.ceil((found.reviews_left or 0) / 10)
+    left = (found.reviews_left if found else 0) or 0
+    is_vain = found is not None and found.skipped > 0 and left > _TIMES_MORE * found.reviews
+    return 0 if is_vain else 10 * math.ceil(left / 10)
 
 
 def useful_reviews(noise: Noise) -> list[ReviewShare]:
