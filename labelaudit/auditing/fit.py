@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +127,9 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
         also = indistinct_pairs(label_N, heads.beliefs, classes)
         indistinct = {pair: alike for pair, alike in also.items() if pair in indistinct}
     found = (*_findings(catalogue, verdicts, kinds), near, leaked, _indistinct(catalogue, indistinct))
+    labels_of = defaultdict[int, set[int]](set)
+    for group, label in zip([] if near.group_F is None else near.group_F, label_N[near.sample_F], strict=True):
+        labels_of[int(group)].add(int(label))
     noise = documents.Noise(
         noise_rate=verdicts.noise_rate,
         noise_rate_interval=verdicts.interval,
@@ -153,7 +157,8 @@ def compute(run: RunFolder, settings: FitSettings, reporter: Reporter = QUIET) -
         ),
         findings={BY_NAME[each.name].code: len(each.sample_F) for each in found if len(each.sample_F)},
         splits=split_figures(catalogue, verdicts, leaked),
-        near_groups=len(np.unique(near.group_F)) if near.group_F is not None else 0,
+        near_groups=len(labels_of),
+        near_contradicting=sum(len(labels) > 1 for labels in labels_of.values()),
         kept=int(kept_N.sum()),
         decisions=digest,
         reviewed=None if review is None else review.noise,

@@ -73,7 +73,7 @@ def command(
     if count is not None:
         then = shlex.join(["labelaudit", "fit", str(run)])
     moves = recorded.moves and count is None
-    page, policy = served_page(audit, listed, then, terminal, moves=moves, relabel="" if count is None else apply)
+    page, policy = served_page(audit, listed, then, recorded, terminal, relabel="" if count is None else apply)
     site = Site(page, policy, ledger, recorded.root, split=recorded.split, moves=moves)
     with serving(site, port) as address:
         what, written = ("suspicious label", "decision") if count is None else ("drawn label", "answer")

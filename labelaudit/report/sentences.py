@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from labelaudit.codes import CODES
+from labelaudit.detect.constants import LEAST_OF_CLASS
 from labelaudit.detect.verdicts import ReviewShare
 from labelaudit.names import KINDS
 from labelaudit.run.changes import CauseName, Changes
@@ -20,6 +21,8 @@ NO_CLASS = "none of the classes"  # in the place of a suggested label
 
 _AS_GOOD_AS_ALL, _ENOUGH = 0.995, 0.8
 """Shares of the estimated errors: all there are, and so many that a review may end."""
+
+_TIMES_MORE = 10  # reviews than there are: more than anybody makes
 
 _COPIES = {"shuffled": "shuffled", "gaussian": "Gaussian", "noise": "part noise", "blank": "blank"}
 
@@ -70,20 +73,31 @@ def review_sentences(noise: Noise) -> list[str]:
             f"So about {middle} of {noise.readable:,} labels are wrong ({low} to {high}); suspicious ones are drawn "
             "more often than others."
         )
+    left = more_reviews(noise)
     if found.skipped:
-        lines.append("Skipped labels count as right in the low end of the interval and as wrong in its high end.")
-    if found.reviews_left is None:
-        lines.append(f"With so many skipped no number of reviews brings ±{found.half_width:.1%}.")
-    elif left := more_reviews(noise):
+        wide = " They keep it wide: decide on them first." if found.reviews_left != 0 and not left else ""
+        lines.append(
+            f"Skipped labels count as right in the low end of the interval and as wrong in its high end.{wide}"
+        )
+    if left:
         lines.append(
             f"About {left:,} more reviews ({found.reviews + left:,} in all) would bring ±{found.half_width:.1%}."
         )
+    if not found.classes and len(noise.classes) > 1:
+        least = f"{LEAST_OF_CLASS} reviews, the least for an interval of its own"
+        lines.append(f"No class has {least}: figures of classes are from the losses alone.")
     return lines
 
 
 def more_reviews(noise: Noise) -> int:
-    """Return how many more reviews of the sample make its interval narrow enough, in tens; 0 without a sample too."""
-    return 10 * math.ceil((noise.reviewed.reviews_left or 0) / 10) if noise.reviewed else 0
+    """Return how many more reviews of the sample make its interval narrow enough, in tens; 0 without a sample too.
+
+    0 is also where skipped labels are why these would be far too many, or no number enough.
+    """
+    found = noise.reviewed
+    left = (found.reviews_left if found else 0) or 0
+    is_vain = found is not None and found.skipped > 0 and left > _TIMES_MORE * found.reviews
+    return 0 if is_vain else 10 * math.ceil(left / 10)
 
 
 def useful_reviews(noise: Noise) -> list[ReviewShare]:
@@ -129,6 +143,8 @@ def kinds_sentences(noise: Noise) -> list[str]:
         sentences.append(sentence)
     if duplicate := kinds.samples.get("duplicate"):
         sentences.append(f"Equal images with different labels: {duplicate:,}; see the column kind of scores.parquet.")
+    if near := near_sentence(noise):
+        sentences.append(f"{near}; findings.csv lists them (LA006).")
     return [*sentences, *splits_sentences(noise)]
 
 
@@ -172,9 +188,10 @@ def broken(row: Row, is_new: bool) -> str:
 
 
 def near_sentence(noise: Noise) -> str:
-    """Return how many images are copies of others; empty without any."""
-    images = plural(noise.findings.get("LA006", 0), "image")
-    return f"{plural(noise.near_groups, 'group')} of near duplicates ({images})" if noise.near_groups else ""
+    """Return how many images are copies of others, and how many groups of them disagree; empty without any."""
+    images, apart = plural(noise.findings.get("LA006", 0), "image"), noise.near_contradicting
+    text = f"{plural(noise.near_groups, 'group')} of near duplicates ({images})" if noise.near_groups else ""
+    return f"{text}, {apart:,} of them with different labels" if apart else text
 
 
 def annotators_sentences(found: AnnotatorsNoise) -> list[str]:

@@ -113,15 +113,29 @@ def _read_ledger(file: Path) -> list[_Entry]:
 def _entries(about: Sequence[tuple[Decision, Sequence[str]]]) -> list[_Entry]:
     """Return what decisions say of the files at these paths.
 
-    A copy is dropped where another one of its group is kept, whatever else was decided about it.
+    A copy is dropped where another one of its group is kept, whatever else was decided about it. Its correction passes
+    to those that are kept, if they have its given label and nothing was decided about them.
     """
-    kept = {decision.label for decision, _ in about if decision.action == "keep-copy"}
-    copies = [one for one, _ in about if one.action == "drop-copy" and one.label in kept]
+    kept_of = defaultdict[str, list[Decision]](list)
+    for one, _ in about:
+        if one.action == "keep-copy":
+            kept_of[one.label].append(one)
+    copies = [one for one, _ in about if one.action == "drop-copy" and one.label in kept_of]
     dropped = {one.path: replace(one, action="drop", label="", where=one.time) for one in copies}
     found: list[_Entry] = [*dropped.values()]
+    settled = {(path, one.given_label) for path, one in dropped.items()}
     for one, paths in about:
         if one.action in _ACTIONS:
             found += [replace(one, path=path, where=one.time) for path in paths if path not in dropped]
+            settled.update((path, one.given_label) for path in paths)
+    change_of = {one.key: one for one, _ in about if one.action == "change"}
+    for copy in copies:
+        if change := change_of.get(copy.key[:2]):
+            found += [
+                replace(kept, action="change", label=change.label, where=change.time, inherited=True)
+                for kept in kept_of[copy.label]
+                if kept.given_label == copy.given_label and (kept.path, kept.given_label) not in settled
+            ]
     return found
 
 

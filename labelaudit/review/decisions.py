@@ -67,7 +67,7 @@ class Decision:
 
     What another file than a ledger does not say is empty. Its ``path`` is not checked yet, and where it is
     ``prefixed``, it may begin with folders above the data folder, as in an address. ``where`` is a place in the file,
-    as ``line 3``.
+    as ``line 3``. It is ``inherited`` where it was made about a copy that is dropped.
     """
 
     time: str = ""
@@ -79,6 +79,7 @@ class Decision:
     sha256: str = ""
     where: str = ""
     prefixed: bool = False
+    inherited: bool = False
 
     def refused(self, reason: str) -> Refusal:
         """Return why it is not carried out."""
@@ -167,10 +168,15 @@ def decisions_from(file: Path, start: int = 0) -> tuple[list[Decision], int]:
 
 
 def decisions_in(run: RunFolder) -> Mapping[Key, Decision]:
-    """Return what a person decided in a run, also as an answer to its sample; of two decisions the later counts."""
+    """Return what a person decided in a run, also as an answer to its sample; of two decisions the later counts.
+
+    An answer that was taken back later, in decisions.csv, does not count.
+    """
+    last = {one.key: one for one in decisions_from(run.decisions)[0]}
     answers = (one for one in read_decisions(run.answers).values() if one.action in ACTIONS)
-    ordered = sorted([*read_decisions(run.decisions).values(), *answers], key=lambda one: one.time)
-    return {decision.key: decision for decision in ordered}
+    last |= {one.key: one for one in answers if one.key not in last or last[one.key].time <= one.time}
+    ordered = sorted(last.values(), key=lambda one: one.time)
+    return {decision.key: decision for decision in ordered if decision.action != "undo"}
 
 
 def group_of(members: Iterable[tuple[str, str]]) -> str:

@@ -35,7 +35,8 @@ _UPLOAD = re.compile(r"(?:^|/)upload/[0-9]+/[0-9a-f]{8}-[^/]+$")  # where Label 
 class Step:
     """What happens to one sample, which now has this path and given label.
 
-    ``target`` is where the file goes, relative to the data folder; it is ``renamed`` where its name was taken.
+    ``target`` is where the file goes, relative to the data folder; it is ``renamed`` where its name was taken. The step
+    is ``inherited`` from a copy that is dropped.
     """
 
     path: str
@@ -44,6 +45,7 @@ class Step:
     label: str = ""
     target: str = ""
     renamed: bool = False
+    inherited: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,8 @@ class RelabelingPlan:
         """The plan's counts in one line."""
         changed = sum(step.action == "change" for step in self.steps)
         labels = f"{plural(changed, 'label')} {'is' if changed == 1 else 'are'} changed"
+        if inherited := sum(step.inherited for step in self.steps):
+            labels += f" ({inherited:,} as decided for a dropped copy)"
         text = f"{labels}, {plural(len(self.steps) - changed, 'image')} dropped, {self.kept:,} kept"
         more = {"done before": self.done_before, "not reviewed": self.unreviewed, "refused": len(self.refused)}
         return text + "".join(f", {count:,} {what}" for what, count in more.items() if count)
@@ -196,7 +200,8 @@ def _step(correction: Decision, path: str, given: str) -> Step:
         raise RefusedError(f"has the label {given!r}, but had {correction.given_label!r} when it was reviewed")
     is_change = correction.action == "change" and correction.label != given
     action = correction.action if is_change or correction.action == "drop" else "keep"
-    return Step(path=path, given_label=given, action=action, label=correction.label if is_change else "")
+    label = correction.label if is_change else ""
+    return Step(path=path, given_label=given, action=action, label=label, inherited=correction.inherited)
 
 
 def _settle(

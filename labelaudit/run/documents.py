@@ -207,7 +207,7 @@ class Noise(msgspec.Struct, frozen=True, kw_only=True):
         review: About which share of the errors is at the head of the list, by its length.
         findings: Number of images that each code was found for; codes without any are left out.
         splits: The figures of each split; empty where there is only one.
-        near_groups: Number of groups of near duplicates.
+        near_groups, near_contradicting: Number of groups of near duplicates, and of those with different labels.
         warnings: Why not to trust the figures, a sentence each.
     """
 
@@ -230,6 +230,7 @@ class Noise(msgspec.Struct, frozen=True, kw_only=True):
     findings: Mapping[str, Count] = {}
     splits: tuple[SplitNoise, ...] = ()
     near_groups: Count = 0
+    near_contradicting: Count = 0
     kept: Count = 0
     decisions: str = ""
     reviewed: ReviewedNoise | None = None

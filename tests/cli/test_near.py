@@ -29,7 +29,8 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
     second.resize((48, 48)).save(folder / "data" / "ant" / "enlarged.png")
     third.save(folder / "data" / "bee" / "equal.bmp")
     words = succeed("score", folder / "data", "--run", folder / "audit", *QUICK)
-    assert f"3 groups of near duplicates (6 images), in Duplicates of: labelaudit review {folder}/audit" in words.err
+    groups = "3 groups of near duplicates (6 images), 1 of them with different labels"
+    assert f"{groups}, in Duplicates of: labelaudit review {folder}/audit" in words.err
     return folder / "audit"
 
 
@@ -49,7 +50,7 @@ def test_groups_name_the_best_copy_and_equal_images_are_in_them(audited: Path) -
     pairs = pq.read_table(audited / "near.parquet")
     assert len(pairs) == 2  # equal images are no pair: pictures.parquet has their digests
     noise = json.loads((audited / "noise.json").read_text())
-    assert (noise["near_groups"], noise["findings"]["LA006"]) == (3, 6)
+    assert (noise["near_groups"], noise["near_contradicting"], noise["findings"]["LA006"]) == (3, 1, 6)
 
 
 def test_reports_know_all_codes(audited: Path) -> None:
@@ -66,7 +67,9 @@ def test_reports_know_all_codes(audited: Path) -> None:
     assert codes.count("LA006") == 6
     assert codes.count("LA004") == 2
     assert not {"LA001", "LA003"} & set(codes)
-    assert "LA006 near-duplicate" in succeed("report", audited, "--format", "markdown", "--no-html").out
+    text = succeed("report", audited, "--format", "markdown", "--no-html").out
+    assert "LA006 near-duplicate" in text
+    assert "- 3 groups of near duplicates (6 images), 1 of them with different labels;" in text
 
 
 def test_a_page_of_what_is_selected_never_replaces_the_whole_one(audited: Path) -> None:

@@ -67,7 +67,7 @@ def test_the_plan_as_json(data: Path, file: Path) -> None:
     assert expected.items() <= plan.items()
     assert plan["pairs"][0] == {"given": "cat", "label": "bird", "count": 1}
     step = {"path": "cat/1.png", "given_label": "cat", "action": "change", "label": "dog", "target": "dog/1-2.png"}
-    assert plan["steps"][0] == {**step, "renamed": True}
+    assert plan["steps"][0] == {**step, "renamed": True, "inherited": False}
     assert plan["refused"] == [{"path": "../x.png", "where": "line 6", "reason": "leads out of the data folder"}]
 
 

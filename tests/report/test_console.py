@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 
 from labelaudit.report.console import show_outcome, show_summary, show_suspicious
-from labelaudit.report.sentences import kinds_sentences, review_sentences, splits_sentences, suggestion
+from labelaudit.report.sentences import kinds_sentences, more_reviews, review_sentences, splits_sentences, suggestion
 from tests.report.helpers import KINDS, LEFT_OUT, class_noise, noise, row
 
 
@@ -52,11 +52,24 @@ def test_a_review_is_said_beside_what_the_losses_say():
         "20.0% (10.0% to 35.0%)",
     ):
         assert part in text
-    enough = noise(noise_rate=None, reviewed={**review, "skipped": 0, "reviews_left": 0})
+    enough = noise(noise_rate=None, reviewed={**review, "skipped": 0, "reviews_left": 0, "classes": own})
     lines = review_sentences(enough)
     assert len(lines) == 2
     assert lines[0].endswith("The losses alone have no rate.")
     assert review_sentences(noise()) == []
+
+
+def test_skipped_labels_and_classes_with_few_reviews_are_said_instead_of_a_number_that_nobody_reviews():
+    review = {"noise_rate": 0.12, "noise_rate_interval": [0.09, 0.2], "right": 130, "wrong": 26, "skipped": 8}
+    for left in (16_180, None):
+        found = noise(reviewed={**review, "reviews_left": left})
+        *_, skipped, classes = review_sentences(found)
+        assert skipped.endswith("as wrong in its high end. They keep it wide: decide on them first.")
+        assert classes.endswith("interval of its own: figures of classes are from the losses alone.")
+        assert more_reviews(found) == 0
+    found = noise(reviewed={**review, "reviews_left": 1640})
+    assert "About 1,640 more reviews" in " ".join(review_sentences(found))
+    assert "decide on them first" not in " ".join(review_sentences(found))
 
 
 def test_of_many_classes_the_noisiest_are_shown_and_long_names_are_whole():

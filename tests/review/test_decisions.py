@@ -74,6 +74,24 @@ def test_a_copy_is_dropped_only_beside_one_that_is_kept_whatever_else_was_decide
     ]
 
 
+def test_the_correction_of_a_dropped_copy_passes_to_those_that_stay_with_its_label(tmp_path: Path) -> None:
+    file, group = tmp_path / "decisions.csv", "a1" * 8
+    copies = [("drop-copy", "a", "cat/small.png", "cat"), ("keep-copy", "b", "cat/large.png", "cat")]
+    copies += [("keep-copy", "c", "dog/large.png", "dog"), ("keep-copy", "d", "cat/kept.png", "cat")]
+    append_decisions(file, [decided("change", label="elk", path="cat/small.png")])
+    append_decisions(file, [decided("keep", sha="d" * 64, path="cat/kept.png")])
+    of_copies = {
+        path: decided(what, sha=sha * 64, given=given, path=path, label=group) for what, sha, path, given in copies
+    }
+    append_decisions(file, of_copies.values())
+    passed = ("cat/large.png", "change", "elk")
+    expected = [("cat/small.png", "drop", ""), ("cat/kept.png", "keep", ""), passed]
+    assert [(c.path, c.action, c.label) for c in read_review(file).corrections] == expected
+    assert [(c.path, c.sha256) for c in read_review(file).corrections if c.inherited] == [("cat/large.png", "b" * 64)]
+    append_decisions(file, [decided("undo", path="cat/small.png", label=group)])
+    assert passed not in [(c.path, c.action, c.label) for c in read_review(file).corrections]
+
+
 def _append(file: Path, worker: int) -> None:
     for index in range(50):
         append_decisions(file, [decided(sha=f"{worker:032d}{index:032d}")])

@@ -25,7 +25,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from labelaudit import __version__
-from labelaudit.auditing.model import Audit, RowArray, recorded_data
+from labelaudit.auditing.model import Audit, Data, RowArray, recorded_data
 from labelaudit.data.catalogue import Catalogue, each_in_parallel
 from labelaudit.data.containers import read_file
 from labelaudit.data.images import CHANGED, PREVIEW_SIDE, PREVIEW_TYPE, UnreadableImageError, preview
@@ -34,7 +34,7 @@ from labelaudit.progress import QUIET, Reporter
 from labelaudit.report import sentences
 from labelaudit.report.page import charts
 from labelaudit.report.page.examples import choose_examples
-from labelaudit.review.decisions import Decision, Key, group_of, read_decisions
+from labelaudit.review.decisions import Decision, Key, decisions_in, group_of, read_decisions
 from labelaudit.run.documents import OWN_EMBEDDINGS, PREDICTIONS
 from labelaudit.run.files import behind_links, write_text
 from labelaudit.run.layout import judged_before
@@ -101,22 +101,21 @@ def write_page(
     ``path`` is by default report.html in the run folder; ``thumbnails`` is how many images are read at most, below
     ``data`` or where they were audited. Images that have moved or changed get a placeholder.
 
-    ``decisions`` is another decisions.csv that the page shows, by default the run's.
+    ``decisions`` is another decisions.csv that the page shows, by default the run's, with the answers to its sample.
 
     Raises a DataError where the decisions cannot be read, a RunError where the run is unfinished, damaged or in use,
     and a StorageError where the file cannot be written.
     """
     run, catalogue = audit.run, audit.catalogue
-    groups = _groups(audit, listed)
-    content = _content(audit, listed, groups, reporter, examples=_EXAMPLES)
+    groups, recorded = _groups(audit, listed), recorded_data(run)
+    root = recorded.root if data is None else data.resolve()
+    recorded = replace(recorded, root=root)
+    content = _content(audit, listed, groups, recorded, reporter, sampled=False, examples=_EXAMPLES)
     sample_S, rows = np.array(content["rows"]["sample"], dtype=np.int64), len(content["rows"]["sample"])
-    data_of_run = recorded_data(run)
-    root = data_of_run.root if data is None else data.resolve()
-    content["dropped"] = content["dropped"] and f"{root.name}-dropped"
-    content["command"] = replace(data_of_run, root=root).relabel_command(run.decisions.name)
+    content["command"] = recorded.relabel_command(run.decisions.name)
     if decisions is not None and not decisions.exists():
         raise DataError(f"there is no file {decisions}", fix="give a decisions.csv")
-    decided = read_decisions(decisions or run.decisions)
+    decided = read_decisions(decisions) if decisions else decisions_in(run)
     content["decisions"] = _decided(decided, catalogue, sample_S.tolist(), groups)
     read = partial(read_thumbnails, root, catalogue, reporter=reporter)
     example_S = np.array(content["examples"]["samples"], dtype=np.int64)
@@ -151,21 +150,23 @@ def write_page(
 
 
 def served_page(
-    audit: Audit, listed: Listed, command: str, reporter: Reporter = QUIET, *, moves: bool, relabel: str = ""
+    audit: Audit, listed: Listed, command: str, data: Data, reporter: Reporter = QUIET, *, relabel: str = ""
 ) -> tuple[str, str]:
     """Return the page of an audit for `labelaudit.review.server`, which it asks for images and tells the decisions.
 
     It is HTML, and comes with its Content-Security-Policy.
 
-    ``command`` puts the decisions into the data; with ``moves`` the server can do so too.
+    ``command`` puts the decisions into the ``data``; where these are class folders, the server can do so too.
 
     With ``relabel`` the page is of a sample, in the order of its review. It has no suggestions, probabilities, curves
     and kinds, which would tell the reviewer what to answer. Its ``command`` gives the noise rate, and ``relabel`` puts
     the right labels into the data.
     """
     groups = [] if relabel else _groups(audit, listed)
-    content = _content(audit, listed, groups, reporter, sampled=bool(relabel), examples=_SERVED_EXAMPLES)
-    content |= {"command": command, "relabel": relabel, "server": {"moves": moves}}
+    content = _content(audit, listed, groups, data, reporter, sampled=bool(relabel), examples=_SERVED_EXAMPLES)
+    content |= {"command": command, "relabel": relabel, "server": {"moves": data.moves and not relabel}}
+    answers = {} if relabel else read_decisions(audit.run.answers)
+    content["decisions"] = _decided(answers, audit.catalogue, content["rows"]["sample"], groups)
     shown = [group.showing(lambda copy: f"preview/{copy.sample}") for group in groups]
     return _render(audit, listed.new, content, shown), _policy(*_parts(), served=True)
 
@@ -192,14 +193,16 @@ class Group(NamedTuple):
 
 
 def _groups(audit: Audit, listed: Listed) -> list[Group]:
-    """Return the first groups of copies, of which at least two count."""
+    """Return the first groups of copies, of which at least two count: those with different labels come first."""
     catalogue, by_group = audit.catalogue, defaultdict[str, list[Copy]](list)
     for row in listed.copies:
         sample = int(row["sample"])
         pixels = f"{catalogue.width_N[sample]} × {catalogue.height_N[sample]}"
         by_group[row["group"]].append(Copy(sample, row["path"], row["given_label"], pixels))
-    groups = [copies for copies in by_group.values() if len(copies) > 1][:_MOST_GROUPS]
-    return [Group(group_of((catalogue.sha256[one.sample], one.label) for one in each), each) for each in groups]
+    groups = [copies for copies in by_group.values() if len(copies) > 1]
+    groups.sort(key=lambda copies: len({one.label for one in copies}) == 1)
+    digests, shown = catalogue.sha256, groups[:_MOST_GROUPS]
+    return [Group(group_of((digests[one.sample], one.label) for one in each), each) for each in shown]
 
 
 def _decided(
@@ -216,7 +219,7 @@ def _decided(
             seconds = 0.0
             with contextlib.suppress(ValueError):
                 seconds = datetime.fromisoformat(one.time).timestamp()
-            found.append((row, one.action, one.label, int(1000 * seconds)))
+            found.append((row, one.action, one.label, round(1000 * seconds)))
     return found
 
 
@@ -278,6 +281,7 @@ def _render(
         sampled=content["sampled"],
         groups=groups,
         dropped=content["dropped"],
+        drop_unreadable=content["drop_unreadable"],
         thumbnails=len(content["thumbnails"]["content"]),
         missing_root=missing_root,
         version=__version__,
@@ -353,7 +357,14 @@ def _asset(name: str) -> str:
 
 
 def _content(
-    audit: Audit, listed: Listed, groups: Sequence[Group], reporter: Reporter, *, sampled: bool = False, examples: int
+    audit: Audit,
+    listed: Listed,
+    groups: Sequence[Group],
+    data: Data,
+    reporter: Reporter,
+    *,
+    sampled: bool,
+    examples: int,
 ) -> dict[str, Any]:
     """Return the data of a page, ready for JSON, still without images."""
     run, catalogue = audit.run, audit.catalogue
@@ -408,10 +419,12 @@ def _content(
         "thumbnails": {"kind": "", "content": [], "reasons": []},
         "examples": {**choose_examples(audit, sample_S, suggested, most=examples), "content": []},
         "sampled": sampled,
-        "unreadable": 0 if sampled else audit.summary.unreadable,
         "decisions": [],
         "command": "",
-        "dropped": f"{catalogue.root.name}-dropped" if recorded_data(run).moves else "",
+        "dropped": f"{data.root.name}-dropped" if data.moves else "",
+        "drop_unreadable": data.relabel_command(str(run.unreadable))
+        if audit.summary.unreadable and not sampled
+        else "",
         "server": None,
         "since": None,
     }

@@ -266,7 +266,7 @@ def test_rubbish_in_the_storage_is_left_out(made: MadeUp, tab: Tab) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 768, 1440])
+@pytest.mark.parametrize("width", [360, 768, 1440, 2400])
 def test_nothing_is_wider_than_the_window(made: MadeUp, tab: Tab, scheme: str, width: int) -> None:
     tab.page.emulate_media(color_scheme=scheme)
     tab.open(made.run.page, width=width, height=800)
@@ -274,6 +274,8 @@ def test_nothing_is_wider_than_the_window(made: MadeUp, tab: Tab, scheme: str, w
     colours = tab.evaluate("[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]")
     dark = [sum(int(part) for part in colour.strip("rgb()").split(",")) < 380 for colour in colours]
     assert dark == ([True, False] if scheme == "dark" else [False, True])
+    assert tab.on("#cards", "return node.clientWidth") == width - (24 if width < 641 else 48)
+    assert tab.on("#review > .soft", "return node.clientWidth") < 1200  # text stays readable
 
 
 def test_hostile_names_do_not_run_and_come_back_as_they_were(tmp_path: Path, tab: Tab) -> None:
@@ -361,6 +363,10 @@ def test_images_are_whole_and_similar_names_differ(tmp_path: Path, tab: Tab) -> 
         decoded = "Promise.all([...document.querySelectorAll('.thumbnail img')].map((image) => image.decode()))"
         assert tab.evaluate(f"{decoded}.then((all) => all.length)") == 10
         assert tab.evaluate(CUT) == 0
+        smooth = (
+            "[...document.querySelectorAll('.thumbnail img')].map((image) => getComputedStyle(image).imageRendering)"
+        )
+        assert set(tab.evaluate(smooth)) == {"auto"}
         assert tab.evaluate(HIDDEN) == 0
         assert tab.evaluate(PATH_ENDS) == 10  # of a long path the start is cut, and only that
         assert set(tab.texts("article .given")) == set(SIMILAR)

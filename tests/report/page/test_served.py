@@ -75,7 +75,7 @@ def served(tmp_path: Path, request: pytest.FixtureRequest, tab: Tab) -> Iterator
     each, wrong = getattr(request, "param", (25, 10))
     made = make(tmp_path, each=each, wrong=wrong)
     audit, recorded = Audit(made.run), recorded_data(made.run)
-    page, policy = served_page(audit, make_report(audit, Limits(), top=0).listed, "labelaudit relabel ZOO", moves=True)
+    page, policy = served_page(audit, make_report(audit, Limits(), top=0).listed, "labelaudit relabel ZOO", recorded)
     ledger = Ledger(file=made.run.decisions, catalogue=audit.catalogue, reviewer="ann")
     with serving(Site(page, policy, ledger, recorded.root)) as address:
         yield Served(made, address)
@@ -114,14 +114,14 @@ def test_thirty_images_are_reviewed_by_keys_in_the_large_view_and_applied(served
     tab.press("c")
     assert tab.on("#focus", "return node.open") is False
     assert tab.text("#end-title") == "All 30 labels reviewed"
-    assert tab.text("#end-counts") == "28 labels are changed, 1 image dropped, 1 kept"
+    assert tab.text("#end-counts") == "On this page: 28 labels are changed, 1 image dropped, 1 kept"
     assert tab.text("#end-open") == "3 groups of copies undecided (tab Duplicates)"
     assert tab.text("#command") == "labelaudit relabel ZOO"
     written(served, 30)
     assert sorted(action for _, action, _ in served.decided) == ["change"] * 28 + ["drop", "keep"]
     tab.click("#plan")
     tab.page.wait_for_selector("#apply:not([hidden])")
-    assert tab.text("#plan-text") == "28 labels are changed, 1 image dropped, 1 kept."
+    assert tab.text("#plan-text") == f"{PLAN}28 labels are changed, 1 image dropped, 1 kept."
     assert tab.text("#apply") == "Move 29 files"
     lines = tab.texts("#plan-list li")
     assert len(lines) == 29
@@ -148,13 +148,16 @@ def test_thirty_images_are_reviewed_by_keys_in_the_large_view_and_applied(served
     assert (root / "bee/000-2.png").exists()
 
 
+PLAN = "The plan, of all that was decided in this audit and its sample: "
+
+
 def open_copies(tab: Tab, address: str | Path) -> None:
     tab.open(address)
     tab.click("#tab-copies")
     assert tab.texts(".copies .path") == [
-        *("ant/large.png", "ant/011.png"),
         *("bee/same.png", "ant/same.png", "ant/012.png"),
         *("cat/011.png", "bee/011.png"),
+        *("ant/large.png", "ant/011.png"),  # last, as both have the same label
     ]
 
 
@@ -165,10 +168,10 @@ def test_of_copies_the_best_stays_or_another_and_a_false_group_is_not_shown_agai
     tab.press("b")  # the group is out of sight: it is scrolled to, and nothing is decided
     tab.evaluate("document.getElementById('copies').style.paddingTop = ''")
     assert tab.texts(".copies .state") == ["", "", ""]
-    tab.press("b", "1")  # the second group: the best goes, the others stay
-    assert tab.texts(".copies .state") == ["1 to drop", "1 to drop", ""]
+    tab.press("1", "ArrowDown", "ArrowDown", "b")  # of the first group the best goes, the others stay
+    assert tab.texts(".copies .state") == ["1 to drop", "", "1 to drop"]
     assert tab.text("#copies-open") == "1 to decide"
-    tab.press("3", "ArrowUp", "2")  # nothing is left to decide: the next group; the last file has to stay
+    tab.press("ArrowUp", "ArrowUp", "3", "ArrowUp", "2")  # nothing is left to decide; the last file has to stay
     assert tab.text("#copies-tally") == "3 copies to drop"
     assert tab.page.locator(".copies li button:disabled").count() == 2
     assert tab.on("#end", "return node.open") is False
@@ -182,11 +185,11 @@ def test_of_copies_the_best_stays_or_another_and_a_false_group_is_not_shown_agai
     shows(tab, "#copies-tally", "2 copies to drop")
     open_copies(tab, served.address)
     shows(tab, "#copies-decided", "2 of 3 groups")
-    tab.press("ArrowDown", "3", "n", "x")
+    tab.press("ArrowUp", "3", "ArrowUp", "n", "x")  # it begins at the open group
     assert tab.text("#copies-tally") == "3 copies to drop · 1 group without copies"
     written(served, 7, "no-copy")
     assert tab.text("#reviewed") == "0"
-    assert tab.text("#end-counts") == "0 labels are changed, 3 images dropped, 0 kept · 1 group without copies"
+    assert tab.text("#end-counts").endswith("0 labels are changed, 3 images dropped, 0 kept · 1 group without copies")
     tab.click("#plan")
     tab.page.wait_for_selector("#apply:not([hidden])")
     tab.click("#apply")
@@ -199,6 +202,41 @@ def test_of_copies_the_best_stays_or_another_and_a_false_group_is_not_shown_agai
     }
 
 
+@pytest.mark.parametrize("served", [(25, 12)], indirect=True)
+def test_the_correction_of_a_dropped_copy_passes_to_the_one_that_stays(served: Served, tab: Tab) -> None:
+    root = served.made.catalogue.root
+    tab.open(served.address)
+    tab.choose("#words", "ant/011.png")  # suspicious, and its larger copy is not
+    tab.on("article", "node.focus()")
+    tab.press("c")
+    tab.click("#tab-copies")
+    assert tab.texts(".copies .changed") == ["bee"]
+    tab.press("ArrowDown", "ArrowDown", "b")
+    assert tab.texts(".copies .changed") == ["bee", "bee"]
+    tab.click("#copies-finish")
+    changed = "1 label is changed (1 as decided for a dropped copy), 1 image dropped, 0 kept"
+    assert tab.text("#end-counts") == f"On this page: {changed}; 1 changed image is dropped as a copy"
+    assert tab.texts("#end-pairs li") == ["ant → bee (1)"]
+    written(served, 3)
+    tab.click("#plan")
+    shows(tab, "#plan-text", f"{PLAN}{changed}.")
+    assert "ant/large.png → bee/large.png (as its copy)" in tab.texts("#plan-list li")
+    assert f"{changed}\n" in succeed("relabel", served.made.run.root, "--dry-run").out
+    tab.click("#apply")
+    shows(tab, "#applied-text", f"Moved 2 files. 1 dropped image is in {root}-dropped.")
+    assert (root / "bee/large.png").exists()
+    assert "2 done before" in succeed("relabel", served.made.run.root, "--dry-run").out
+    succeed("relabel", root, "--undo", "--yes")
+    assert (root / "ant/large.png").exists()
+    assert (root / "ant/011.png").exists()
+    # A decision of its own counts.
+    large = served.made.catalogue.paths.index("ant/large.png")
+    Ledger(file=served.made.run.decisions, catalogue=served.made.catalogue, reviewer="").add([[(large, "keep", "")]])
+    assert (
+        "0 labels are changed, 1 image dropped, 1 kept\n" in succeed("relabel", served.made.run.root, "--dry-run").out
+    )
+
+
 def test_the_file_decides_on_copies_too_and_its_csv_says_all(tmp_path: Path, tab: Tab) -> None:
     made = make(tmp_path, each=25, wrong=1)
     edit(made.run.noise, unreadable=3)
@@ -206,19 +244,22 @@ def test_the_file_decides_on_copies_too_and_its_csv_says_all(tmp_path: Path, tab
     open_copies(tab, made.run.page)
     tab.press("x")
     tab.click("#copies-rest")
-    assert tab.text("#end-open") == "3 files that cannot be read (tab Overview)"
+    assert "To drop the 3 files that cannot be read (tab Overview):" in tab.texts("#end p")
+    assert tab.text("#drop-unreadable") == f"labelaudit relabel {made.catalogue.root} {made.run.unreadable}"
+    tab.click("#drop-unreadable + .copy")
+    assert tab.evaluate("getSelection().toString()") == tab.text("#drop-unreadable")
     tab.press("Escape")
     tab.click(".copies:nth-of-type(1) [data-action=drop][data-at='1']")
-    assert tab.texts(".copies .state") == ["1 to drop", "2 to drop", "1 to drop"]
+    assert tab.texts(".copies .state") == ["1 to drop", "1 to drop", "1 to drop"]
     tab.press("u", "k")  # a key of the other part means nothing here
     tab.evaluate(STORED)
     open_copies(tab, made.run.page)
-    states = ["No copies: will not be shown again", "2 to drop", "1 to drop"]
+    states = ["No copies: will not be shown again", "1 to drop", "1 to drop"]
     assert tab.texts(".copies .state") == states
     tab.click("#copies-finish")
     file = tab.download(tmp_path / "out", "#download")
     assert (
-        "0 labels are changed, 3 images dropped, 0 kept\n"
+        "0 labels are changed, 2 images dropped, 0 kept\n"
         in succeed("relabel", made.catalogue.root, file, "--dry-run").out
     )
     made.run.decisions.write_bytes(file.read_bytes())
@@ -297,6 +338,49 @@ def test_after_a_reload_everything_is_there_and_can_be_undone(served: Served, ta
     assert tab.on("#undo", "return node.disabled")
 
 
+def test_a_review_that_is_continued_opens_at_the_first_undecided_image(served: Served, tab: Tab) -> None:
+    tab.open(served.address)
+    tab.press("Enter", *"kd" * 7)
+    written(served, 14)
+    before = served.decided
+    tab.open(served.address)
+    shows(tab, "#reviewed", "14")
+    assert tab.text("article.active .numbers").startswith("#15 ")
+    assert tab.evaluate("scrollY") > 0
+    tab.press("c")
+    written(served, 15, "change")
+    assert served.decided[:14] == before
+
+
+def test_answers_to_the_sample_are_decided_in_the_review_where_nothing_later_is(tmp_path: Path, tab: Tab) -> None:
+    made = make(tmp_path, each=12, wrong=2)
+    flagged = Audit(made.run).flagged_S.tolist()
+    suggested = CLASSES[(made.catalogue.label_N[flagged[0]] + 1) % 3]
+    decisions, answers = (
+        Ledger(file=file, catalogue=made.catalogue, reviewer="ann") for file in (made.run.decisions, made.run.answers)
+    )
+    decisions.add([[(flagged[0], "drop", "")]])
+    answers.add([[(flagged[0], "change", suggested), (flagged[1], "keep", ""), (flagged[2], "wrong", "")]])
+    page_of(made.run)
+    tab.open(made.run.page)
+    assert tab.text("#tally") == "1 changed · 1 kept"
+    with reviewing(made.run.root) as (address, _):
+        tab.open(address)
+        shows(tab, "#tally", "1 changed · 1 kept")
+        assert tab.text("article.active .numbers").startswith("#3 ")
+        assert tab.on("#undo", "return node.disabled")
+        tab.press("ArrowLeft", "d")  # later decisions count
+        assert tab.text("#tally") == "1 changed · 0 kept · 1 dropped"
+        tab.press("u")
+        assert tab.text("#tally") == "1 changed · 1 kept"
+        assert "1 label is changed, 0 images dropped, 1 kept" in succeed("relabel", made.run.root, "--dry-run").out
+        tab.click("article:first-child [data-action=suggested]")  # takes it back
+        tab.open(address)
+        shows(tab, "#tally", "0 changed · 1 kept")
+        assert "0 labels are changed, 0 images dropped, 1 kept" in succeed("relabel", made.run.root, "--dry-run").out
+        tab.page.goto("about:blank")
+
+
 def test_what_was_decided_just_before_a_reload_is_not_lost(served: Served, tab: Tab) -> None:
     tab.open(served.address)
     tab.on("article", "node.focus()")
@@ -354,7 +438,7 @@ def test_a_new_class_is_named_in_the_picker_which_shows_likely_classes_first(ser
     shows(tab, "#reviewed", "1")
     assert tab.text("article [data-action=other]") == "→ <b>zebra"
     tab.on("article", "node.focus()")
-    tab.press("ArrowRight", "Space", "o")
+    tab.press("Space", "o")
     tab.type("ant" if tab.text("#focus-labels .given") != "ant" else "cat")
     tab.press("Enter")  # the large view stays open, at the next image
     assert tab.on("#focus", "return node.open")
@@ -536,11 +620,13 @@ def test_a_drawn_sample_is_answered_by_keys_and_fit_takes_the_answers(tmp_path: 
         tab.press("r", "Escape")
         tab.open(address)
         shows(tab, "#tally", "2 right · 2 wrong · 1 unsure")
+        tab.press("r")  # it goes on where it ended
+        assert tab.text("#tally") == "3 right · 2 wrong · 1 unsure"
         tab.choose("#state", "change")
         assert tab.text("#found") == "2 of 40 shown"
         tab.choose("#state", "open")
         tab.on("article", "node.focus()")
-        tab.press(*"r" * 34)
+        tab.press(*"r" * 33)
         assert tab.on("#end", "return node.open") is False
         tab.press("r")
         assert tab.text("#end-title") == "All 40 labels reviewed"

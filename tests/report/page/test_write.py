@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from labelaudit.auditing.fit import fit
-from labelaudit.auditing.model import Audit
+from labelaudit.auditing.model import Audit, recorded_data
 from labelaudit.data.folder import scan
 from labelaudit.data.images import decode_small
 from labelaudit.detect.theory import ESTIMATORS
@@ -259,7 +259,8 @@ def test_thumbnails_are_small_and_what_has_none_has_a_reason(tmp_path):
 def test_a_served_page_may_ask_its_server_and_holds_no_image(made):
     audit = Audit(made.run)
     listed = make_report(audit, Limits(), top=0).listed
-    text, policy = write.served_page(audit, listed, "labelaudit relabel x", moves=False)
+    data = replace(recorded_data(made.run), fixed=True)
+    text, policy = write.served_page(audit, listed, "labelaudit relabel x", data)
     data = data_of(text)
     assert (data["server"], data["command"]) == ({"moves": False}, "labelaudit relabel x")
     assert (data["thumbnails"]["content"], data["examples"]["content"], len(data["rows"]["path"])) == ([], [], 8)

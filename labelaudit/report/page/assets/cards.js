@@ -5,7 +5,6 @@ const LABEL = { line: 17, lines: 3, height: 20 }; // characters in a line of the
 const KEYS = { keep: "K", suggested: "C", other: "O", drop: "D" };
 const ANSWER_KEYS = { keep: "R", wrong: "W", other: "O", skip: "S" };
 const VERDICTS = { keep: "Kept.", drop: "Dropped.", wrong: "Wrong.", skip: "Unsure." };
-const TINY = 64; // pixels below which an image is enlarged without smoothing
 // Characters of full width count twice.
 const widthOf = (text) => Array.from(text).reduce((sum, character) => sum + (character > "\u2e7f" ? 2 : 1), 0);
 
@@ -39,7 +38,6 @@ const picture = (source, attributes = {}) => {
     return box;
   }
   const image = make("img", { alt: "", decoding: "async", draggable: "false" });
-  image.addEventListener("load", () => image.naturalWidth < TINY && image.classList.add("tiny"), { once: true });
   image.addEventListener("error", () => reasonOf(source).then(explain), { once: true });
   image.src = source;
   box.append(image);

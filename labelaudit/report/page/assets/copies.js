@@ -141,6 +141,12 @@ class Copies {
     return bottom > 80 && top < innerHeight - 80;
   }
 
+  // Makes the first open group the active one.
+  begin() {
+    const open = this.groups.findIndex((group) => this.state(group) === "open");
+    if (open >= 0) this.mark(open);
+  }
+
   // Makes a group the active one, and shows it.
   go(at) {
     this.mark(Math.max(0, Math.min(at, this.groups.length - 1)));

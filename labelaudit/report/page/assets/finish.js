@@ -29,14 +29,21 @@ const tallyOf = ({ keep, change, drop, wrong, skip }, isSample) =>
     ? `${whole.format(keep)} right · ${whole.format(change + wrong)} wrong${skip ? ` · ${whole.format(skip)} unsure` : ""}`
     : [`${whole.format(change)} changed`, `${whole.format(keep)} kept`, drop ? `${whole.format(drop)} dropped` : ""].filter(Boolean).join(" · ");
 
-// What becomes of the data, in the words of the plan. Of an image that is dropped no other decision counts.
-const goneOf = ({ decisions, rows: { sample } }) =>
-  new Set([...decisions].filter(([, { action }]) => /^drop/.test(action)).map(([item]) => sample[item]));
-const outcomeOf = ({ decisions, rows: { sample } }, gone) => {
-  const number = (wanted, isGone) => [...decisions].filter(([item, { action }]) => action === wanted && gone.has(sample[item]) === isGone).length;
-  const [changed, both] = [number("change", false), number("change", true)];
+// What becomes of the data: the changes as [item, label], and all in the words of the plan. Of an image that is dropped
+// no other decision counts.
+const outcomeOf = (review) => {
+  const { sample, all } = review.rows;
+  const of = (...actions) => [...review.decisions].filter(([, { action }]) => actions.includes(action));
+  const gone = new Set(of("drop", "drop-copy").map(([item]) => sample[item]));
+  const isLeft = ([item]) => !gone.has(sample[item]);
+  const changed = of("change").map(([item, { label }]) => [item, label]);
+  const inherited = all.map((item) => [item, review.inherited(item)]).filter(([, label]) => label !== null).filter(isLeft);
+  const changes = [...changed.filter(isLeft), ...inherited];
+  const both = changed.length + inherited.length - changes.length;
+  const said = inherited.length ? ` (${whole.format(inherited.length)} as decided for a dropped copy)` : "";
   const also = both ? `; ${count(both, "changed image is", "changed images are")} dropped as ${both === 1 ? "a copy" : "copies"}` : "";
-  return `${count(changed, "label is", "labels are")} changed, ${count(gone.size, "image")} dropped, ${whole.format(number("keep", false))} kept${also}`;
+  const kept = of("keep").filter(isLeft).length;
+  return { changes, text: `${count(changes.length, "label is", "labels are")} changed${said}, ${count(gone.size, "image")} dropped, ${whole.format(kept)} kept${also}` };
 };
 
 const MOST_PAIRS = 8;
@@ -49,18 +56,14 @@ const showApplied = (isApplied) => {
   byId("to-apply").hidden = isApplied;
 };
 
-const showEnd = ({ rows, classes, review, command, relabel, sampled, copies, unreadable }) => {
-  const [open, gone] = [rows.all.length - review.count, goneOf(review)];
+const showEnd = ({ rows, classes, review, command, relabel, sampled, copies }) => {
+  const [open, { changes, text }] = [rows.all.length - review.count, outcomeOf(review)];
   byId("end-title").textContent = !rows.all.length && copies.decided ? `${copies.decided} reviewed` : open ? `${count(review.count, "label")} reviewed, ${whole.format(open)} to go` : `All ${count(review.count, "label")} reviewed`;
-  byId("end-counts").textContent = sampled ? tallyOf(review.counts(), sampled) : [outcomeOf(review, gone), copies.apart].filter(Boolean).join(" · ");
-  byId("end-open").textContent = [
-    copies.open ? `${count(copies.open, "group")} of copies undecided (tab Duplicates)` : "",
-    unreadable ? `${count(unreadable, "file")} that cannot be read (tab Overview)` : "",
-  ].filter(Boolean).join(" · ");
+  byId("end-counts").textContent = sampled ? tallyOf(review.counts(), sampled) : [`On this page: ${text}`, copies.apart].filter(Boolean).join(" · ");
+  byId("end-open").textContent = copies.open ? `${count(copies.open, "group")} of copies undecided (tab Duplicates)` : "";
   const pairs = new Map();
-  for (const [row, { action, label }] of review.decisions) {
-    if (action !== "change" || gone.has(rows.sample[row])) continue;
-    const pair = `${rows.given[row]} ${label}`;
+  for (const [item, label] of changes) {
+    const pair = `${review.rows.given[item]} ${label}`;
     pairs.set(pair, (pairs.get(pair) ?? 0) + 1);
   }
   const sorted = [...pairs].sort(([, one], [, other]) => other - one);
@@ -85,8 +88,8 @@ const showEnd = ({ rows, classes, review, command, relabel, sampled, copies, unr
 const MOST_MOVES = 200;
 // Returns where files go, one line for each; dropped ones go to a folder beside the data.
 const moveLines = (steps) => {
-  const lines = steps.slice(0, MOST_MOVES).map(({ path, target, action, renamed }) => {
-    const remarks = [action === "drop" && "dropped", renamed && "renamed, since the name is taken"].filter(Boolean).join("; ");
+  const lines = steps.slice(0, MOST_MOVES).map(({ path, target, action, inherited, renamed }) => {
+    const remarks = [action === "drop" && "dropped", inherited && "as its copy", renamed && "renamed, since the name is taken"].filter(Boolean).join("; ");
     return make("li", {}, nameOf(path), " → ", nameOf(target.replace("../", "")), remarks ? ` (${remarks})` : "");
   });
   if (steps.length > MOST_MOVES) lines.push(make("li", {}, `… and ${whole.format(steps.length - MOST_MOVES)} more`));
@@ -115,7 +118,7 @@ const offerPlan = (review) => {
     if (!plan) return;
     const refused = plan.refused.slice(0, 5).map(({ path, reason }) => ` Refused: ${visible(path)} ${visible(reason)}.`);
     const made = plan.new_classes.length ? ` New classes: ${plan.new_classes.map(visible).join(", ")}.` : "";
-    say(`${plan.summary}.${made}${refused.join("")}`);
+    say(`The plan, of all that was decided in this audit and its sample: ${plan.summary}.${made}${refused.join("")}`);
     byId("plan-list").replaceChildren(...moveLines(plan.steps));
     for (const id of ["plan-list", "apply"]) byId(id).hidden = !plan.steps.length;
     byId("apply").textContent = `Move ${count(plan.change + plan.drop, "file")}`;

@@ -19,7 +19,6 @@ class Focus {
     });
     this.stage.addEventListener("pointermove", (event) => this.drag(event));
     for (const name of ["pointerup", "pointercancel"]) this.stage.addEventListener(name, (event) => this.fingers.delete(event.pointerId));
-    this.image.addEventListener("load", () => this.image.classList.toggle("tiny", this.image.naturalWidth < TINY));
     this.image.addEventListener("error", () => this.fail());
     byId("focus-actions").addEventListener("click", (event) => {
       const button = event.target.closest("button");

@@ -110,10 +110,8 @@ if (data.group_curves) responsive("losses", (width) => lossChart(data.group_curv
 else without("losses");
 
 const images = imagesOf(data);
-const store = data.server
-  ? new ServerStore({ rows: items, classes })
-  : new BrowserStore({ rows: items, classes, fingerprint: data.fingerprint, embedded: data.decisions });
-const review = new Review({ rows: items, size: rows.all.length, store, changed: (changedRows) => afterDecision(changedRows) });
+const store = new (data.server ? ServerStore : BrowserStore)({ rows: items, classes, fingerprint: data.fingerprint, embedded: data.decisions });
+const review = new Review({ rows: items, size: rows.all.length, store, changed: (...what) => afterDecision(...what) });
 const cards = new Cards({
   rows,
   classes,
@@ -258,7 +256,7 @@ const announce = (text) => {
   byId("announce").textContent = `${text} ${whole.format(review.count)} of ${whole.format(rows.all.length)} reviewed.`;
 };
 
-function afterDecision(changedRows) {
+function afterDecision(changedRows, isFirst = false) {
   if (filters.followDecisions || !changedRows.length) {
     gallery.update(filters.result());
     showFound();
@@ -266,6 +264,10 @@ function afterDecision(changedRows) {
   showCounts();
   showGroup();
   copies.show();
+  if (isFirst) {
+    if (review.of(gallery.row)) nextOpen(); // a key on what was decided before would decide anew
+    copies.begin();
+  }
   if (focus.isOpen) showFocus();
 }
 

@@ -1,17 +1,14 @@
 // The reviewer's decisions by row, and the steps that can be undone. Behind the rows of the gallery are those of copies.
 
 class Review {
-  // store: where they are kept; size: how many rows the gallery has; changed: called after every change with the rows.
+  // store: where they are kept; size: how many rows the gallery has; changed: called after every change with the rows, and
+  // whether it was the first time that the store gave any.
   constructor({ rows, size, store, changed }) {
     Object.assign(this, { rows, size, store, changed });
     this.decisions = new Map();
     this.undone = []; // steps of [row, before, after]
-    this.twins = new Map();
-    for (const row of rows.all) {
-      const key = this.twinsOf(row);
-      if (this.twins.has(key)) this.twins.get(key).push(row);
-      else this.twins.set(key, [row]);
-    }
+    this.twins = Map.groupBy(rows.all, (row) => this.twinsOf(row));
+    this.groups = Map.groupBy(rows.all.slice(size), (item) => rows.group(item));
   }
 
   twinsOf(row) {
@@ -22,10 +19,23 @@ class Review {
     return this.decisions.get(row);
   }
 
-  // Returns the label to which a copy's image is changed in the gallery, or null.
+  // Returns what the gallery says of a copy's image.
+  own(item) {
+    return this.of(this.twins.get(`${this.rows.sha256(item, 8)}:${this.rows.given[item]}`)?.[0]);
+  }
+
+  // Returns the label that a copy inherits, or null: it stays, nothing else is said of it, and one with its label goes.
+  inherited(item) {
+    if (this.of(item)?.action !== "keep-copy" || this.own(item)) return null;
+    const isLost = (one) => this.of(one)?.action === "drop-copy" && this.rows.given[one] === this.rows.given[item];
+    const changes = this.groups.get(this.rows.group(item)).filter(isLost).map((one) => this.own(one)).filter((one) => one?.action === "change");
+    return new Set(changes.map(({ label }) => label)).size === 1 ? changes[0].label : null;
+  }
+
+  // Returns the label to which a copy's image is changed, or null.
   labelOf(item) {
-    const row = this.twins.get(`${this.rows.sha256(item, 8)}:${this.rows.given[item]}`)?.[0];
-    return this.of(row)?.action === "change" ? this.of(row).label : null;
+    const own = this.own(item);
+    return own?.action === "change" ? own.label : this.inherited(item);
   }
 
   // The number of decided rows of the gallery.
@@ -87,9 +97,10 @@ class Review {
 
   // Takes what the store has instead of everything; with steps, also what can be undone.
   replace(decisions, steps) {
-    this.decisions = new Map(decisions);
+    const isFirst = !this.isLoaded;
+    Object.assign(this, { decisions: new Map(decisions), isLoaded: true });
     if (steps) this.undone = steps;
-    this.changed([]);
+    this.changed([], isFirst);
   }
 
   // Takes what was decided elsewhere.

@@ -8,9 +8,10 @@ const ACTIONS = ["keep", "change", "drop", "wrong", "skip"];
 const same = (one, other) => one?.action === other?.action && one?.label === other?.label;
 
 class Store {
-  constructor({ rows, classes }) {
+  // embedded: what the page itself says, as [row, action, label, milliseconds].
+  constructor({ rows, classes, embedded }) {
     const known = new Map(rows.all.map((row) => [`${rows.sample[row]}:${rows.group(row)}`, row]));
-    Object.assign(this, { rows, classes, known, problem: "" });
+    Object.assign(this, { rows, classes, embedded, known, problem: "" });
   }
 
   // Returns a decision from what is stored; undefined for one that is taken back, null for one that makes no sense.
@@ -35,9 +36,9 @@ class Store {
 }
 
 class BrowserStore extends Store {
-  constructor({ rows, classes, fingerprint, embedded }) {
-    super({ rows, classes });
-    Object.assign(this, { embedded, entries: {}, timer: null });
+  constructor({ fingerprint, ...rest }) {
+    super(rest);
+    Object.assign(this, { entries: {}, timer: null });
     [this.key, this.stepsKey] = ["labelaudit:decisions", `labelaudit:steps:${fingerprint}`];
   }
 
@@ -124,8 +125,8 @@ class BrowserStore extends Store {
 const NOT_KEPT = "This browser does not store decisions for this page: download your corrections before you close it.";
 
 class ServerStore extends Store {
-  constructor({ rows, classes }) {
-    super({ rows, classes });
+  constructor(parts) {
+    super(parts);
     Object.assign(this, { heard: 0, queue: [], busy: false, loaded: false });
   }
 
@@ -176,14 +177,17 @@ class ServerStore extends Store {
     const waiting = new Set(this.queue.flatMap((step) => step.map(([row]) => row)));
     const isAll = !this.loaded || (start === 0 && this.heard !== 0);
     const { review } = this;
-    const decisions = new Map([...waiting].filter((row) => review.of(row)).map((row) => [row, review.of(row)]));
+    const said = new Map(isAll ? this.embedded.map(([row, , , time]) => [row, time]) : []);
+    const decisions = new Map(this.embedded.map(([row, action, label]) => [row, this.read(row, action, label)]));
+    for (const row of waiting) decisions.delete(row);
+    for (const row of waiting) if (review.of(row)) decisions.set(row, review.of(row));
     const [steps, changes] = [[], new Map()];
     let last = null;
     for (const [time, sample, action, label] of events) {
       const row = this.rowOf(sample, action, label);
       if (row === undefined) continue;
       const decision = this.read(row, action, label);
-      if (waiting.has(row) || (isAll && same(decisions.get(row), decision))) continue;
+      if (waiting.has(row) || (isAll && (same(decisions.get(row), decision) || Date.parse(time) <= said.get(row)))) continue;
       if (!isAll) changes.set(row, decision);
       else {
         if (time !== last) steps.push([]);
