@@ -111,8 +111,10 @@ def reviewing(*words: object) -> Iterator[tuple[str, list[str]]]:
     told: list[str] = []
     with start("review", *words, "--no-browser") as process:
         assert process.stdout is not None
-        yield process.stdout.readline().strip(), told
-        process.send_signal(signal.SIGINT)
+        try:
+            yield process.stdout.readline().strip(), told
+        finally:  # or a failed test would wait for the server without an end
+            process.send_signal(signal.SIGINT)
         told += process.communicate(timeout=30)[1].splitlines()
     assert process.returncode == 0
 
