@@ -22,7 +22,7 @@ from rich.console import Console
 
 from labelaudit.data.catalogue import Catalogue, split_places
 from labelaudit.data.folder import require_outside, scan
-from labelaudit.detect import BoolArray, FloatArray, IntArray
+from labelaudit.detect import BoolArray, FloatArray
 from labelaudit.detect.curves import SUSPICIOUS_WHEN_LOW, Course, CurveAccumulator
 from labelaudit.detect.verdicts import ranking
 from labelaudit.errors import RunError, UsageError
@@ -302,23 +302,18 @@ def read_courses(run: RunFolder) -> tuple[Course, Course | None]:
     return course, Course(epochs=settings.heads_epochs, held_out=True) if settings.heads_epochs else None
 
 
-def read_curves(
-    run: RunFolder, course: Course, label_N: IntArray, classes: int, *, reporter: Reporter = QUIET
-) -> CurveAccumulator:
+def read_curves(run: RunFolder, course: Course, catalogue: Catalogue, reporter: Reporter = QUIET) -> CurveAccumulator:
     """Read the recorded losses of a run into a `CurveAccumulator`; damaged or missing epochs are a RunError."""
-    fix = f"delete {run.root} and audit again"
+    fix, classes = f"delete {run.root} and audit again", len(catalogue.classes)
     if len(recorded_epochs(run.losses)) != course.recorded:
         raise RunError(f"{run.losses} does not hold {course.recorded} epochs", fix=fix)
-    curves = CurveAccumulator(label_N, classes, course)
-    for epoch in read_epochs(run.losses, reporter):
+    curves = CurveAccumulator(catalogue.label_N, classes, course)
+    for epoch in read_epochs(run.losses, reporter, samples=np.flatnonzero(catalogue.used_N)):
         if not ((epoch.alternative_R >= 0) & (epoch.alternative_R < classes)).all():
             raise RunError(f"{run.losses} has unknown classes in epoch {epoch.epoch}", fix=fix)
         if not np.isfinite([epoch.loss_R, epoch.margin_R]).all():
             raise RunError(f"{run.losses} has losses that are not finite in epoch {epoch.epoch}", fix=fix)
-        try:
-            curves.add(epoch.sample_R, epoch.loss_R, epoch.margin_R, epoch.alternative_R)
-        except ValueError as error:
-            raise RunError(f"{run.losses} is damaged in epoch {epoch.epoch}: {error}", fix=fix) from error
+        curves.add(epoch.sample_R, epoch.loss_R, epoch.margin_R, epoch.alternative_R)
     return curves
 
 

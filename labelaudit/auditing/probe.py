@@ -218,7 +218,7 @@ def _write_images(run: RunFolder, prepared: Prepared, embedded: Prepared, report
 def _doubt_labels(run: RunFolder, heads: TrainingSettings) -> bool:
     """Return True where the heads of a run expect to disagree with more labels than `DOUBTED`."""
     catalogue, course = read_catalogue(run), Course(epochs=heads.epochs, held_out=True)
-    transition = read_curves(run, course, catalogue.label_N, len(catalogue.classes)).result().transition
+    transition = read_curves(run, course, catalogue).result().transition
     return bool(np.nanmean(transition.doubt_N) > plan.DOUBTED)
 
 

@@ -159,9 +159,6 @@ class CurveAccumulator:
         self._begin(np.empty(0, dtype=np.int32))
 
     def _begin(self, sample_R: IntArray) -> None:
-        last = len(self._label_N) - 1
-        if len(sample_R) and not (sample_R[0] >= 0 and sample_R[-1] <= last and (np.diff(sample_R) > 0).all()):
-            raise ValueError(f"sample numbers must rise within 0 … {last}")
         samples = len(sample_R)
         self._sample_R = sample_R
         self._wrong_R, self._forgotten_R = np.zeros((2, samples), dtype=np.int32)
@@ -174,11 +171,9 @@ class CurveAccumulator:
         self._given_R, self._rest_R = np.zeros((2, samples))
 
     def add(self, sample_R: IntArray, loss_R: Float32Array, margin_R: Float32Array, alternative_R: IntArray) -> None:
-        """Add one epoch's records; raise a ValueError where its samples are impossible, or others than before."""
+        """Add one epoch's records, of the samples of the first epoch."""
         if self._epochs == 0:
             self._begin(sample_R)
-        elif not np.array_equal(sample_R, self._sample_R):
-            raise ValueError("it has other samples than the first epoch")
         trust = self._trust.add(margin_R)
         for first in range(0, len(sample_R), c.SAMPLES_AT_ONCE):
             block = slice(first, first + c.SAMPLES_AT_ONCE)

@@ -71,7 +71,7 @@ def scores_of(root: Path, run: Path) -> dict[str, FloatArray]:
     unit_ND = inputs.feature_ND / np.linalg.norm(inputs.feature_ND, axis=1, keepdims=True)
     nearest_NK = np.sort(unit_ND @ unit_ND.T, axis=1)[:, -11:-1]
     course, _ = read_courses(found.run)
-    beliefs = read_curves(found.run, course, catalogue.label_N, classes).beliefs
+    beliefs = read_curves(found.run, course, catalogue).beliefs
     images = pq.read_table(found.run.pictures).to_pylist()
     scores: dict[str, FloatArray] = {
         "P(no class)": found.column("p_no_class"),

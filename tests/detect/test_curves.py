@@ -119,19 +119,6 @@ def test_many_samples_are_added_as_each_alone_and_those_without_a_record_have_no
     assert found.last_wrong_N.sum() == sum(one.last_wrong_N[0] for one in expected) > 0
 
 
-@pytest.mark.parametrize(
-    ("sample", "message"), [([0, 3], "0 … 2"), ([-1, 0], "0 … 2"), ([1, 1], "must rise"), ([2, 1], "must rise")]
-)
-def test_impossible_sample_numbers_and_other_samples_than_before_are_refused(sample, message):
-    curves = accumulator(3)
-    with pytest.raises(ValueError, match=message):
-        add(curves, sample, [9.0, 9.0], [-1.0, -1.0])
-    add(curves, [0, 1, 2], [1.0, 2.0, 3.0], [1.0, 1.0, 1.0])
-    with pytest.raises(ValueError, match="other samples than the first epoch"):
-        add(curves, [0, 2], [9.0, 9.0], [-1.0, -1.0])
-    assert (curves.result().aul_N.tolist(), curves.result().epochs) == ([1.0, 2.0, 3.0], 1)
-
-
 def test_an_epoch_that_is_not_trusted_does_not_count_in_the_beliefs(monkeypatch):
     trusts = iter([1.0, 0.5, 0.0])
     monkeypatch.setattr(EpochTrust, "add", lambda *_: next(trusts))
