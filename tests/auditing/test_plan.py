@@ -11,7 +11,6 @@ from labelaudit.auditing.plan import (
     HEAD,
     HEADS_SIZE,
     PRESETS,
-    RETRAIN_PRESETS,
     agree,
     check_method,
     heads_beside,
@@ -38,17 +37,6 @@ def catalogue(side=32, *, images=10_000, grey=False):
 def no_weights(monkeypatch):
     monkeypatch.setattr(pretrained, "cached_weights", lambda _: None)
     monkeypatch.setattr(pretrained, "embedded_is_installed", lambda _: False)
-
-
-@pytest.mark.parametrize("presets", [PRESETS, RETRAIN_PRESETS], ids=["probe", "retrain"])
-@pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_is_taken_as_it_is_on_enough_data(preset, presets):
-    settings = plan(catalogue(images=20_000), TrainingOptions(preset=preset), CPU, presets=presets).settings
-    wanted = {**vars(presets[preset]), "preset": preset, "precision": settings.precision}
-    del wanted["coarse_model"], wanted["auto_precision"]
-    assert wanted.items() <= vars(settings).items()
-    if preset == "fast":
-        assert settings == plan(catalogue(images=20_000), TrainingOptions(), CPU, presets=presets).settings
 
 
 def test_what_is_asked_for_beats_the_preset():
