@@ -1,4 +1,3 @@
-import json
 import re
 import subprocess
 import sys
@@ -10,10 +9,9 @@ import labelaudit
 from labelaudit.auditing.model import read_courses
 from labelaudit.detect.curves import Course
 from labelaudit.errors import RunError
-from labelaudit.run.documents import TRAINED, TRAINING, as_json
+from labelaudit.run.documents import TRAINED, TRAINING
 from labelaudit.run.files import read_json, write_json
-from labelaudit.run.tables import read_scores
-from tests.cli.helpers import edit, read_rows
+from tests.cli.helpers import edit
 from tests.report.exports.helpers import hostile_folder, made_up_audit
 
 QUICK = {"epochs": 2, "batch_size": 4, "image_size": 8, "precision": "float32"}
@@ -37,25 +35,6 @@ def small(opened):
     audit = opened(*(f"{number}.png" for number in range(6)))
     edit(audit.run.noise, warnings=[WARNING])
     return labelaudit.open_run(audit.run.root)
-
-
-def test_audit_gives_what_the_run_folder_has(image_folder, tmp_path):
-    photos = image_folder(each=8)
-    audit = labelaudit.audit(photos, run=tmp_path / "audit", **QUICK)
-    assert audit.run.root == tmp_path / "audit"
-    assert audit.scores.equals(read_scores(audit.run.scores))
-    assert as_json(audit.summary) == json.loads(audit.run.noise.read_text())
-    assert audit.noise.to_pylist() == as_json(audit.summary)["classes"]
-    assert audit.noise_rate == audit.summary.noise_rate
-    listed = read_rows(audit.run.suspicious.read_text())
-    assert [str(row["sample"]) for row in audit.suspicious.to_pylist()] == [row["sample"] for row in listed]
-    # The first rows of the ranking go on past the suspicious ones.
-    for rank_by in ("aul", "aum"):
-        fitted = labelaudit.fit(audit.run, labelaudit.FitSettings(rank_by=rank_by))
-        audit = labelaudit.open_run(str(audit.run.root))
-        assert audit.order_U.tolist() == fitted.verdicts.order.tolist()
-        lines = fitted.csv(top=11).splitlines()[1:]
-        assert [row["path"] for row in audit.top(11).to_pylist()] == [line.split(",")[1] for line in lines]
 
 
 def test_the_tables_are_typed_and_ranked(small):

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Optional
@@ -24,7 +25,6 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import typer
-from contenders import figure
 
 from labelaudit.data.catalogue import Catalogue
 from labelaudit.reproduce.runner import Row
@@ -63,6 +63,15 @@ finally:
     print(json.dumps([seconds, peak]))
 """
 """Runs a command; prints seconds and peak bytes. Rusage would have the parent's peak in it."""
+
+
+def figure(name: str, values: float | Sequence[float], unit: str = "", note: str = "") -> Row:
+    """Return a figure of a benchmark; of several rounds it is the median, and the note has their range."""
+    if isinstance(values, Sequence):
+        several = f"from {min(values):.4g} to {max(values):.4g} in {len(values)} rounds"
+        note = "; ".join(filter(None, ["one round" if len(values) == 1 else several, note]))
+        values = statistics.median(values)
+    return {"name": name, "value": float(values), "unit": unit, "note": note}
 
 
 def measure_scale(

@@ -26,6 +26,8 @@ from labelaudit.data.folder import scan
 from labelaudit.review.decisions import Decision, LedgerAction, append_decisions
 
 CLASSES = ("ant", "bee", "cat", "dog")
+NEXT = dict(zip(CLASSES, CLASSES[1:] + CLASSES[:1], strict=True))
+"""What the first images of each class show where `write_images` makes some wrong."""
 QUICK = (
     *("--epochs", "4", "--batch-size", "16", "--image-size", "16"),
     *("--augment", "none", "--precision", "float32", "--probe", "train"),

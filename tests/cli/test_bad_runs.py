@@ -34,19 +34,6 @@ def test_other_data(audit: Path, tmp_path: Path) -> None:
     assert file_bytes(audit) == before
 
 
-def test_other_settings_are_named(audit: Path, photos: Path) -> None:
-    options = ("--epochs", "5", "--seed", "7", "--probe", "frozen", "--model", "resnet18")
-    error = run("score", photos, "--run", audit, *options).only_error
-    assert error.startswith(f"{audit} was started with different settings: ")
-    asked = ("epochs is 4 there, 5 asked", "seed is 0 there, 7 asked", "probe is train there, frozen asked")
-    assert all(difference in error for difference in (*asked, "model is labelaudit_probe there, resnet18 asked"))
-    assert "batch" not in error
-    assert error.endswith("leave these options out to continue it, or give another --run")
-    succeed("score", photos, "--run", audit, *QUICK)
-    error = run("score", audit, "--epochs", "9").only_error
-    assert error.startswith(f"{audit} is a run folder: its data and training options cannot be changed; ")
-
-
 def test_a_run_that_is_not_trained_to_the_end(half_trained: Path, finished: Path) -> None:
     assert run("fit", half_trained).only_error == (
         f"the probe in {half_trained} is not trained to the end (2 of 4 epochs); "

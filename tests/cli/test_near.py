@@ -9,8 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageOps
 
-import labelaudit
-from labelaudit.review.decisions import Ledger
 from tests.cli.helpers import QUICK, run, succeed
 from tests.detect.test_near import pictures
 
@@ -81,18 +79,6 @@ def test_a_page_of_what_is_selected_never_replaces_the_whole_one(audited: Path) 
     assert Path("audit/report.html").read_bytes() == whole
     succeed("report", "audit", "--select", "LA006", "--html", "page.html")
     assert len(Path("page.html").read_bytes()) < len(whole)
-
-
-def test_dropped_copies_are_left_out_of_a_corrected_copy(audited: Path) -> None:
-    shutil.copytree(audited, "audit")
-    catalogue, group = labelaudit.open_run("audit").catalogue, "a1" * 8
-    kept, dropped = (catalogue.paths.index(f"ant/{name}.png") for name in ("00", "mirrored"))
-    ledger = Ledger(file=Path("audit/decisions.csv"), catalogue=catalogue, reviewer="")
-    ledger.add([[(kept, "keep-copy", group), (dropped, "drop-copy", group)]])
-    succeed("relabel", "audit", "--out", "corrected")
-    files = {str(path.relative_to("corrected")) for path in Path("corrected").rglob("*") if path.is_file()}
-    assert files == {*catalogue.paths} - {"ant/mirrored.png"}
-    assert (audited.parent / "data/ant/mirrored.png").exists()
 
 
 def test_an_export_takes_what_is_selected(audited: Path) -> None:

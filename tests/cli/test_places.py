@@ -168,7 +168,7 @@ def test_threads_are_those_of_the_quota_unless_they_are_named(monkeypatch: pytes
     assert set_to.call_args_list == [mock.call(2), mock.call(5)]
 
 
-SPLIT = ("--split", "train,val")
+SPLIT = ("--split", "train/,./val")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,7 @@ from labelaudit.auditing.sample import draw_sample
 from labelaudit.review.decisions import Ledger, LedgerAction, read_decisions
 from labelaudit.run.layout import RunFolder
 from labelaudit.run.tables import read_scores
-from tests.cli.helpers import HOME, QUICK, edit, file_bytes, read_rows, run, succeed
-
-TRUTH = {"ant": "bee", "bee": "cat", "cat": "dog", "dog": "ant"}
-"""What the first two images of each class of ``photos`` show."""
+from tests.cli.helpers import HOME, NEXT, QUICK, edit, file_bytes, read_rows, run, succeed
 
 Answer = tuple[LedgerAction, str]
 
@@ -31,7 +27,7 @@ def plain(path: str) -> Answer:
 
 
 def named(path: str) -> Answer:
-    return ("change", TRUTH[path[:3]]) if is_wrong(path) else ("keep", "")
+    return ("change", NEXT[path[:3]]) if is_wrong(path) else ("keep", "")
 
 
 def answer(folder: Path, count: int = 40, said: Callable[[str], Answer] = plain) -> list[str]:
@@ -90,14 +86,6 @@ def test_a_sample_is_drawn_reviewed_and_decides(audit: Path) -> None:
     assert labelaudit.open_run(audit).csv(top=len(ranked)) == (audit / "suspicious.csv").read_text()
 
 
-def test_the_sample_is_the_same_again_and_a_larger_one_begins_with_it(audit: Path, finished: Path) -> None:
-    first = draw_sample(RunFolder(audit), 20)
-    assert draw_sample(RunFolder(audit), 30)[:20] == first
-    other = shutil.copytree(finished, audit.parent / "other")
-    assert draw_sample(RunFolder(other), 20) == first
-    assert sorted(draw_sample(RunFolder(audit), 1000)) == [*range(48)]  # all there are, and no more
-
-
 def test_a_sample_is_answered_in_a_csv_too(audit: Path) -> None:
     file = audit / "sample.csv"
     drawn = succeed("sample", audit, "-n", 40).err
@@ -143,21 +131,6 @@ def test_a_file_of_answers_that_cannot_be_used_is_refused_in_one_line(audit: Pat
     assert "'perhaps' is no action" in run(*words[:-1], fill(file, lambda _: "perhaps")).error
     assert file_bytes(audit, "noise.json") == untouched
     assert not (audit / "answers.csv").exists()
-
-
-def test_answers_hold_for_later_fits_until_their_file_is_deleted(reviewed: Path) -> None:
-    found = noise_of(reviewed)["reviewed"]
-    succeed("fit", reviewed, "--estimator", "gmm")
-    assert noise_of(reviewed)["reviewed"] == found
-    assert "reviewed noise rate" in succeed("score", reviewed).err
-    answer(reviewed, 48)
-    succeed("fit", reviewed)
-    exact = noise_of(reviewed)["reviewed"]
-    assert exact["noise_rate"] == pytest.approx(8 / 48)
-    assert exact["noise_rate_interval"] == [exact["noise_rate"]] * 2
-    (reviewed / "answers.csv").unlink()
-    succeed("fit", reviewed)
-    assert noise_of(reviewed)["reviewed"] is None
 
 
 def test_a_few_answers_are_told_and_count_once_they_are_enough(reviewed: Path) -> None:

@@ -27,14 +27,6 @@ def test_class_folders_are_the_labels(tmp_path):
     assert catalogue.used_N.all()
 
 
-def test_images_at_any_depth_belong_to_the_top_folder_whatever_its_name(tmp_path):
-    paths = ("cat/2020/may/0.png", "cat/dog/0.png", "dog/0.png", '猫/ä ö,"x"\n.png', "🐕/0.png")
-    (tmp_path / "bird").mkdir()
-    catalogue = scan(write_files(tmp_path, dict.fromkeys(paths, plain_png())))
-    assert given_in(catalogue) == {path: path.split("/")[0] for path in paths}
-    assert catalogue.used_N.all()
-
-
 def test_links_to_folders_are_followed_but_not_upwards(tmp_path):
     root = write_files(tmp_path / "images", {**PAIR, "cat/first/1.png": plain_png()})
     write_files(tmp_path / "more", {"2.png": plain_png()})
@@ -283,22 +275,6 @@ def test_doubts_are_warnings_that_split_settles(tmp_path, folders, text):
     (found,) = catalogue.warnings
     assert text in found
     assert scan(root, split=["."]).warnings == []
-
-
-def test_splits_are_read_as_one_data_set(tmp_path):
-    root = images(tmp_path, *crossed("train val test", "cat dog"), "val/owl")
-    write_files(root, {"train/stray.png": plain_png()})
-    catalogue = scan(root, split=["train/", "./val"])
-    assert catalogue.classes == ("cat", "dog", "owl")
-    assert catalogue.paths[::4] == ("train/cat/0.png", "val/cat/0.png", "val/owl/0.png")
-    assert catalogue.split == ("train", "val")
-    assert catalogue.split_N == ("train",) * 4 + ("val",) * 6
-    assert {row.reason: row.files for row in catalogue.left_out} == {
-        "outside the folders of --split": 4,
-        "beside the class folders": 1,
-    }
-    whole = scan(root, split=["."])
-    assert (whole.classes, whole.split_N) == (("test", "train", "val"), ())
 
 
 def test_unusable_splits_are_refused(tmp_path):

@@ -53,13 +53,6 @@ def test_an_archive_of_class_folders_is_the_folder(tmp_path):
         scan(tmp_path / "photos.zip/none")
 
 
-def test_splits_in_an_archive_are_those_of_a_folder(tmp_path):
-    file = zip_of(tmp_path / "a.zip", {f"{part}/{name}": FILES[name] for part in ("train", "test") for name in FILES})
-    with pytest.raises(DataError, match=r"the folders train, test in .* are parts of a data set"):
-        scan(file)
-    assert set(given_in(scan(file, split=["train"]))) == {f"train/{name}" for name in FILES}
-
-
 def test_a_table_has_the_class_names_of_hugging_face_and_leaves_rows_without_a_label_out(tmp_path):
     feature = {"info": {"features": {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}
     table = pa.table({"image": [plain_png(n) for n in range(6)], "label": [0, 1, 1, 0, -1, None]})
@@ -171,14 +164,6 @@ def test_bad_metadata_is_refused_with_its_row(line, problem, tmp_path):
     first = '{"file_name": "cat/0.png", "label": "a"}\n'
     with pytest.raises(DataError, match=problem):
         scan(write_files(tmp_path, {**FILES, "metadata.jsonl": (first + line).encode()}))
-
-
-def test_a_labels_file_replaces_the_labels_of_any_source(tmp_path):
-    table_of(tmp_path / "a.parquet", ["a", "b"] * 2)
-    labels = tmp_path / "labels.csv"
-    labels.write_text("path,label\n000000,x\n000001,x\n000003,y\n")
-    catalogue = scan(tmp_path / "a.parquet", labels_file=labels)
-    assert given_in(catalogue) == {"000000": "x", "000001": "x", "000003": "y"}
 
 
 def test_the_packages_that_write_such_data_agree(tmp_path):

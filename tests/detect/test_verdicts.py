@@ -46,17 +46,6 @@ def test_the_order_is_that_of_the_statistic_that_ranks_and_equal_samples_keep_th
     assert verdicts_of(np.tile([5.0, 1.0, 3.0], 10)).order[:10].tolist() == list(range(0, 30, 3))
 
 
-def test_samples_without_a_record_are_never_flagged_and_weigh_nothing():
-    aul_N = two_groups(90, 60)
-    aul_N[[3, 149]] = np.nan
-    found = verdicts_of(aul_N)
-    assert np.flatnonzero(np.isnan(found.p_mislabeled_N)).tolist() == [3, 149]
-    assert found.weight_N[[3, 149]].tolist() == [0.0, 0.0]
-    assert np.isfinite(found.weight_N).all()
-    assert sorted(found.order.tolist()) == np.flatnonzero(np.isfinite(aul_N)).tolist()
-    assert found.noise_rate == pytest.approx(np.nanmean(found.raw_posterior_N))
-
-
 def test_a_review_of_the_list_catches_what_the_probabilities_add_up_to():
     p_N = np.array([np.nan, 1.0, 0.9, 0.8, 0.7, 0.1, 0.1, 0.2, 0.2])
     shares = review_shares(p_N)

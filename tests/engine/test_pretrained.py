@@ -49,16 +49,6 @@ def refused(file, message, model=PROBE, **keywords):
         build(model, weights=A_FILE, weights_file=file, **keywords)
 
 
-def test_equal_seeds_give_equal_networks_of_the_asked_shape_and_leave_global_draws_alone():
-    state = torch.get_rng_state()
-    one, same, other = build(seed=1), build(seed=1), build(seed=2)
-    assert same_weights(one, same)
-    assert not torch.equal(one.features[0].weight, other.features[0].weight)
-    assert torch.equal(torch.get_rng_state(), state)
-    grey = build(num_classes=5, channels=1)
-    assert (grey.features[0].weight.shape[1], grey.fc.weight.shape[0]) == (1, 5)
-
-
 def test_a_file_gives_its_parameters_to_a_network_of_the_same_kind(tmp_path):
     saved = build(seed=1)
     saved.features[1].running_mean += 1.0
