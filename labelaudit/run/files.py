@@ -208,6 +208,8 @@ def behind_links(path: Path) -> Path:
     if not path.is_symlink() or (path.exists() and not path.is_file()):
         return path
     try:
+        if path.resolve().is_symlink():  # Python 3.13 ends where a ring begins; before it is a RuntimeError
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         return path.resolve()
     except (OSError, RuntimeError) as error:
         raise StorageError(f"cannot write {path}: it is a link that leads to itself", fix="check the path") from error

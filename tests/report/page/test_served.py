@@ -372,7 +372,8 @@ def test_answers_to_the_sample_are_decided_in_the_review_where_nothing_later_is(
         tab.press("ArrowLeft", "d")  # later decisions count
         assert tab.text("#tally") == "1 changed · 0 kept · 1 dropped"
         tab.press("u")
-        assert tab.text("#tally") == "1 changed · 1 kept"
+        tab.open(address)
+        shows(tab, "#tally", "1 changed · 1 kept")
         assert "1 label is changed, 0 images dropped, 1 kept" in succeed("relabel", made.run.root, "--dry-run").out
         tab.click("article:first-child [data-action=suggested]")  # takes it back
         tab.open(address)
@@ -664,6 +665,8 @@ def test_from_a_folder_to_a_green_gate_without_a_file_handled_by_hand(
         tab.page.wait_for_selector("article")
         suspicious = int(tab.text("#found").split()[0])
         assert suspicious >= 8
+        # The plan waits for decisions that are not written yet.
+        tab.page.route("**/decisions", lambda route: (time.sleep(0.1), route.continue_()))
         tab.on("article", "node.focus()")
         tab.press("Enter")
         for _ in range(suspicious):

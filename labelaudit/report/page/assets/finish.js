@@ -114,6 +114,7 @@ const offerPlan = (review) => {
     return null;
   };
   byId("plan").addEventListener("click", async () => {
+    await review.store.exchange(); // the plan is of what is written
     plan = await ask({});
     if (!plan) return;
     const refused = plan.refused.slice(0, 5).map(({ path, reason }) => ` Refused: ${visible(path)} ${visible(reason)}.`);

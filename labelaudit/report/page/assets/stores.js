@@ -127,7 +127,7 @@ const NOT_KEPT = "This browser does not store decisions for this page: download 
 class ServerStore extends Store {
   constructor(parts) {
     super(parts);
-    Object.assign(this, { heard: 0, queue: [], busy: false, loaded: false });
+    Object.assign(this, { heard: 0, queue: [], running: null, loaded: false });
   }
 
   start(review) {
@@ -143,10 +143,13 @@ class ServerStore extends Store {
     this.exchange();
   }
 
-  // Sends the steps that wait, or asks what others have decided.
-  async exchange() {
-    if (this.busy) return;
-    this.busy = true;
+  // Sends the steps that wait, or asks what others have decided; returns when no step waits, or the server fails.
+  exchange() {
+    this.running ??= this.converse().finally(() => (this.running = null));
+    return this.running;
+  }
+
+  async converse() {
     const before = this.problem;
     try {
       do {
@@ -162,7 +165,6 @@ class ServerStore extends Store {
       const waiting = this.queue.length ? ` ${this.queue.length} of your last steps are not written yet: leave this page open.` : "";
       this.problem = `The server does not answer. Start labelaudit review again.${waiting}`;
     }
-    this.busy = false;
     if (this.problem !== before) this.review.changed([]);
   }
 
