@@ -45,8 +45,9 @@ def fit_logistic(value_XF: FloatArray, kind_X: NumberArray, weight_X: FloatArray
         hessian += np.diag(penalty)
         return hessian
 
-    start, options = np.zeros(penalty.size), {"gtol": 1e-7}
-    found: FloatArray = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options=options).x
+    # Not trust-exact: it may never end where the Hessian is nearly singular, as that of constants is (SciPy 12513).
+    start, options = np.zeros(penalty.size), {"xtol": 1e-8}
+    found: FloatArray = minimize(loss, start, jac=True, hess=curvature, method="Newton-CG", options=options).x
     return found.reshape(shape)
 
 
