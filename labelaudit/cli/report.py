@@ -170,6 +170,8 @@ def _targets(written: list[str]) -> dict[Path, str]:
             raise UsageError(f"--write {text} is no FORMAT=PATH", fix=f"give one of {', '.join(names)}, = and a path")
         if path == "-":
             raise UsageError(f"--write {text}: - is no file", fix=f"take --format {name} for stdout")
+        if Path(path) in targets:
+            raise UsageError(f"--write names {path} twice", fix="give each format a file of its own")
         targets[Path(path)] = name
     return targets
 

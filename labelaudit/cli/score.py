@@ -76,6 +76,7 @@ def score(
         from labelaudit.report.console import show_annotators, show_outcome
         from labelaudit.report.formats import FORMATS
         from labelaudit.report.gate import Limits, make_report
+        from labelaudit.report.sentences import near_sentence
         from labelaudit.run.files import behind_links, write_text
         from labelaudit.run.layout import newest
         from labelaudit.run.lists import ranked_rows
@@ -105,7 +106,9 @@ def score(
         show_outcome(terminal.console, noise, rows, recorded_data(folder).root, everything=verbose)
         if annotators is not None:
             show_annotators(terminal.console, annotators, everything=verbose)
-        _tell_changes(folder, noise, terminal)
+        _tell_changes(folder, terminal)
+        if (near := near_sentence(noise)) and not verbose:
+            terminal.say(f"{near}, in Duplicates of: {shlex.join(['labelaudit', 'review', str(folder.root)])}")
     listed = folder.suspicious
     if output == "json":
         print_data(FORMATS["json"](make_report(Audit(folder), Limits(), top=_SHOWN)))
@@ -138,11 +141,11 @@ def _refuse_contradictions(out: Path | None, top: int | None, output: str) -> No
         raise UsageError("--format json and -o - are both for stdout", fix="leave one out, or give -o a file")
 
 
-def _tell_changes(folder: RunFolder, noise: Noise, terminal: Terminal) -> None:
-    """Say what changed since the last audit of the same folder that has verdicts, and how many images are copies."""
+def _tell_changes(folder: RunFolder, terminal: Terminal) -> None:
+    """Say what changed since the last audit of the same folder that has verdicts."""
     from labelaudit.auditing.changes import find_changes
     from labelaudit.auditing.model import Audit
-    from labelaudit.report.sentences import changes_sentence, near_sentence
+    from labelaudit.report.sentences import changes_sentence
     from labelaudit.run.layout import judged_before
 
     if before := judged_before(folder):
@@ -151,8 +154,6 @@ def _tell_changes(folder: RunFolder, noise: Noise, terminal: Terminal) -> None:
             terminal.say(f"Since the last audit: {changes_sentence(changes)}")
         except RunError as error:
             terminal.warn(f"{before.root} cannot be compared with: {error}")
-    if near := near_sentence(noise):
-        terminal.say(f"{near}, in Duplicates of: {shlex.join(['labelaudit', 'review', str(folder.root)])}")
 
 
 @o.screen_options

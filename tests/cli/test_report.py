@@ -73,6 +73,7 @@ MISUSE = {
     ("--html", "x.html"): "--html is for the page, and --no-html writes none; leave one of them out",
     ("--write", "labels.json"): "--write labels.json is no FORMAT=PATH; give one of json, markdown, sarif, junit, =",
     ("--write", "json=-"): "--write json=-: - is no file; take --format json for stdout",
+    ("--write", "json=a", "--write", "junit=./a"): "--write names ./a twice; give each format a file of its own",
     ("--baseline", "nowhere"): "cannot read nowhere: no such file or directory; check the path",
 }
 

@@ -103,9 +103,10 @@ def test_neighbors_are_those_of_a_search_among_all(monkeypatch):
     value = near._unit(generator.normal(size=(1500, 8)))
     monkeypatch.setattr(c, "PRODUCTS_AT_ONCE", 200_000)  # several parts, and blocks in each
     other = near._unit(generator.normal(size=(1500, 8)))
-    for query, pool in ((value, None), (other, ThreadPoolExecutor(2))):
-        found = near.neighbors(query, value, pool.map if pool else map)
-        assert np.array_equal(np.sort(found, axis=1), brute_force(query, value, c.NEIGHBORS))
+    with ThreadPoolExecutor(2) as pool:
+        for query, each in ((value, map), (other, pool.map)):
+            found = near.neighbors(query, value, each)
+            assert np.array_equal(np.sort(found, axis=1), brute_force(query, value, c.NEIGHBORS))
 
 
 def test_cells_find_copies_among_more_images(monkeypatch):
